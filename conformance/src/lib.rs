@@ -1,0 +1,1 @@
+//! Programs that the conformance and interoperability runs drive.
