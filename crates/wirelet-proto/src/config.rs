@@ -1,0 +1,130 @@
+//! What an endpoint allows and how long it waits. Every limit is on by default.
+
+use core::time::Duration;
+
+/// The configuration of a [`Connection`](crate::Connection), which refers to it: one for many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// What a peer may cost.
+    pub limits: Limits,
+    /// How a silent peer is noticed.
+    pub keepalive: Keepalive,
+    /// Whole messages, or chunks as they arrive.
+    pub delivery: Delivery,
+}
+
+/// What a peer may cost, in bytes, counts and time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Payload of one frame, bytes. Default: no limit of its own (the message's holds).
+    pub frame: u64,
+    /// Payload of one message, all its fragments together, bytes. Default: 1 MiB. In a fixed buffer of N
+    /// bytes whole messages are limited to N − 139 ([`FIXED_OVERHEAD`](crate::FIXED_OVERHEAD)) as well.
+    pub message: u64,
+    /// Frames of one message, empty ones too. Default: 131,072.
+    pub fragments: u32,
+    /// From the first byte of a message to its last, on top of one millisecond for each byte received.
+    /// Default: 60 s.
+    pub message_time: Option<Duration>,
+    /// From the connection's start to the end of the opening handshake. Default: 10 s. Kept by drivers.
+    pub handshake_time: Duration,
+    /// From this endpoint's close frame, or the peer's, to the end of the connection. Default: 5 s.
+    pub closing_time: Duration,
+    /// Request or response head, bytes. Default: 8 KiB.
+    pub head_bytes: usize,
+    /// Header fields of a head. Default: 64.
+    pub head_fields: u16,
+    /// Payload bytes that wait to be sent to one peer. Default: 1 MiB. Kept by drivers.
+    pub queued: usize,
+}
+
+/// How a peer that has gone silent is noticed. Whatever arrives counts as a sign of life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// A ping is sent when nothing has arrived for this long. Default: 20 s. `None`: no pings.
+    pub ping: Option<Duration>,
+    /// The connection fails when nothing arrives within this time after a ping. Default: 20 s.
+    pub pong: Duration,
+    /// The connection fails when nothing has arrived for this long, pings or not. Default: 120 s.
+    pub idle: Option<Duration>,
+}
+
+/// How the payload of data messages reaches the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Delivery {
+    /// Whole messages, assembled in place.
+    #[default]
+    Messages,
+    /// Pieces as they arrive, so that a message may be larger than memory.
+    Chunks,
+}
+
+impl Config {
+    /// The defaults.
+    pub const fn new() -> Self {
+        Self { limits: Limits::new(), keepalive: Keepalive::new(), delivery: Delivery::Messages }
+    }
+}
+
+impl Limits {
+    /// The defaults.
+    pub const fn new() -> Self {
+        Self {
+            frame: u64::MAX,
+            message: 1 << 20,
+            fragments: 131_072,
+            message_time: Some(Duration::from_secs(60)),
+            handshake_time: Duration::from_secs(10),
+            closing_time: Duration::from_secs(5),
+            head_bytes: 8 << 10,
+            head_fields: 64,
+            queued: 1 << 20,
+        }
+    }
+}
+
+impl Keepalive {
+    /// The defaults.
+    pub const fn new() -> Self {
+        Self {
+            ping: Some(Duration::from_secs(20)),
+            pong: Duration::from_secs(20),
+            idle: Some(Duration::from_secs(120)),
+        }
+    }
+
+    /// A ping after each `interval` of silence, and as long again for the answer; no idle limit.
+    pub const fn every(interval: Duration) -> Self {
+        Self { ping: Some(interval), pong: interval, idle: None }
+    }
+
+    /// Nothing is sent and nothing is expected: a dead peer is never noticed.
+    pub const fn off() -> Self {
+        Self { ping: None, pong: Duration::from_secs(20), idle: None }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl AsRef<Self> for Config {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}

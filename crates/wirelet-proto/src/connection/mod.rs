@@ -1,0 +1,168 @@
+//! One endpoint of a WebSocket connection after its opening handshake.
+
+mod deadline;
+mod receive;
+mod transmit;
+
+use core::ops::Deref;
+
+use crate::decoder::Decoder;
+use crate::frame::Role;
+use crate::{CloseInfo, Config, Instant};
+use deadline::Clock;
+use receive::Receiving;
+use transmit::Sending;
+
+pub use transmit::CONTROL_SLOT;
+
+/// One endpoint of a WebSocket connection: a state machine without I/O, clock or memory of its own.
+///
+/// `C` refers to the [`Config`]: `&'static Config` on a microcontroller, `Arc<Config>` on a server.
+///
+/// **The rule for drivers: flush [`poll_transmit`](Self::poll_transmit), then act on
+/// [`Status`](crate::Status); await nothing between reading bytes and `commit`.**
+///
+/// A driver's loop:
+/// 1. [`advance`](Self::advance) until it answers [`NeedInput`](crate::Status::NeedInput); after each call send
+///    what `poll_transmit` holds, between frames of its own, and take the event when one is
+///    [`Ready`](crate::Status::Ready).
+/// 2. Read bytes into the [`RecvBuffer`](crate::RecvBuffer), or wait until
+///    [`poll_deadline`](Self::poll_deadline) and call [`handle_deadline`](Self::handle_deadline).
+/// 3. After [`Closed`](crate::Status::Closed) or an error: flush, shut down the writing side, and read and discard
+///    until the end of input or the deadline. Closing at once would reset the connection and could destroy
+///    the close frame on its way.
+#[derive(Debug)]
+pub struct Connection<C> {
+    config: C,
+    role: Role,
+    upgraded: Upgraded,
+    decoder: Decoder,
+    receiving: Receiving,
+    sending: Sending,
+    clock: Clock,
+    close: CloseInfo,
+    /// The transport has ended, or was given up.
+    over: bool,
+}
+
+/// What the opening handshake agreed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Upgraded {
+    /// The subprotocol, as its position in the list that the caller offered or supports.
+    pub subprotocol: Option<u16>,
+    /// The extensions.
+    pub extensions: Extensions,
+}
+
+/// The extensions that the opening handshake agreed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Extensions {
+    /// Messages may be compressed: RSV1 on their first frame (RFC 7692 6).
+    pub compressed: bool,
+}
+
+impl Extensions {
+    /// No extension.
+    pub const NONE: Self = Self { compressed: false };
+
+    /// Messages may be compressed, by a [`Codec`](crate::Codec) of the driver.
+    pub const COMPRESSED: Self = Self { compressed: true };
+}
+
+/// The state of a connection (RFC 6455 4.1, 7.1.3, 7.1.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum State {
+    /// Messages may be sent and received.
+    Open,
+    /// A close frame was sent or received.
+    Closing,
+    /// Both were, or the transport has ended.
+    Closed,
+}
+
+impl<C: Deref<Target = Config>> Connection<C> {
+    /// An open connection without subprotocol and extensions.
+    pub fn new(role: Role, config: C, now: Instant) -> Self {
+        Self::from_upgraded(role, config, Upgraded::default(), now)
+    }
+
+    /// An open connection, as the opening handshake has agreed. This joins any HTTP library: bytes that it read
+    /// beyond the handshake go into the [`RecvBuffer`](crate::RecvBuffer) first.
+    pub fn from_upgraded(role: Role, config: C, upgraded: Upgraded, now: Instant) -> Self {
+        let mut decoder = Decoder::new(role);
+        if upgraded.extensions.compressed {
+            decoder.allow_rsv1();
+        }
+        Self {
+            config,
+            role,
+            upgraded,
+            decoder,
+            receiving: Receiving::new(),
+            sending: Sending::new(),
+            clock: Clock::new(now),
+            close: CloseInfo::default(),
+            over: false,
+        }
+    }
+
+    /// Open, closing or closed.
+    pub fn state(&self) -> State {
+        match (self.close.sent, self.close.received) {
+            _ if self.over => State::Closed,
+            (None, None) => State::Open,
+            (Some(_), Some(_)) if self.poll_transmit().is_empty() => State::Closed,
+            _ => State::Closing,
+        }
+    }
+
+    /// Which end this is.
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Who has said what about closing, so far.
+    pub const fn close_info(&self) -> CloseInfo {
+        self.close
+    }
+
+    /// The subprotocol, as its position in the list that was offered or is supported.
+    pub const fn subprotocol(&self) -> Option<u16> {
+        self.upgraded.subprotocol
+    }
+
+    /// The extensions in use.
+    pub const fn extensions(&self) -> Extensions {
+        self.upgraded.extensions
+    }
+
+    /// The transport's input has ended (RFC 6455 7.1.4): nothing can be sent or received any more.
+    ///
+    /// Without a close frame from the peer the end is abnormal: [`CloseInfo::code`] is 1006.
+    pub const fn received_eof(&mut self) {
+        self.over = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        let size = size_of::<Connection<&'static Config>>();
+        assert!(size <= 448, "Connection: {size}");
+        assert!(size_of::<Receiving>() <= 64, "Receiving: {}", size_of::<Receiving>());
+        assert!(size_of::<crate::ProtocolError>() <= 4);
+        assert!(size_of::<crate::Failure>() <= 4);
+        assert!(size_of::<crate::RecvBuffer<crate::Fixed<&mut [u8]>>>() <= 88);
+        assert!(size_of::<crate::FrameHead>() <= 16);
+    }
+}

@@ -1,0 +1,450 @@
+//! Bytes in: frames become messages, chunks and control events.
+
+use core::ops::Deref;
+
+use super::Connection;
+use crate::buffer::{Fixed, RecvBuffer, Spare, Storage};
+use crate::close::{CloseCode, CloseFrame, Initiator};
+use crate::codec::{Codec, NoCodec};
+use crate::config::Delivery;
+use crate::decoder::Decoded;
+use crate::event::{Chunk, Event, EventKind, FrameSpan, Status};
+use crate::frame::{FrameHeader, MessageKind, OpCode};
+use crate::{Config, Failure, Instant, LimitError, MaskKeys, ProtocolError};
+
+/// The message and the frame that are being received.
+#[derive(Debug)]
+pub(super) struct Receiving {
+    /// The current frame.
+    frame: FrameHeader,
+    /// Payload of the current frame that was delivered or joined.
+    frame_offset: u64,
+    /// The message that has begun and not ended.
+    kind: Option<MessageKind>,
+    compressed: bool,
+    /// The control frame that is being received, perhaps inside a message.
+    control: Option<OpCode>,
+    /// Payload of the message so far: decompressed where it was compressed.
+    bytes: u64,
+    /// Payload of the message so far, as it was on the wire.
+    received: u64,
+    /// Where the chunk that is ready begins in the message.
+    chunk_offset: u64,
+    fragments: u32,
+    step: Step,
+    ready: Option<EventKind>,
+    /// The message or chunk that is ready is the first of its message.
+    first: bool,
+    /// The message or chunk that is ready is the last of its message.
+    last: bool,
+    /// Nothing of the message has been delivered.
+    fresh: bool,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// Take a frame apart.
+    Decode,
+    /// A control frame has arrived completely: act on it, as soon as its answer has room.
+    Control,
+    /// Feed a piece of compressed payload to the codec; `end` of its frame.
+    Decompress { end: bool },
+}
+
+impl Receiving {
+    pub(super) const fn new() -> Self {
+        Self {
+            frame: FrameHeader { opcode: OpCode::Continuation, fin: true, rsv1: false, len: 0 },
+            frame_offset: 0,
+            kind: None,
+            compressed: false,
+            control: None,
+            bytes: 0,
+            received: 0,
+            chunk_offset: 0,
+            fragments: 0,
+            step: Step::Decode,
+            ready: None,
+            first: false,
+            last: false,
+            fresh: false,
+        }
+    }
+
+    /// How many bytes have arrived of a message that has begun and not ended.
+    pub(super) const fn message_in_progress(&self) -> Option<u64> {
+        match self.kind {
+            Some(_) if !self.last => Some(self.received),
+            _ => None,
+        }
+    }
+
+    fn begin_message(&mut self, kind: MessageKind, compressed: bool) {
+        self.kind = Some(kind);
+        self.compressed = compressed;
+        self.bytes = 0;
+        self.received = 0;
+        self.fragments = 0;
+        self.last = false;
+        self.fresh = true;
+    }
+}
+
+impl<C: Deref<Target = Config>> Connection<C> {
+    /// Goes on with what has been received, up to the next event.
+    ///
+    /// `keys` masks the answers to pings and close frames. `now` is any monotonic clock, the same in every call.
+    ///
+    /// # Errors
+    /// The peer broke the protocol or went over a limit. The connection has been failed (RFC 6455 7.1.7): its
+    /// close frame waits in [`poll_transmit`](Self::poll_transmit), and all further calls answer
+    /// [`Status::Closed`]. What came before the error has been delivered already.
+    pub fn advance<S: Storage>(
+        &mut self,
+        rx: &mut RecvBuffer<S>,
+        keys: &mut impl MaskKeys,
+        now: Instant,
+    ) -> Result<Status, Failure> {
+        let mut none = RecvBuffer::new(Fixed::new([0; 0]));
+        self.advance_with(rx, &mut NoCodec, &mut none, keys, now)
+    }
+
+    /// [`advance`](Self::advance) with an extension: messages with RSV1 are decompressed by `codec` into `out`.
+    ///
+    /// [`Status::NeedOutput`] asks for more room in `out`. Take events with [`event_with`](Self::event_with).
+    ///
+    /// # Errors
+    /// As [`advance`](Self::advance).
+    pub fn advance_with<S: Storage, O: Spare, D: Codec>(
+        &mut self,
+        rx: &mut RecvBuffer<S>,
+        codec: &mut D,
+        out: &mut RecvBuffer<O>,
+        keys: &mut impl MaskKeys,
+        now: Instant,
+    ) -> Result<Status, Failure> {
+        self.release(rx, out);
+        let result = self.next_status(rx, codec, out, keys, now);
+        match result {
+            Err(failure) => self.fail(failure.close_code(), keys, now),
+            Ok(Status::Ready(kind)) => self.receiving.ready = Some(kind),
+            Ok(_) => {}
+        }
+        result
+    }
+
+    /// The event that [`Status::Ready`] announced, from the buffer that `advance` was called with.
+    ///
+    /// Without an event it answers an empty pong.
+    pub fn event<'r, S: Storage>(&self, rx: &'r RecvBuffer<S>) -> Event<'r> {
+        match self.receiving.ready {
+            Some(EventKind::Text) => rx.text().map_or(Event::Binary(rx.message()), Event::Text),
+            Some(EventKind::Binary) => Event::Binary(rx.message()),
+            Some(EventKind::Chunk) => Event::Chunk(self.chunk(rx.message())),
+            Some(EventKind::Ping) => Event::Ping(rx.piece()),
+            Some(EventKind::Close) => Event::Close(close_frame(rx.piece()).ok().flatten()),
+            Some(EventKind::Pong) => Event::Pong(rx.piece()),
+            None => Event::Pong(&[]),
+        }
+    }
+
+    /// [`event`](Self::event) after [`advance_with`](Self::advance_with).
+    pub fn event_with<'r, S: Storage, O: Storage>(
+        &self,
+        rx: &'r RecvBuffer<S>,
+        out: &'r RecvBuffer<O>,
+    ) -> Event<'r> {
+        match self.receiving.ready {
+            Some(EventKind::Text | EventKind::Binary | EventKind::Chunk) if self.receiving.compressed => {
+                self.event(out)
+            }
+            _ => self.event(rx),
+        }
+    }
+
+    fn chunk<'r>(&self, data: &'r [u8]) -> Chunk<'r> {
+        let receiving = &self.receiving;
+        let frame = receiving.frame;
+        Chunk {
+            kind: receiving.kind.unwrap_or(MessageKind::Binary),
+            data,
+            offset: receiving.chunk_offset,
+            frame: (!receiving.compressed).then(|| FrameSpan {
+                opcode: frame.opcode,
+                fin: frame.fin,
+                len: frame.len,
+                offset: receiving.frame_offset.saturating_sub(data.len() as u64),
+            }),
+            first: receiving.first,
+            last: receiving.last,
+        }
+    }
+
+    /// Gives up the bytes of the event that was delivered.
+    fn release<S: Storage, O: Storage>(&mut self, rx: &mut RecvBuffer<S>, out: &mut RecvBuffer<O>) {
+        match self.receiving.ready.take() {
+            Some(EventKind::Text | EventKind::Binary | EventKind::Chunk) => {
+                if self.receiving.compressed {
+                    out.release_message();
+                } else {
+                    rx.release_message();
+                }
+                if self.receiving.last {
+                    self.receiving.kind = None;
+                }
+            }
+            Some(_) => rx.release_piece(),
+            None => {}
+        }
+    }
+
+    fn next_status<S: Storage, O: Spare, D: Codec>(
+        &mut self,
+        rx: &mut RecvBuffer<S>,
+        codec: &mut D,
+        out: &mut RecvBuffer<O>,
+        keys: &mut impl MaskKeys,
+        now: Instant,
+    ) -> Result<Status, Failure> {
+        loop {
+            // RFC 6455 5.5.1, 7.1.7: after a close frame, or after failing, data is not processed any more.
+            if self.close.received.is_some() || self.close.failed || self.over {
+                rx.clear();
+                return Ok(Status::Closed);
+            }
+            let status = match self.receiving.step {
+                Step::Decode => self.decode(rx, out, now)?,
+                Step::Control => self.control(rx, keys, now)?,
+                Step::Decompress { end } if D::ENABLED => self.decompress(rx, codec, out, end)?,
+                Step::Decompress { .. } => return Err(ProtocolError::InvalidCompressedData.into()),
+            };
+            if let Some(status) = status {
+                return Ok(status);
+            }
+        }
+    }
+
+    #[inline]
+    fn decode<S: Storage, O: Storage>(
+        &mut self,
+        rx: &mut RecvBuffer<S>,
+        out: &mut RecvBuffer<O>,
+        now: Instant,
+    ) -> Result<Option<Status>, Failure> {
+        let (decoded, consumed) = self.decoder.decode(rx.unparsed_mut())?;
+        if consumed > 0 {
+            self.clock.heard(now);
+        }
+        match decoded {
+            Decoded::Header(header) => {
+                let starts_message = !header.opcode.is_control() && header.opcode != OpCode::Continuation;
+                rx.eat_header(consumed, starts_message);
+                self.header(header, rx.storage().message_capacity(), now)?;
+                if starts_message && header.rsv1 {
+                    out.begin_message();
+                }
+                Ok(None)
+            }
+            Decoded::Payload { ascii, end } => {
+                rx.eat_payload(consumed);
+                self.payload(rx, consumed, ascii, end)
+            }
+            Decoded::NeedInput => {
+                rx.eat_payload(consumed);
+                self.need_input(rx)
+            }
+        }
+    }
+
+    fn need_input<S: Storage>(&self, rx: &mut RecvBuffer<S>) -> Result<Option<Status>, Failure> {
+        if rx.settle(self.decoder.remaining()) {
+            Ok(Some(Status::NeedInput))
+        } else {
+            Err(LimitError::Message.into())
+        }
+    }
+
+    /// A new frame: limits are checked before a byte of its payload is taken in.
+    fn header(&mut self, header: FrameHeader, capacity: u64, now: Instant) -> Result<(), Failure> {
+        if header.opcode.is_control() {
+            // The message around it stays as it is.
+            self.receiving.control = Some(header.opcode);
+            return Ok(());
+        }
+        let limits = &self.config.limits;
+        let receiving = &mut self.receiving;
+        if let Some(kind) = kind_of(header.opcode) {
+            receiving.begin_message(kind, header.rsv1);
+            self.clock.message_begins(now);
+        }
+        receiving.frame = header;
+        receiving.frame_offset = 0;
+        receiving.fragments = receiving.fragments.saturating_add(1);
+        if header.len > limits.frame {
+            return Err(LimitError::Frame.into());
+        }
+        let whole = self.config.delivery == Delivery::Messages && !receiving.compressed;
+        let most = if whole { limits.message.min(capacity) } else { limits.message };
+        if receiving.bytes.saturating_add(header.len) > most {
+            return Err(LimitError::Message.into());
+        }
+        if receiving.fragments > limits.fragments {
+            return Err(LimitError::Fragments.into());
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn payload<S: Storage>(
+        &mut self,
+        rx: &mut RecvBuffer<S>,
+        len: usize,
+        ascii: bool,
+        end: bool,
+    ) -> Result<Option<Status>, Failure> {
+        if self.receiving.control.is_some() {
+            if end {
+                self.receiving.step = Step::Control;
+            }
+            return Ok(None);
+        }
+        self.receiving.frame_offset = self.receiving.frame_offset.saturating_add(len as u64);
+        self.receiving.received = self.receiving.received.saturating_add(len as u64);
+        if self.receiving.compressed {
+            self.receiving.step = Step::Decompress { end };
+            return Ok(None);
+        }
+        rx.join_piece();
+        if self.receiving.kind == Some(MessageKind::Text) {
+            // RFC 6455 8.1: text that is not UTF-8 fails the connection, here with its first bad byte.
+            rx.check_text(len, ascii)?;
+        }
+        let last = end && self.receiving.frame.fin;
+        self.delivered(rx, len, end, last)
+    }
+
+    /// Whether what has just joined the message makes an event.
+    fn delivered<S: Storage>(
+        &mut self,
+        rx: &RecvBuffer<S>,
+        len: usize,
+        end: bool,
+        last: bool,
+    ) -> Result<Option<Status>, Failure> {
+        let receiving = &mut self.receiving;
+        receiving.chunk_offset = receiving.bytes;
+        receiving.last = last;
+        if last && receiving.kind == Some(MessageKind::Text) && !rx.ends_with_whole_character() {
+            return Err(ProtocolError::InvalidUtf8.into());
+        }
+        receiving.bytes = receiving.bytes.saturating_add(len as u64);
+        if self.config.delivery == Delivery::Chunks {
+            // An empty frame makes an empty chunk, so that whoever watches sees it.
+            let ready = len > 0 || end;
+            receiving.first = receiving.fresh;
+            receiving.fresh &= !ready;
+            return Ok(ready.then_some(Status::Ready(EventKind::Chunk)));
+        }
+        Ok(last.then_some(Status::Ready(match receiving.kind {
+            Some(MessageKind::Text) => EventKind::Text,
+            _ => EventKind::Binary,
+        })))
+    }
+
+    fn decompress<S: Storage, O: Spare, D: Codec>(
+        &mut self,
+        rx: &mut RecvBuffer<S>,
+        codec: &mut D,
+        out: &mut RecvBuffer<O>,
+        end: bool,
+    ) -> Result<Option<Status>, Failure> {
+        let allowed = self.config.limits.message.saturating_sub(self.receiving.bytes);
+        let last = end && self.receiving.frame.fin;
+        if out.spare_mut().is_empty() && !out.settle(1) {
+            return Ok(Some(Status::NeedOutput));
+        }
+        // One byte more than is allowed, to see that there is more.
+        let most = usize::try_from(allowed).unwrap_or(usize::MAX).saturating_add(1);
+        let spare = out.spare_mut();
+        let room = spare.len().min(most);
+        let output = spare.get_mut(..room).unwrap_or_default();
+        let progress =
+            codec.decompress(rx.piece(), output, last).map_err(|_| ProtocolError::InvalidCompressedData)?;
+        rx.eat_piece(progress.consumed);
+        out.append(progress.produced);
+        if progress.produced as u64 > allowed {
+            return Err(LimitError::Message.into());
+        }
+        if self.receiving.kind == Some(MessageKind::Text) {
+            out.check_text(progress.produced, false)?;
+        }
+        if progress.done {
+            self.receiving.step = Step::Decode;
+        } else if progress.produced == 0 && progress.consumed == 0 && room > 0 {
+            return Err(ProtocolError::InvalidCompressedData.into());
+        }
+        let finished = progress.done && last;
+        self.delivered(out, progress.produced, progress.done && end, finished)
+    }
+
+    /// A complete control frame. It stays where it is until its answer has room.
+    fn control<S: Storage>(
+        &mut self,
+        rx: &mut RecvBuffer<S>,
+        keys: &mut impl MaskKeys,
+        now: Instant,
+    ) -> Result<Option<Status>, Failure> {
+        let kind = match self.receiving.control {
+            Some(OpCode::Ping) => {
+                // RFC 6455 5.5.2: a pong answers a ping, unless a close frame came before.
+                if self.close.sent.is_none() && !self.queue_pong(rx.piece(), keys) {
+                    return Ok(Some(Status::NeedTransmit));
+                }
+                EventKind::Ping
+            }
+            Some(OpCode::Close) => {
+                let frame = close_frame(rx.piece())?;
+                let code = frame.map_or(CloseCode::NO_STATUS, |frame| frame.code);
+                // RFC 6455 5.5.1: a close frame is answered with a close frame, unless one was sent.
+                if self.close.sent.is_none() {
+                    if !self.queue_close(code, "", keys) {
+                        return Ok(Some(Status::NeedTransmit));
+                    }
+                    self.close.initiator = Some(Initiator::Remote);
+                    self.clock.closing_begins(now);
+                }
+                self.close.received = Some(code);
+                EventKind::Close
+            }
+            _ => EventKind::Pong,
+        };
+        self.receiving.control = None;
+        self.receiving.step = Step::Decode;
+        Ok(Some(Status::Ready(kind)))
+    }
+}
+
+const fn kind_of(opcode: OpCode) -> Option<MessageKind> {
+    match opcode {
+        OpCode::Text => Some(MessageKind::Text),
+        OpCode::Binary => Some(MessageKind::Binary),
+        _ => None,
+    }
+}
+
+/// The payload of a close frame (RFC 6455 5.5.1).
+fn close_frame(payload: &[u8]) -> Result<Option<CloseFrame<'_>>, ProtocolError> {
+    let Some((code, reason)) = payload.split_first_chunk::<2>() else {
+        // RFC 6455 5.5.1: if there is a body, its first two bytes are the code.
+        return if payload.is_empty() { Ok(None) } else { Err(ProtocolError::CloseTooShort) };
+    };
+    let code = CloseCode::new(u16::from_be_bytes(*code));
+    // RFC 6455 7.4: reserved and unused codes MUST NOT be on the wire.
+    if !code.is_sendable() {
+        return Err(ProtocolError::CloseCodeInvalid);
+    }
+    // RFC 6455 8.1: the reason is UTF-8 like all text.
+    let reason = core::str::from_utf8(reason).map_err(|_| ProtocolError::CloseReasonInvalidUtf8)?;
+    Ok(Some(CloseFrame { code, reason }))
+}

@@ -1,0 +1,305 @@
+//! Bytes out: the control slot, frame headers and masking.
+
+use core::ops::Deref;
+
+use super::{Connection, State};
+use crate::close::{CloseCode, Initiator};
+use crate::frame::{FrameHead, MAX_CONTROL_PAYLOAD, MessageKind, OpCode, Role};
+use crate::{Config, Instant, MaskKeys, SendError, kernels};
+
+/// The size of the slot in which control frames wait: 2 bytes of header, 4 of masking key, 125 of payload.
+pub const CONTROL_SLOT: usize = 131;
+
+/// What is being sent.
+#[derive(Debug)]
+pub(super) struct Sending {
+    slot: [u8; CONTROL_SLOT],
+    len: u8,
+    sent: u8,
+    /// What waits in the slot is a pong, which a later one may replace while none of it has left.
+    pong: bool,
+    /// A failure's close frame that waits for the slot, with the key it will be masked with.
+    waiting_close: Option<(CloseCode, [u8; 4])>,
+    /// The fragmented message that has begun and not ended.
+    fragments_of: Option<MessageKind>,
+    /// The masking key of the frame that was begun last, turned to the next byte.
+    key: [u8; 4],
+}
+
+impl Sending {
+    pub(super) const fn new() -> Self {
+        Self {
+            slot: [0; CONTROL_SLOT],
+            len: 0,
+            sent: 0,
+            pong: false,
+            waiting_close: None,
+            fragments_of: None,
+            key: [0; 4],
+        }
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Writes a control frame into the slot, over what is there.
+    fn fill(&mut self, opcode: OpCode, payload: [&[u8]; 2], key: Option<[u8; 4]>) {
+        let [first, second] = payload;
+        let len = first.len().saturating_add(second.len());
+        let head = FrameHead::new(opcode, true, false, len as u64, key);
+        let mut end = 0_u8;
+        for (to, from) in self.slot.iter_mut().zip(head.iter().chain(first).chain(second)) {
+            *to = *from;
+            end = end.saturating_add(1);
+        }
+        if let Some(key) = key {
+            let payload = self.slot.get_mut(head.len()..usize::from(end)).unwrap_or_default();
+            kernels::unmask(payload, key);
+        }
+        self.len = end;
+        self.sent = 0;
+        self.pong = opcode == OpCode::Pong;
+    }
+
+    fn fill_close(&mut self, code: CloseCode, reason: &str, key: Option<[u8; 4]>) {
+        let number = u16::from(code).to_be_bytes();
+        let number: &[u8] = if code == CloseCode::NO_STATUS { &[] } else { &number };
+        self.fill(OpCode::Close, [number, reason.as_bytes()], key);
+    }
+}
+
+impl<C: Deref<Target = Config>> Connection<C> {
+    /// Bytes that wait to be sent: a pong, a ping or a close frame. Empty when there are none.
+    ///
+    /// They may go between any two frames, never inside one, and a close frame never before a frame that was
+    /// accepted by [`begin_frame`](Self::begin_frame). Bytes that have been reported as
+    /// [`transmitted`](Self::transmitted) in part are never replaced.
+    pub fn poll_transmit(&self) -> &[u8] {
+        let sending = &self.sending;
+        sending.slot.get(usize::from(sending.sent)..usize::from(sending.len)).unwrap_or_default()
+    }
+
+    /// The first `n` bytes of [`poll_transmit`](Self::poll_transmit) have been sent, or copied to where they
+    /// will be.
+    pub fn transmitted(&mut self, n: usize) {
+        let sending = &mut self.sending;
+        let sent = usize::from(sending.sent).saturating_add(n);
+        if sent < usize::from(sending.len) {
+            sending.sent = sent as u8;
+            return;
+        }
+        sending.len = 0;
+        sending.sent = 0;
+        sending.pong = false;
+        if let Some((code, key)) = sending.waiting_close.take() {
+            let key = (self.role == Role::Client).then_some(key);
+            self.sending.fill_close(code, "", key);
+        }
+    }
+
+    /// Begins a frame of `len` payload bytes: send the header that it answers, then the payload, which on a
+    /// client goes through [`mask`](Self::mask) or [`copy_masked`](Self::copy_masked).
+    ///
+    /// With `fin` false it is a fragment; the following frames continue the message by themselves, until one
+    /// with `fin` (RFC 6455 5.4). Queue a frame wholly before its first byte leaves.
+    ///
+    /// # Errors
+    /// [`SendError::NotOpen`] after a close frame; [`SendError::WrongKind`] inside a message of the other kind.
+    #[inline]
+    pub fn begin_frame(
+        &mut self,
+        kind: MessageKind,
+        len: u64,
+        fin: bool,
+        keys: &mut impl MaskKeys,
+    ) -> Result<FrameHead, SendError> {
+        self.begin(kind, len, fin, false, keys)
+    }
+
+    /// [`begin_frame`](Self::begin_frame) with RSV1 on the first frame of the message: its payload has been
+    /// compressed (RFC 7692 6).
+    ///
+    /// # Errors
+    /// As [`begin_frame`](Self::begin_frame), and [`SendError::WrongKind`] where compression was not negotiated.
+    pub fn begin_compressed_frame(
+        &mut self,
+        kind: MessageKind,
+        len: u64,
+        fin: bool,
+        keys: &mut impl MaskKeys,
+    ) -> Result<FrameHead, SendError> {
+        if !self.upgraded.extensions.compressed {
+            return Err(SendError::WrongKind);
+        }
+        self.begin(kind, len, fin, true, keys)
+    }
+
+    #[inline]
+    fn begin(
+        &mut self,
+        kind: MessageKind,
+        len: u64,
+        fin: bool,
+        rsv1: bool,
+        keys: &mut impl MaskKeys,
+    ) -> Result<FrameHead, SendError> {
+        // RFC 6455 5.5.1: no data frame is sent after a close frame.
+        if self.over || self.close.sent.is_some() || self.close.received.is_some() {
+            return Err(SendError::NotOpen);
+        }
+        let opcode = match self.sending.fragments_of {
+            None => kind.opcode(),
+            Some(begun) if begun == kind => OpCode::Continuation,
+            Some(_) => return Err(SendError::WrongKind),
+        };
+        self.sending.fragments_of = (!fin).then_some(kind);
+        let key = self.frame_key(keys);
+        self.sending.key = key.unwrap_or_default();
+        Ok(FrameHead::new(opcode, fin, rsv1 && opcode != OpCode::Continuation, len, key))
+    }
+
+    /// Whether the payload of what is sent has to be masked: this is a client.
+    pub fn is_masking(&self) -> bool {
+        self.role == Role::Client
+    }
+
+    /// Masks the next bytes of the frame that was begun last, in place. On a server it changes nothing.
+    #[inline]
+    pub fn mask(&mut self, payload: &mut [u8]) {
+        if self.role == Role::Client {
+            kernels::unmask(payload, self.sending.key);
+            self.sending.key = kernels::rotate(self.sending.key, payload.len());
+        }
+    }
+
+    /// Copies the next bytes of the frame that was begun last to the front of `dst` and masks them on the way
+    /// where this is a client. Answers how many bytes were copied: the shorter of the two lengths.
+    #[inline]
+    pub fn copy_masked(&mut self, src: &[u8], dst: &mut [u8]) -> usize {
+        match self.role {
+            Role::Client => {
+                let copied = kernels::copy_masked(src, dst, self.sending.key);
+                self.sending.key = kernels::rotate(self.sending.key, copied);
+                copied
+            }
+            Role::Server => {
+                let len = src.len().min(dst.len());
+                if let (Some(src), Some(dst)) = (src.get(..len), dst.get_mut(..len)) {
+                    dst.copy_from_slice(src);
+                }
+                len
+            }
+        }
+    }
+
+    /// Sends a ping with up to 125 bytes of payload.
+    ///
+    /// # Errors
+    /// [`SendError::TooLong`], [`SendError::NotOpen`], or [`SendError::Busy`] while the slot holds bytes.
+    pub fn ping(&mut self, payload: &[u8], keys: &mut impl MaskKeys, now: Instant) -> Result<(), SendError> {
+        // RFC 6455 5.5: control frames have a payload of 125 bytes or less.
+        if payload.len() > MAX_CONTROL_PAYLOAD {
+            return Err(SendError::TooLong);
+        }
+        if self.state() != State::Open {
+            return Err(SendError::NotOpen);
+        }
+        if !self.sending.is_empty() {
+            return Err(SendError::Busy);
+        }
+        let key = self.frame_key(keys);
+        self.sending.fill(OpCode::Ping, [payload, &[]], key);
+        self.clock.pinged(now);
+        Ok(())
+    }
+
+    /// Starts the closing handshake (RFC 6455 7.1.2). [`CloseCode::NO_STATUS`] makes a close frame without code.
+    ///
+    /// Messages of the peer are still delivered until its close frame arrives.
+    ///
+    /// # Errors
+    /// [`SendError::NotOpen`] when closing already; [`SendError::InvalidCloseCode`] for a code that must not be
+    /// sent, or a reason without code; [`SendError::TooLong`] for a reason of more than 123 bytes;
+    /// [`SendError::Busy`] while the slot holds bytes.
+    pub fn close(
+        &mut self,
+        code: CloseCode,
+        reason: &str,
+        keys: &mut impl MaskKeys,
+        now: Instant,
+    ) -> Result<(), SendError> {
+        let empty = code == CloseCode::NO_STATUS && reason.is_empty();
+        // RFC 6455 7.4: codes that are reserved or not used are not sent.
+        if !code.is_sendable() && !empty {
+            return Err(SendError::InvalidCloseCode);
+        }
+        if reason.len().saturating_add(2) > MAX_CONTROL_PAYLOAD {
+            return Err(SendError::TooLong);
+        }
+        if self.state() != State::Open {
+            return Err(SendError::NotOpen);
+        }
+        if !self.queue_close(code, reason, keys) {
+            return Err(SendError::Busy);
+        }
+        self.close.initiator = Some(Initiator::Local);
+        self.clock.closing_begins(now);
+        Ok(())
+    }
+
+    /// _Fail the WebSocket Connection_ (RFC 6455 7.1.7): a close frame with `code` is sent as soon as the slot
+    /// is free, and nothing more is delivered. A code that must not be sent becomes 1011.
+    pub fn fail(&mut self, code: CloseCode, keys: &mut impl MaskKeys, now: Instant) {
+        self.close.failed = true;
+        if self.close.sent.is_some() || self.over {
+            return;
+        }
+        let code = if code.is_sendable() { code } else { CloseCode::INTERNAL_ERROR };
+        if !self.queue_close(code, "", keys) {
+            let key = self.frame_key(keys).unwrap_or_default();
+            self.sending.waiting_close = Some((code, key));
+            self.close.sent = Some(code);
+        }
+        if self.close.initiator.is_none() {
+            self.close.initiator = Some(Initiator::Local);
+        }
+        self.clock.closing_begins(now);
+    }
+
+    /// Puts a close frame into the slot if it is free.
+    pub(super) fn queue_close(&mut self, code: CloseCode, reason: &str, keys: &mut impl MaskKeys) -> bool {
+        if !self.sending.is_empty() {
+            return false;
+        }
+        let key = self.frame_key(keys);
+        self.sending.fill_close(code, reason, key);
+        self.close.sent = Some(code);
+        true
+    }
+
+    /// Puts a pong into the slot if it is free, or in the place of one that has not begun to leave: of pings
+    /// that wait, the latest counts (RFC 6455 5.5.3).
+    pub(super) fn queue_pong(&mut self, payload: &[u8], keys: &mut impl MaskKeys) -> bool {
+        let replaceable = self.sending.pong && self.sending.sent == 0;
+        if !self.sending.is_empty() && !replaceable {
+            return false;
+        }
+        let key = self.frame_key(keys);
+        self.sending.fill(OpCode::Pong, [payload, &[]], key);
+        true
+    }
+
+    /// The slot is free, and a keepalive ping goes into it.
+    pub(super) fn queue_keepalive(&mut self, payload: [u8; 4], keys: &mut impl MaskKeys) {
+        if self.sending.is_empty() {
+            let key = self.frame_key(keys);
+            self.sending.fill(OpCode::Ping, [&payload, &[]], key);
+        }
+    }
+
+    /// RFC 6455 5.3: a client draws a fresh masking key for each frame; a server masks nothing.
+    fn frame_key(&self, keys: &mut impl MaskKeys) -> Option<[u8; 4]> {
+        (self.role == Role::Client).then(|| keys.next_key())
+    }
+}

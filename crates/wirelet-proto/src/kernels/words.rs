@@ -1,0 +1,43 @@
+//! The safe kernels: a word at a time, which the compiler turns into vectors where it has them.
+
+/// A word as wide as pays on most targets; the compiler splits it where registers are narrower.
+const WORD: usize = 8;
+const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+
+#[inline(always)]
+pub(super) fn unmask(data: &mut [u8], key: [u8; 4]) -> bool {
+    let wide = widen(key);
+    let mut seen = 0;
+    let (words, rest) = data.as_chunks_mut::<WORD>();
+    for word in words {
+        let plain = u64::from_ne_bytes(*word) ^ wide;
+        seen |= plain;
+        *word = plain.to_ne_bytes();
+    }
+    let mut tail = 0;
+    for (byte, key) in rest.iter_mut().zip(key.iter().cycle()) {
+        *byte ^= key;
+        tail |= *byte;
+    }
+    seen & HIGH_BITS == 0 && tail < 0x80
+}
+
+#[inline(always)]
+pub(super) fn copy_masked(src: &[u8], dst: &mut [u8], key: [u8; 4]) -> usize {
+    let len = src.len().min(dst.len());
+    let (Some(src), Some(dst)) = (src.get(..len), dst.get_mut(..len)) else { return 0 };
+    let wide = widen(key);
+    let (from_words, from_rest) = src.as_chunks::<WORD>();
+    let (to_words, to_rest) = dst.as_chunks_mut::<WORD>();
+    for (to, from) in to_words.iter_mut().zip(from_words) {
+        *to = (u64::from_ne_bytes(*from) ^ wide).to_ne_bytes();
+    }
+    for ((to, from), key) in to_rest.iter_mut().zip(from_rest).zip(key.iter().cycle()) {
+        *to = from ^ key;
+    }
+    len
+}
+
+const fn widen([a, b, c, d]: [u8; 4]) -> u64 {
+    u64::from_ne_bytes([a, b, c, d, a, b, c, d])
+}
