@@ -147,7 +147,7 @@ impl<S: Storage> RecvBuffer<S> {
 
     /// `n` bytes of a header were consumed; a message starts with the next byte when it is its first.
     pub(crate) fn eat_header(&mut self, n: usize, starts_message: bool) {
-        self.parsed = self.parsed.saturating_add(n);
+        self.parsed = self.parsed.wrapping_add(n);
         if starts_message {
             self.begin_message();
         } else if self.message_end == 0 {
@@ -172,7 +172,7 @@ impl<S: Storage> RecvBuffer<S> {
 
     /// `n` bytes of payload were unmasked where they are.
     pub(crate) fn eat_payload(&mut self, n: usize) {
-        self.parsed = self.parsed.saturating_add(n);
+        self.parsed = self.parsed.wrapping_add(n);
     }
 
     /// A codec has used up the first `n` bytes of the current piece.
@@ -183,18 +183,18 @@ impl<S: Storage> RecvBuffer<S> {
     /// Appends the current piece to the message: it moves down over the headers between.
     #[inline]
     pub(crate) fn join_piece(&mut self) {
-        let len = self.parsed.saturating_sub(self.piece_start);
+        let len = self.parsed.wrapping_sub(self.piece_start);
         if self.piece_start != self.message_end {
             move_down(self.storage.filled_mut(), self.piece_start, self.message_end, len);
         }
-        self.message_end = self.message_end.saturating_add(len);
+        self.message_end = self.message_end.wrapping_add(len);
         self.piece_start = self.parsed;
     }
 
     /// Checks what was appended to the message last, `n` bytes, as text.
     #[inline]
     pub(crate) fn check_text(&mut self, n: usize, ascii: bool) -> Result<(), ProtocolError> {
-        let from = self.message_end.saturating_sub(n);
+        let from = self.message_end.wrapping_sub(n);
         if from == self.checked_end {
             self.checked_end = self.message_end;
         }
@@ -229,11 +229,11 @@ impl<S: Storage> RecvBuffer<S> {
 
     /// All that was received is parsed: closes the gap of eaten headers and makes room for more.
     pub(crate) fn settle(&mut self, want: u64) -> bool {
-        let piece = self.parsed.saturating_sub(self.piece_start);
+        let piece = self.parsed.wrapping_sub(self.piece_start);
         if self.message_end < self.piece_start {
             move_down(self.storage.filled_mut(), self.piece_start, self.message_end, piece);
             self.piece_start = self.message_end;
-            self.parsed = self.message_end.saturating_add(piece);
+            self.parsed = self.message_end.wrapping_add(piece);
             self.storage.truncate(self.parsed);
         }
         self.storage.make_room(usize::try_from(want).unwrap_or(usize::MAX))
@@ -254,7 +254,7 @@ impl<S: Spare> RecvBuffer<S> {
     /// `n` bytes of the spare part have become part of the message: a codec wrote them.
     pub(crate) fn append(&mut self, n: usize) {
         self.storage.commit(n);
-        self.message_end = self.message_end.saturating_add(n);
+        self.message_end = self.message_end.wrapping_add(n);
         self.parsed = self.message_end;
         self.piece_start = self.message_end;
     }

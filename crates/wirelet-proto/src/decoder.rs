@@ -5,21 +5,22 @@ use crate::{ProtocolError, kernels};
 
 /// Takes a stream of bytes apart into frame headers and unmasked payload.
 ///
-/// It owns no buffer: 24 bytes of state, of which up to 13 hold the beginning of a header that has not
+/// It owns no buffer: 32 bytes of state, of which up to 13 hold the beginning of a header that has not
 /// arrived completely. All that can be checked about a frame by itself and by the order of frames is checked
 /// here, with the first byte that gives it away; UTF-8, close payloads and limits are the connection's.
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    phase: Phase,
-    role: Role,
-    rsv1_allowed: bool,
+    /// Payload of the current frame that has not arrived.
+    remaining: u64,
+    /// The masking key, turned to the next byte.
+    key: [u8; 4],
+    /// The beginning of a header.
+    spill: [u8; MAX_HEADER],
+    spilled: u8,
+    in_payload: bool,
     in_message: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Phase {
-    Header { spill: [u8; MAX_HEADER], len: u8 },
-    Payload { remaining: u64, key: [u8; 4] },
+    rsv1_allowed: bool,
+    role: Role,
 }
 
 /// What [`Decoder::decode`] found at the front of its input.
@@ -48,7 +49,16 @@ struct Parsed {
 impl Decoder {
     /// For the endpoint `role`: a server expects masked frames, a client unmasked ones.
     pub const fn new(role: Role) -> Self {
-        Self { phase: Phase::START, role, rsv1_allowed: false, in_message: false }
+        Self {
+            remaining: 0,
+            key: [0; 4],
+            spill: [0; MAX_HEADER],
+            spilled: 0,
+            in_payload: false,
+            in_message: false,
+            rsv1_allowed: false,
+            role,
+        }
     }
 
     /// Lets RSV1 stand on the first frame of a message: an extension that gives it a meaning was negotiated.
@@ -58,10 +68,7 @@ impl Decoder {
 
     /// Payload bytes of the current frame that have not arrived.
     pub const fn remaining(&self) -> u64 {
-        match self.phase {
-            Phase::Header { .. } => 0,
-            Phase::Payload { remaining, .. } => remaining,
-        }
+        self.remaining
     }
 
     /// Takes the next thing off the front of `input`; answers it with the number of bytes consumed.
@@ -70,65 +77,72 @@ impl Decoder {
     /// The peer broke the protocol. The stream can't be followed any further.
     #[inline]
     pub fn decode(&mut self, input: &mut [u8]) -> Result<(Decoded, usize), ProtocolError> {
-        match self.phase {
-            Phase::Header { spill, len } => self.header(input, spill, len),
-            Phase::Payload { remaining, key } => Ok(self.payload(input, remaining, key)),
-        }
+        if self.in_payload { Ok(self.payload(input)) } else { self.header(input) }
     }
 
     #[inline]
-    fn payload(&mut self, input: &mut [u8], remaining: u64, key: [u8; 4]) -> (Decoded, usize) {
-        let len = usize::try_from(remaining).unwrap_or(usize::MAX).min(input.len());
-        if len == 0 && remaining > 0 {
+    fn payload(&mut self, input: &mut [u8]) -> (Decoded, usize) {
+        let len = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(input.len());
+        if len == 0 && self.remaining > 0 {
             return (Decoded::NeedInput, 0);
         }
         let ascii = match self.role {
             // RFC 6455 5.3: the same algorithm masks and unmasks.
-            Role::Server => kernels::unmask(input.get_mut(..len).unwrap_or_default(), key),
+            Role::Server => kernels::unmask(input.get_mut(..len).unwrap_or_default(), self.key),
             Role::Client => false,
         };
-        let remaining = remaining.saturating_sub(len as u64);
-        let end = remaining == 0;
-        self.phase =
-            if end { Phase::START } else { Phase::Payload { remaining, key: kernels::rotate(key, len) } };
+        self.remaining = self.remaining.wrapping_sub(len as u64);
+        let end = self.remaining == 0;
+        if end {
+            self.in_payload = false;
+        } else {
+            self.key = kernels::rotate(self.key, len);
+        }
         (Decoded::Payload { ascii, end }, len)
     }
 
     #[inline]
-    fn header(
-        &mut self,
-        input: &[u8],
-        mut spill: [u8; MAX_HEADER],
-        spilled: u8,
-    ) -> Result<(Decoded, usize), ProtocolError> {
-        if spilled == 0
+    fn header(&mut self, input: &[u8]) -> Result<(Decoded, usize), ProtocolError> {
+        if self.spilled == 0
             && let Some(parsed) = self.parse(input)?
         {
-            return Ok(self.begin(parsed, 0));
+            return Ok((self.begin(&parsed), parsed.wire_len));
         }
-        let spilled = usize::from(spilled);
-        let mut len = spilled;
-        for (to, from) in spill.iter_mut().skip(spilled).zip(input) {
+        self.header_in_pieces(input)
+    }
+
+    #[cold]
+    fn header_in_pieces(&mut self, input: &[u8]) -> Result<(Decoded, usize), ProtocolError> {
+        let before = usize::from(self.spilled);
+        let mut spill = self.spill;
+        let mut len = before;
+        for (to, from) in spill.iter_mut().skip(before).zip(input) {
             *to = *from;
-            len = len.saturating_add(1);
+            len = len.wrapping_add(1);
         }
         match self.parse(spill.get(..len).unwrap_or_default())? {
-            Some(parsed) => Ok(self.begin(parsed, spilled)),
+            Some(parsed) => {
+                self.spilled = 0;
+                Ok((self.begin(&parsed), parsed.wire_len.saturating_sub(before)))
+            }
             None => {
-                self.phase = Phase::Header { spill, len: len as u8 };
+                self.spill = spill;
+                self.spilled = len as u8;
                 Ok((Decoded::NeedInput, input.len()))
             }
         }
     }
 
     #[inline]
-    fn begin(&mut self, parsed: Parsed, spilled: usize) -> (Decoded, usize) {
+    fn begin(&mut self, parsed: &Parsed) -> Decoded {
         let header = parsed.header;
-        self.phase = Phase::Payload { remaining: header.len, key: parsed.key };
+        self.in_payload = true;
+        self.remaining = header.len;
+        self.key = parsed.key;
         if !header.opcode.is_control() {
             self.in_message = !header.fin;
         }
-        (Decoded::Header(header), parsed.wire_len.saturating_sub(spilled))
+        Decoded::Header(header)
     }
 
     /// Reads a header off the front of `bytes`; `None` when it is not complete and nothing is wrong so far.
@@ -147,7 +161,7 @@ impl Decoder {
             },
         };
         let header = FrameHeader { opcode, fin: first & 0x80 != 0, rsv1: first & 0x40 != 0, len };
-        Ok(Some(Parsed { header, key, wire_len: bytes.len().saturating_sub(rest.len()) }))
+        Ok(Some(Parsed { header, key, wire_len: bytes.len().wrapping_sub(rest.len()) }))
     }
 
     #[inline]
@@ -186,10 +200,6 @@ impl Decoder {
         }
         Ok(())
     }
-}
-
-impl Phase {
-    const START: Self = Self::Header { spill: [0; MAX_HEADER], len: 0 };
 }
 
 /// The payload length whose first seven bits are `short`, and what follows it.

@@ -100,33 +100,23 @@ pub struct FrameHead {
 
 impl FrameHead {
     /// The header of a frame with `len` payload bytes; masked when there is a `key`.
+    #[inline]
     pub(crate) fn new(opcode: OpCode, fin: bool, rsv1: bool, len: u64, key: Option<[u8; 4]>) -> Self {
-        let mut head = Self { bytes: [0; MAX_HEADER], len: 0 };
-        head.push(&[opcode as u8 | u8::from(fin) << 7 | u8::from(rsv1) << 6]);
+        let first = opcode as u8 | u8::from(fin) << 7 | u8::from(rsv1) << 6;
         let mask = u8::from(key.is_some()) << 7;
+        let [a, b, c, d, e, f, g, h] = len.to_be_bytes();
         // RFC 6455 5.2: the minimal number of bytes MUST be used to encode the length.
-        match (u8::try_from(len), u16::try_from(len)) {
-            (Ok(len @ ..=125), _) => head.push(&[mask | len]),
-            (_, Ok(len)) => {
-                head.push(&[mask | 126]);
-                head.push(&len.to_be_bytes());
-            }
-            _ => {
-                head.push(&[mask | 127]);
-                head.push(&len.to_be_bytes());
-            }
+        let (mut bytes, end) = match len {
+            0..=125 => ([first, mask | h, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 2_u8),
+            126..=0xffff => ([first, mask | 126, g, h, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 4),
+            _ => ([first, mask | 127, a, b, c, d, e, f, g, h, 0, 0, 0, 0], 10),
+        };
+        let Some(key) = key else { return Self { bytes, len: end } };
+        let rest = bytes.get_mut(usize::from(end)..).unwrap_or_default();
+        if let Some(to) = rest.first_chunk_mut() {
+            *to = key;
         }
-        if let Some(key) = key {
-            head.push(&key);
-        }
-        head
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        for (to, from) in self.bytes.iter_mut().skip(usize::from(self.len)).zip(bytes) {
-            *to = *from;
-        }
-        self.len = self.len.saturating_add(bytes.len() as u8);
+        Self { bytes, len: end.wrapping_add(4) }
     }
 }
 

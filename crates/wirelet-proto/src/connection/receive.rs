@@ -232,28 +232,25 @@ impl<C: Deref<Target = Config>> Connection<C> {
         out: &mut RecvBuffer<O>,
         now: Instant,
     ) -> Result<Option<Status>, Failure> {
-        let (decoded, consumed) = self.decoder.decode(rx.unparsed_mut())?;
+        let (mut decoded, mut consumed) = self.decoder.decode(rx.unparsed_mut())?;
         if consumed > 0 {
             self.clock.heard(now);
         }
+        if let Decoded::Header(header) = decoded {
+            let starts_message = !header.opcode.is_control() && header.opcode != OpCode::Continuation;
+            rx.eat_header(consumed, starts_message);
+            self.header(header, rx.storage().message_capacity(), now)?;
+            if starts_message && header.rsv1 {
+                out.begin_message();
+            }
+            (decoded, consumed) = self.decoder.decode(rx.unparsed_mut())?;
+        }
+        rx.eat_payload(consumed);
         match decoded {
-            Decoded::Header(header) => {
-                let starts_message = !header.opcode.is_control() && header.opcode != OpCode::Continuation;
-                rx.eat_header(consumed, starts_message);
-                self.header(header, rx.storage().message_capacity(), now)?;
-                if starts_message && header.rsv1 {
-                    out.begin_message();
-                }
-                Ok(None)
-            }
-            Decoded::Payload { ascii, end } => {
-                rx.eat_payload(consumed);
-                self.payload(rx, consumed, ascii, end)
-            }
-            Decoded::NeedInput => {
-                rx.eat_payload(consumed);
-                self.need_input(rx)
-            }
+            Decoded::Payload { ascii, end } => self.payload(rx, consumed, ascii, end),
+            Decoded::NeedInput => self.need_input(rx),
+            // A header is followed by payload, be it empty.
+            Decoded::Header(_) => Ok(None),
         }
     }
 
@@ -309,8 +306,8 @@ impl<C: Deref<Target = Config>> Connection<C> {
             }
             return Ok(None);
         }
-        self.receiving.frame_offset = self.receiving.frame_offset.saturating_add(len as u64);
-        self.receiving.received = self.receiving.received.saturating_add(len as u64);
+        self.receiving.frame_offset = self.receiving.frame_offset.wrapping_add(len as u64);
+        self.receiving.received = self.receiving.received.wrapping_add(len as u64);
         if self.receiving.compressed {
             self.receiving.step = Step::Decompress { end };
             return Ok(None);
@@ -338,7 +335,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
         if last && receiving.kind == Some(MessageKind::Text) && !rx.ends_with_whole_character() {
             return Err(ProtocolError::InvalidUtf8.into());
         }
-        receiving.bytes = receiving.bytes.saturating_add(len as u64);
+        receiving.bytes = receiving.bytes.wrapping_add(len as u64);
         if self.config.delivery == Delivery::Chunks {
             // An empty frame makes an empty chunk, so that whoever watches sees it.
             let ready = len > 0 || end;
