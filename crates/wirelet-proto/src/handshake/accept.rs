@@ -1,0 +1,123 @@
+//! Sec-WebSocket-Key and Sec-WebSocket-Accept: base64 (RFC 4648) and SHA-1 (RFC 3174), small rather than fast: a
+//! handshake costs two SHA-1 blocks.
+
+/// RFC 6455 1.3.
+const GUID: &[u8; 36] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// The Sec-WebSocket-Accept that belongs to a Sec-WebSocket-Key: base64 of the SHA-1 of the key, as it was sent, and the
+/// GUID of RFC 6455 1.3.
+pub fn accept_key(key: &[u8]) -> [u8; 28] {
+    let mut accept = [0; 28];
+    base64(&sha1(key.iter().chain(GUID).copied()), &mut accept);
+    accept
+}
+
+/// Whether a Sec-WebSocket-Key is what RFC 6455 4.1 asks for: 16 bytes in base64, which are 22 characters and `==`.
+/// (The four bits that the 22nd character has too many are not looked at, as RFC 4648 3.5 allows.)
+pub fn is_valid_key(key: &[u8]) -> bool {
+    let Some(characters) = key.strip_suffix(b"==") else { return false };
+    characters.len() == 22 && characters.iter().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'/'))
+}
+
+/// The Sec-WebSocket-Key for 16 random bytes.
+pub(super) fn encode_key(nonce: &[u8; 16]) -> [u8; 24] {
+    let mut key = [0; 24];
+    base64(nonce, &mut key);
+    key
+}
+
+/// Fills `out`, which has four bytes for each three begun.
+fn base64(bytes: &[u8], out: &mut [u8]) {
+    for (group, four) in bytes.chunks(3).zip(out.chunks_mut(4)) {
+        let bits = (0..3).fold(0u32, |bits, at| (bits << 8) | u32::from(group.get(at).copied().unwrap_or(0)));
+        let sextets = [bits >> 18, bits >> 12, bits >> 6, bits];
+        for (at, (character, sextet)) in four.iter_mut().zip(sextets).enumerate() {
+            *character = if at > group.len() { b'=' } else { base64_character((sextet & 63) as u8) };
+        }
+    }
+}
+
+const fn base64_character(sextet: u8) -> u8 {
+    match sextet {
+        0..=25 => b'A'.wrapping_add(sextet),
+        26..=51 => b'a'.wrapping_add(sextet.wrapping_sub(26)),
+        52..=61 => b'0'.wrapping_add(sextet.wrapping_sub(52)),
+        62 => b'+',
+        _ => b'/',
+    }
+}
+
+/// RFC 3174, byte by byte into a schedule of 16 words.
+fn sha1(message: impl Iterator<Item = u8>) -> [u8; 20] {
+    let mut sha1 = Sha1 {
+        state: [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0],
+        words: [0; 16],
+        at: 0,
+    };
+    let mut bits = 0u64;
+    for byte in message {
+        sha1.push(byte);
+        bits = bits.wrapping_add(8);
+    }
+    sha1.push(0x80);
+    while sha1.at != 56 {
+        sha1.push(0);
+    }
+    bits.to_be_bytes().into_iter().for_each(|byte| sha1.push(byte));
+    let mut digest = [0; 20];
+    for (four, word) in digest.chunks_mut(4).zip(sha1.state) {
+        four.iter_mut().zip(word.to_be_bytes()).for_each(|(to, from)| *to = from);
+    }
+    digest
+}
+
+struct Sha1 {
+    state: [u32; 5],
+    words: [u32; 16],
+    /// Bytes in `words`, less than 64.
+    at: u8,
+}
+
+impl Sha1 {
+    fn push(&mut self, byte: u8) {
+        if let Some(word) = self.words.get_mut(usize::from(self.at >> 2)) {
+            *word = (*word << 8) | u32::from(byte);
+        }
+        self.at = self.at.wrapping_add(1) & 63;
+        if self.at == 0 {
+            self.block();
+        }
+    }
+
+    fn word(&self, at: usize) -> u32 {
+        self.words.get(at & 15).copied().unwrap_or(0)
+    }
+
+    fn block(&mut self) {
+        let [mut a, mut b, mut c, mut d, mut e] = self.state;
+        for round in 0..80usize {
+            let later = |distance| self.word(round.wrapping_add(distance));
+            // Word 16 positions back stands where the new one goes.
+            let word = if round < 16 {
+                self.word(round)
+            } else {
+                (later(13) ^ later(8) ^ later(2) ^ later(0)).rotate_left(1)
+            };
+            if let Some(slot) = self.words.get_mut(round & 15) {
+                *slot = word;
+            }
+            let (mix, constant) = match round {
+                0..20 => ((b & c) | (!b & d), 0x5a82_7999),
+                20..40 => (b ^ c ^ d, 0x6ed9_eba1),
+                40..60 => ((b & c) | (b & d) | (c & d), 0x8f1b_bcdc),
+                _ => (b ^ c ^ d, 0xca62_c1d6u32),
+            };
+            let next =
+                a.rotate_left(5).wrapping_add(mix).wrapping_add(e).wrapping_add(word).wrapping_add(constant);
+            (a, b, c, d, e) = (next, a, b.rotate_left(30), c, d);
+        }
+        for (state, add) in self.state.iter_mut().zip([a, b, c, d, e]) {
+            *state = state.wrapping_add(add);
+        }
+    }
+}
