@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::handshake::HeadLimits;
+
 /// The configuration of a [`Connection`](crate::Connection), which refers to it: one for many.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -81,6 +83,11 @@ impl Limits {
             head_fields: 64,
             queued: 1 << 20,
         }
+    }
+
+    /// The limits on a request or response head.
+    pub const fn head(&self) -> HeadLimits {
+        HeadLimits { bytes: self.head_bytes, headers: self.head_fields }
     }
 }
 

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! A [`Connection`] is one endpoint of a WebSocket connection after its opening handshake (see
-//! `handshake` for that). Its methods come in five families:
+//! [`handshake`] for that). Its methods come in five families:
 //!
 //! | family | methods |
 //! |---|---|
@@ -96,8 +96,10 @@ mod decoder;
 mod error;
 mod event;
 mod frame;
+pub mod handshake;
 pub mod kernels;
 mod keys;
+pub mod reconnect;
 mod time;
 mod utf8;
 
@@ -113,5 +115,6 @@ pub use error::{Failure, LimitError, ProtocolError, SendError};
 pub use event::{Chunk, Event, EventKind, Expired, FrameSpan, Status};
 pub use frame::{FrameHead, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER, MessageKind, OpCode, Role};
 pub use keys::{MaskKeys, NoKeys};
+pub use reconnect::{Reconnect, ReconnectConfig};
 pub use time::Instant;
 pub use utf8::Utf8Validator;
