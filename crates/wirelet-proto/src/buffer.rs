@@ -209,10 +209,19 @@ impl<S: Storage> RecvBuffer<S> {
         self.utf8.is_complete()
     }
 
-    /// Drops the message or chunk that was delivered, and all that was parsed.
-    pub(crate) fn release_message(&mut self) {
-        self.discard_parsed();
+    /// Gives up the message or chunk that was delivered. Its bytes go with the next header, or when the buffer settles.
+    #[inline]
+    pub(crate) const fn release_message(&mut self) {
+        self.message_end = 0;
+        self.checked_end = 0;
+        self.piece_start = self.parsed;
         // The next chunk of a text continues the check; its bytes alone may begin inside a character.
+        self.untouched = false;
+    }
+
+    /// Drops the message or chunk that was delivered at once, so that the next piece is written to the front.
+    pub(crate) fn discard_message(&mut self) {
+        self.discard_parsed();
         self.untouched = false;
     }
 

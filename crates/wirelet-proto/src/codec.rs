@@ -5,9 +5,6 @@
 /// Given to [`Connection::advance_with`](crate::Connection::advance_with), where the connection was made with
 /// [`Extensions::compressed`](crate::Extensions). UTF-8 is checked and limits apply after decompression.
 pub trait Codec {
-    /// Whether this codec decompresses at all; code for it is left out otherwise.
-    const ENABLED: bool = true;
-
     /// Decompresses from `input` into `output`, as much as fits.
     ///
     /// `last` says that `input` ends the message. The call is repeated with what is left of `input`, and after
@@ -33,15 +30,3 @@ pub struct Progress {
 /// The compressed data is corrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CodecError;
-
-/// No codec: no extension was negotiated.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoCodec;
-
-impl Codec for NoCodec {
-    const ENABLED: bool = false;
-
-    fn decompress(&mut self, _: &[u8], _: &mut [u8], _: bool) -> Result<Progress, CodecError> {
-        Err(CodecError)
-    }
-}

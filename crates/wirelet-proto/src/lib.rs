@@ -107,7 +107,7 @@ mod utf8;
 pub use buffer::Growable;
 pub use buffer::{Detach, FIXED_OVERHEAD, Fixed, RecvBuffer, Spare, Storage};
 pub use close::{CloseCode, CloseFrame, CloseInfo, Initiator};
-pub use codec::{Codec, CodecError, NoCodec, Progress};
+pub use codec::{Codec, CodecError, Progress};
 pub use config::{Config, Delivery, Keepalive, Limits};
 pub use connection::{CONTROL_SLOT, Connection, Extensions, State, Upgraded};
 pub use decoder::{Decoded, Decoder};

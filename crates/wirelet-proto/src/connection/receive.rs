@@ -3,9 +3,9 @@
 use core::ops::Deref;
 
 use super::Connection;
-use crate::buffer::{Fixed, RecvBuffer, Spare, Storage};
+use crate::buffer::{RecvBuffer, Spare, Storage};
 use crate::close::{CloseCode, CloseFrame, Initiator};
-use crate::codec::{Codec, NoCodec};
+use crate::codec::Codec;
 use crate::config::Delivery;
 use crate::decoder::Decoded;
 use crate::event::{Chunk, Event, EventKind, FrameSpan, Status};
@@ -106,8 +106,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
         keys: &mut impl MaskKeys,
         now: Instant,
     ) -> Result<Status, Failure> {
-        let mut none = RecvBuffer::new(Fixed::new([0; 0]));
-        self.advance_with(rx, &mut NoCodec, &mut none, keys, now)
+        self.step(rx, &mut Uncompressed, keys, now)
     }
 
     /// [`advance`](Self::advance) with an extension: messages with RSV1 are decompressed by `codec` into `out`.
@@ -124,8 +123,19 @@ impl<C: Deref<Target = Config>> Connection<C> {
         keys: &mut impl MaskKeys,
         now: Instant,
     ) -> Result<Status, Failure> {
-        self.release(rx, out);
-        let result = self.next_status(rx, codec, out, keys, now);
+        self.step(rx, &mut Decompression { codec, out }, keys, now)
+    }
+
+    #[inline]
+    fn step<S: Storage>(
+        &mut self,
+        rx: &mut RecvBuffer<S>,
+        inflow: &mut impl Inflow,
+        keys: &mut impl MaskKeys,
+        now: Instant,
+    ) -> Result<Status, Failure> {
+        self.release(rx, inflow);
+        let result = self.next_status(rx, inflow, keys, now);
         match result {
             Err(failure) => self.fail(failure.close_code(), keys, now),
             Ok(Status::Ready(kind)) => self.receiving.ready = Some(kind),
@@ -182,11 +192,12 @@ impl<C: Deref<Target = Config>> Connection<C> {
     }
 
     /// Gives up the bytes of the event that was delivered.
-    fn release<S: Storage, O: Storage>(&mut self, rx: &mut RecvBuffer<S>, out: &mut RecvBuffer<O>) {
+    #[inline]
+    fn release<S: Storage>(&mut self, rx: &mut RecvBuffer<S>, inflow: &mut impl Inflow) {
         match self.receiving.ready.take() {
             Some(EventKind::Text | EventKind::Binary | EventKind::Chunk) => {
                 if self.receiving.compressed {
-                    out.release_message();
+                    inflow.release_message();
                 } else {
                     rx.release_message();
                 }
@@ -199,11 +210,11 @@ impl<C: Deref<Target = Config>> Connection<C> {
         }
     }
 
-    fn next_status<S: Storage, O: Spare, D: Codec>(
+    #[inline]
+    fn next_status<S: Storage>(
         &mut self,
         rx: &mut RecvBuffer<S>,
-        codec: &mut D,
-        out: &mut RecvBuffer<O>,
+        inflow: &mut impl Inflow,
         keys: &mut impl MaskKeys,
         now: Instant,
     ) -> Result<Status, Failure> {
@@ -214,10 +225,9 @@ impl<C: Deref<Target = Config>> Connection<C> {
                 return Ok(Status::Closed);
             }
             let status = match self.receiving.step {
-                Step::Decode => self.decode(rx, out, now)?,
+                Step::Decode => self.decode(rx, inflow, now)?,
                 Step::Control => self.control(rx, keys, now)?,
-                Step::Decompress { end } if D::ENABLED => self.decompress(rx, codec, out, end)?,
-                Step::Decompress { .. } => return Err(ProtocolError::InvalidCompressedData.into()),
+                Step::Decompress { end } => inflow.decompress(self, rx, end)?,
             };
             if let Some(status) = status {
                 return Ok(status);
@@ -226,10 +236,10 @@ impl<C: Deref<Target = Config>> Connection<C> {
     }
 
     #[inline]
-    fn decode<S: Storage, O: Storage>(
+    fn decode<S: Storage>(
         &mut self,
         rx: &mut RecvBuffer<S>,
-        out: &mut RecvBuffer<O>,
+        inflow: &mut impl Inflow,
         now: Instant,
     ) -> Result<Option<Status>, Failure> {
         let (mut decoded, mut consumed) = self.decoder.decode(rx.unparsed_mut())?;
@@ -241,7 +251,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
             rx.eat_header(consumed, starts_message);
             self.header(header, rx.storage().message_capacity(), now)?;
             if starts_message && header.rsv1 {
-                out.begin_message();
+                inflow.begin_message();
             }
             (decoded, consumed) = self.decoder.decode(rx.unparsed_mut())?;
         }
@@ -419,6 +429,62 @@ impl<C: Deref<Target = Config>> Connection<C> {
         self.receiving.control = None;
         self.receiving.step = Step::Decode;
         Ok(Some(Status::Ready(kind)))
+    }
+}
+
+/// Where the payload of compressed messages goes.
+trait Inflow {
+    fn begin_message(&mut self);
+
+    fn release_message(&mut self);
+
+    fn decompress<C: Deref<Target = Config>, S: Storage>(
+        &mut self,
+        connection: &mut Connection<C>,
+        rx: &mut RecvBuffer<S>,
+        end: bool,
+    ) -> Result<Option<Status>, Failure>;
+}
+
+/// No extension was negotiated, or its codec is not at hand: nothing compressed can be read.
+struct Uncompressed;
+
+impl Inflow for Uncompressed {
+    fn begin_message(&mut self) {}
+
+    fn release_message(&mut self) {}
+
+    fn decompress<C: Deref<Target = Config>, S: Storage>(
+        &mut self,
+        _: &mut Connection<C>,
+        _: &mut RecvBuffer<S>,
+        _: bool,
+    ) -> Result<Option<Status>, Failure> {
+        Err(ProtocolError::InvalidCompressedData.into())
+    }
+}
+
+struct Decompression<'a, D, O> {
+    codec: &'a mut D,
+    out: &'a mut RecvBuffer<O>,
+}
+
+impl<D: Codec, O: Spare> Inflow for Decompression<'_, D, O> {
+    fn begin_message(&mut self) {
+        self.out.begin_message();
+    }
+
+    fn release_message(&mut self) {
+        self.out.discard_message();
+    }
+
+    fn decompress<C: Deref<Target = Config>, S: Storage>(
+        &mut self,
+        connection: &mut Connection<C>,
+        rx: &mut RecvBuffer<S>,
+        end: bool,
+    ) -> Result<Option<Status>, Failure> {
+        connection.decompress(rx, self.codec, self.out, end)
     }
 }
 
