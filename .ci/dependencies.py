@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""Checks what we depend on against deny.toml: by cargo-deny where it is installed, else licences, bans and sources alone.
+
+Without cargo-deny the advisories are not looked at, which the last line then says.
+"""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tomllib
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def licence_is_allowed(expression, allowed):
+    """Whether an SPDX expression can be met by allowed licences alone. Rust's old 'A/B' means 'A OR B'."""
+    tokens = re.findall(r"\(|\)|[^\s()]+", expression.replace("/", " OR "))
+
+    def either():
+        result = both()
+        while tokens and tokens[0] == "OR":
+            tokens.pop(0)
+            right = both()
+            result = result or right
+        return result
+
+    def both():
+        result = one()
+        while tokens and tokens[0] == "AND":
+            tokens.pop(0)
+            right = one()
+            result = result and right
+        return result
+
+    def one():
+        token = tokens.pop(0)
+        if token == "(":
+            result = either()
+            tokens.pop(0)
+            return result
+        if tokens and tokens[0] == "WITH":
+            tokens.pop(0)
+            token += " WITH " + tokens.pop(0)
+        return token in allowed
+
+    return either() and not tokens
+
+
+def problems(packages, rules):
+    """A line for each package that breaks a rule."""
+    allowed = set(rules["licenses"]["allow"])
+    banned = {entry["crate"] for entry in rules["bans"]["deny"]}
+    for package in packages:
+        name = f"{package['name']} {package['version']}"
+        licence = package["license"]
+        if not licence or not licence_is_allowed(licence, allowed):
+            yield f"{name}: licence {licence or 'unknown'} is not allowed"
+        if package["name"] in banned:
+            yield f"{name}: banned"
+        if package["source"] and not re.fullmatch(r"registry\+.*/crates\.io-index", package["source"]):
+            yield f"{name}: comes from {package['source']}"
+
+
+def main():
+    """Runs the check; returns the exit status."""
+    if subprocess.run(["cargo", "deny", "--version"], cwd=ROOT, capture_output=True).returncode == 0:
+        return subprocess.run(["cargo", "deny", "--all-features", "check"], cwd=ROOT).returncode
+    rules = tomllib.loads((ROOT / "deny.toml").read_text())
+    metadata = subprocess.run(["cargo", "metadata", "--format-version", "1", "--all-features"], cwd=ROOT, check=True,
+                              stdout=subprocess.PIPE)
+    packages = json.loads(metadata.stdout)["packages"]
+    found = list(problems(packages, rules))
+    print(*found, sep="\n", end="\n" if found else "")
+    print(f"{len(packages)} packages, {len(found)} problems; licences, bans and sources were checked, "
+          "advisories were not (cargo-deny is not installed)")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
