@@ -189,6 +189,10 @@ class Process:
                     raise Failure(f"{self.name} did not listen on port {port} within {seconds:.0f} s\n{self.tail()}")
                 time.sleep(0.02)
 
+    def terminate(self):
+        """Asks it to end (SIGTERM), without waiting."""
+        self._child.terminate()
+
     def stop(self):
         """Ends it, politely first."""
         if self._child.poll() is None:

@@ -1,0 +1,204 @@
+"""What the interoperability scripts share: their command line, a list of checks, and the two programs under test."""
+
+import argparse
+import pathlib
+import socket
+import sys
+import threading
+import typing
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from harness import HANG, Failure, Process, cargo_build, free_port, main  # noqa: E402
+
+PEERS = pathlib.Path(__file__).resolve().parent / "peers"
+SKIPPED = 77
+
+HELLOS = [f"hello {number:04}" for number in range(5)]
+FRAGMENTED = "a" * 32 + "b" * 32
+
+
+class Checks:
+    """Named checks, each printed as it is made."""
+
+    def __init__(self):
+        self.failed = 0
+
+    def check(self, name, holds, detail=""):
+        """One check; `detail` says what was there instead."""
+        print(f"ok      {name}" if holds else f"FAILED  {name}" + (f": {detail}" if detail else ""), flush=True)
+        self.failed += not holds
+
+    def equal(self, name, got, wanted):
+        """A check that two values are the same."""
+        self.check(name, got == wanted, f"got {got!r}, expected {wanted!r}")
+
+
+def wirelet(description):
+    """The path of the program: from the command line, else freshly built."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--wirelet", metavar="PATH", help="the program to test (default: build it)")
+    parser.add_argument("--profile", default="release", help="cargo profile to build it with (default: release)")
+    options = parser.parse_args()
+    return options.wirelet or cargo_build([("wirelet-cli", "wirelet")], options.profile)["wirelet"]
+
+
+def start_server(program, *options):
+    """`wirelet serve` on a port of its own; returns the process and the port."""
+    port = free_port()
+    server = Process("wirelet serve", [program, "serve", "--addr", f"127.0.0.1:{port}", *options])
+    server.wait_for_port(port)
+    return server, port
+
+
+class Relay:
+    """Stands between a client and a server for one connection and remembers what each of them sent."""
+
+    def __init__(self, port):
+        self._upstream = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.from_client = bytearray()
+        self.from_server = bytearray()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        client, _ = self._listener.accept()
+        server = socket.create_connection(("127.0.0.1", self._upstream))
+        upward = threading.Thread(target=self._copy, args=(client, server, self.from_client), daemon=True)
+        upward.start()
+        self._copy(server, client, self.from_server)
+        upward.join()
+        client.close()
+        server.close()
+
+    @staticmethod
+    def _copy(source, sink, record):
+        """Copies until the source ends; goes on recording when the sink has left."""
+        open_sink = True
+        while True:
+            try:
+                data = source.recv(65536)
+            except OSError:
+                data = b""
+            if not data:
+                break
+            record += data
+            if open_sink:
+                try:
+                    sink.sendall(data)
+                except OSError:
+                    open_sink = False
+        try:
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def join(self, seconds):
+        """Waits until both sides have closed."""
+        self._thread.join(seconds)
+        if self._thread.is_alive():
+            raise Failure("the connection was never closed by both sides")
+
+
+def frames(data):
+    """The frames in what one side sent after its part of the opening handshake: (fin, opcode, payload); and the rest.
+
+    Stops after the close frame and where an HTTP response begins instead of a frame; what follows is the rest.
+    """
+    head, separator, _ = bytes(data).partition(b"\r\n\r\n")
+    if not separator:
+        raise Failure(f"there was no opening handshake: {head[:200]!r}")
+    position = len(head) + 4
+    found = []
+    while position + 2 <= len(data) and not data.startswith(b"HTTP/1.", position):
+        first, second = data[position], data[position + 1]
+        position += 2
+        length = second & 0x7F
+        if length > 125:
+            width = 2 if length == 126 else 8
+            length = int.from_bytes(data[position:position + width], "big")
+            position += width
+        key = b"\0\0\0\0"
+        if second & 0x80:
+            key = data[position:position + 4]
+            position += 4
+        payload = bytes(byte ^ key[index % 4] for index, byte in enumerate(data[position:position + length]))
+        position += length
+        found.append((bool(first & 0x80), first & 0x0F, payload))
+        if first & 0x0F == 8:
+            break
+    return found, bytes(data[position:])
+
+
+class Demo(typing.NamedTuple):
+    """What a run of the tutorial's client left behind: its output, and the frames of both sides and what followed them."""
+
+    output: str
+    sent: list
+    after_sent: bytes
+    received: list
+    after_received: bytes
+
+
+def run_demo(program, port, path="/"):
+    """The tutorial's client through a relay to the server at the port."""
+    relay = Relay(port)
+    client = Process("wirelet demo", [program, "demo", f"ws://127.0.0.1:{relay.port}{path}", "--watchdog", "5s"])
+    status = client.wait()
+    if status:
+        raise Failure(f"wirelet demo ended with status {status}\n{client.tail()}")
+    relay.join(HANG)
+    return Demo("\n".join(client.lines), *frames(relay.from_client), *frames(relay.from_server))
+
+
+def check_demo(checks, demo):
+    """The tutorial's sequence, on the wire and in what the client prints."""
+    checks.check("exit status 0 after the watchdog", True)
+    texts = [payload.decode() for fin, opcode, payload in demo.sent if opcode == 1 and fin]
+    checks.equal("five texts sent", texts, HELLOS)
+    fragments = [frame for frame in demo.sent if frame[1] == 0 or (frame[1] == 1 and not frame[0])]
+    checks.equal("one text sent in three fragments, the last one empty", fragments,
+                 [(False, 1, b"a" * 32), (False, 0, b"b" * 32), (True, 0, b"")])
+    echoes = [payload.decode() for fin, opcode, payload in demo.received if opcode == 1 and fin]
+    checks.equal("all of them came back, the fragmented one whole", echoes, [*HELLOS, FRAGMENTED])
+    checks.check("every echo is printed", all(text in demo.output for text in [*HELLOS, FRAGMENTED]), demo.output)
+    checks.check("the client closes with 1000", closes_with_1000(demo.sent), demo.sent[-1:])
+    checks.equal("the client sends nothing after its close frame", demo.after_sent, b"")
+
+
+def closes_with_1000(sequence):
+    """Whether the last frame is a close frame with the code 1000."""
+    return bool(sequence) and sequence[-1][1] == 8 and sequence[-1][2][:2] == (1000).to_bytes(2, "big")
+
+
+def run_server_with(checks, program, name, command, **options):
+    """Our server with a peer's client, called as COMMAND URL LIMIT, which prints its checks as we do.
+
+    When it prints "ready for shutdown" the server is told to end; the peer then looks at the close code.
+    """
+    limit = 2 << 20
+    server, port = start_server(program, "--max-message", str(limit))
+
+    def line(text):
+        print(text, flush=True)
+        if text == "ready for shutdown":
+            server.terminate()
+
+    with server:
+        peer = Process(name, [*command, f"ws://127.0.0.1:{port}/ws", str(limit)], on_line=line, **options)
+        status = peer.wait(12 * HANG)  # each of its checks has a bound of its own
+        checks.failed += sum(text.startswith("FAILED ") for text in peer.lines)
+        checks.check(f"the client of {name} ran to its end", status == 0, f"status {status}")
+        ended = server.wait() if "ready for shutdown" in peer.lines else "not asked to end"
+        checks.check("the server ended in good order", ended == 0, f"{ended}\n{server.tail()}")
+
+
+def finish(checks):
+    """The exit status of a script."""
+    return 1 if checks.failed else 0
+
+
+__all__ = ["Checks", "Failure", "PEERS", "Process", "SKIPPED", "check_demo", "closes_with_1000", "finish", "free_port", "main", "run_demo",
+           "run_server_with", "start_server", "wirelet"]
