@@ -137,6 +137,7 @@ connection.addEventListener('end', ({ detail }) => {
   const key = !opened ? never : reason ? 'evEndReason' : 'evEnd';
   note(key, { code, reason, clean, opened, lasted }, clean ? 'note' : 'error');
   if (connection.state === 'idle') giveUpPending();
+  if (opened) readStatus();
   renderState();
 });
 connection.addEventListener('retry', ({ detail }) => note('evRetry', detail));
@@ -201,8 +202,9 @@ function renderSpark(at) {
   sparkAt = at;
   const [incoming, outgoing] = [received.series(at), sent.series(at)];
   const top = Math.max(1, ...incoming, ...outgoing);
-  for (const [name, series] of [['in', incoming], ['out', outgoing]]) {
-    const line = series.some(Boolean) ? polyline(series, 118, 28, top) : '';
+  // What comes in rises from the middle, what goes out hangs below: an echo would hide one behind the other.
+  for (const [name, series, base, peak] of [['in', incoming, 13.5, 1], ['out', outgoing, 14.5, 27]]) {
+    const line = series.some(Boolean) ? polyline(series, 118, base, peak, top) : '';
     $('spark').querySelector(`.${name}`).setAttribute('points', line);
   }
 }
@@ -245,7 +247,6 @@ function setPretty(on) {
   view.pretty = on;
   settings.write('pretty', on ? 'on' : 'off');
   $('pretty').setAttribute('aria-pressed', String(on));
-  view.rebuild();
 }
 
 function clear() {
@@ -425,11 +426,12 @@ async function readStatus() {
   if (serverSilent || !location.protocol.startsWith('http')) return;
   try {
     const response = await fetch('/status', { cache: 'no-store', headers: { accept: 'application/json' } });
-    if (!response.ok) throw new TypeError(response.statusText);
-    server = { ...(await response.json()), read: now() };
-  } catch (error) {
-    // A server that answers without a status will not have one later; one that is away may come back.
-    serverSilent = !(error instanceof TypeError) || (server === null && connection.state === 'open');
+    const status = response.ok && /json/.test(response.headers.get('content-type')) ? await response.json() : null;
+    server = status && { ...status, read: now() };
+    // A server that answers without a status will not have one later.
+    serverSilent = server === null;
+  } catch {
+    // It is away, and may come back.
     server = null;
   }
   renderServer();
@@ -526,7 +528,7 @@ function listen() {
   // Enter in a field means: to this address, now, whatever the state.
   for (const id of ['address', 'protocols']) {
     $(id).addEventListener('keydown', (event) => {
-      if (event.key !== 'Enter' || event.isComposing) return;
+      if (event.key !== 'Enter' || event.isComposing || event.ctrlKey || event.metaKey) return;
       event.preventDefault();
       if (connect()) $('message').focus();
     });

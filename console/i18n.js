@@ -145,7 +145,7 @@ const TEXTS = {
     close1003: 'unsupported data',
     close1004: 'reserved',
     close1005: 'no status code was sent',
-    close1006: 'abnormal closure (no close frame came)',
+    close1006: 'abnormal closure (no close frame)',
     close1007: 'invalid payload data (such as text that is not UTF-8)',
     close1008: 'policy violation',
     close1009: 'message too big',

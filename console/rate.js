@@ -46,10 +46,10 @@ export class Meter {
   }
 }
 
-/** Points of an SVG polyline in a box of `width` by `height`; `top` is the value at the upper edge. */
-export function polyline(series, width, height, top) {
+/** Points of an SVG polyline over `width`: zero lies at `base`, the value `top` at `peak`, above or below it. */
+export function polyline(series, width, base, peak, top) {
   const step = width / (series.length - 1);
   return series
-    .map((value, i) => `${(i * step).toFixed(1)},${(height - 1 - (value / (top || 1)) * (height - 2)).toFixed(1)}`)
+    .map((value, i) => `${(i * step).toFixed(1)},${(base + (value / top) * (peak - base)).toFixed(1)}`)
     .join(' ');
 }

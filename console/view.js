@@ -48,7 +48,6 @@ function oneLine(text) {
 
 export class LogView extends EventTarget {
   filter = new Filter();
-  pretty = false;
   /** True while the list follows its newest entry. */
   following = true;
   /** New entries below the fold. */
@@ -58,7 +57,11 @@ export class LogView extends EventTarget {
   #list;
   #scroll;
   #rows = new Map(); // id -> { entry, row, body?, open?, view?, limit? }
+  /** What a person folded or unfolded (entry -> open): it outlives a rebuild. */
+  #byHand = new WeakMap();
+  #pretty = false;
   #last = 0;
+  #seen = 0;
   #frame = 0;
 
   constructor(history, list, scroll) {
@@ -85,6 +88,17 @@ export class LogView extends EventTarget {
   /** Asks for a frame in which the list catches up with the history. */
   schedule() {
     if (!this.#frame) this.#frame = requestAnimationFrame(() => this.#flush());
+  }
+
+  get pretty() {
+    return this.#pretty;
+  }
+
+  /** Whether JSON unfolds by itself. Setting it takes back what was folded by hand. */
+  set pretty(on) {
+    this.#pretty = on;
+    this.#byHand = new WeakMap();
+    this.rebuild();
   }
 
   /** Everything anew: after a change of language, filter or global view. */
@@ -118,9 +132,10 @@ export class LogView extends EventTarget {
     for (const entry of entries.slice(from)) {
       const state = this.#row(entry);
       fresh.append(state.row);
-      if (!this.following && !state.row.hidden) this.unseen += 1;
+      if (!this.following && !state.row.hidden && entry.id > this.#seen) this.unseen += 1;
       this.#last = entry.id;
     }
+    this.#seen = Math.max(this.#seen, this.#last);
     this.#list.append(fresh);
     if (this.following) this.#scroll.scrollTop = this.#scroll.scrollHeight;
     this.#changed();
@@ -160,7 +175,8 @@ export class LogView extends EventTarget {
     if (entry.type !== 'event') {
       head.setAttribute('role', 'button');
       head.setAttribute('aria-expanded', 'false');
-      if (this.pretty && entry.type === 'text' && isJson(entry.text)) this.#open(state, true);
+      const open = this.#byHand.get(entry) ?? (this.#pretty && entry.type === 'text' && isJson(entry.text));
+      if (open) this.#open(state, true);
     }
     return state;
   }
@@ -281,6 +297,7 @@ export class LogView extends EventTarget {
   /** By hand: what unfolds is brought into sight, and its head stays there. */
   #toggle(state) {
     this.#open(state, !state.body);
+    this.#byHand.set(state.entry, Boolean(state.body));
     if (!state.body) return;
     state.row.scrollIntoView({ block: 'nearest' });
     state.row.firstChild.scrollIntoView({ block: 'nearest' });

@@ -145,7 +145,7 @@ test('rates', () => {
   assert.deepEqual(meter.rate(102), { messages: 0, bytes: 0 });
   assert.equal(meter.series(500).reduce((a, b) => a + b), 0, 'a minute forgets');
   assert.deepEqual([meter.messages, meter.bytes], [2, 30]);
-  assert.equal(polyline([0, 2], 10, 12, 2), '0.0,11.0 10.0,1.0');
+  assert.equal(polyline([0, 2], 10, 11, 1, 2), '0.0,11.0 10.0,1.0');
 });
 
 test('both languages say the same things', () => {
