@@ -1,0 +1,166 @@
+//! What waits to be written: frames in a block of the thread's pool, and large payloads by reference.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::AsyncWrite;
+
+use crate::pool::{self, BLOCK};
+use crate::transport::Transport;
+
+/// From this many queued bytes on, senders wait and what is queued is written at once.
+pub(crate) const HIGH_WATER: usize = 64 * 1024;
+/// Owned payloads of at least this size are written from where they are.
+pub(crate) const BY_REFERENCE: usize = 8 * 1024;
+/// Pieces in one vectored write.
+const PIECES: usize = 16;
+
+/// Encoded frames, in order: `segments`, then `tail`.
+#[derive(Debug, Default)]
+pub(crate) struct Outbound {
+    segments: VecDeque<Bytes>,
+    tail: BytesMut,
+    /// The memory behind `tail` is a block of the pool.
+    pooled: bool,
+    len: usize,
+    /// The transport itself has something to flush.
+    unflushed: bool,
+}
+
+impl Outbound {
+    /// Queued, bytes.
+    #[inline]
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.len == 0 && !self.unflushed
+    }
+
+    /// Appends a copy of `bytes`, and answers it, to be masked.
+    #[inline]
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> &mut [u8] {
+        if self.tail.capacity() - self.tail.len() < bytes.len() {
+            self.make_room(bytes.len());
+        }
+        let start = self.tail.len();
+        self.tail.extend_from_slice(bytes);
+        self.len += bytes.len();
+        &mut self.tail[start..]
+    }
+
+    /// Appends `bytes` by reference.
+    pub(crate) fn push_owned(&mut self, bytes: Bytes) {
+        self.close_tail();
+        self.len += bytes.len();
+        self.push_segment(bytes);
+    }
+
+    fn push_segment(&mut self, bytes: Bytes) {
+        if self.segments.capacity() == 0 {
+            self.segments = pool::take_queue();
+        }
+        self.segments.push_back(bytes);
+    }
+
+    /// What is in the tail becomes a segment.
+    fn close_tail(&mut self) {
+        if !self.tail.is_empty() {
+            let segment = self.tail.split().freeze();
+            self.push_segment(segment);
+        }
+    }
+
+    #[cold]
+    fn make_room(&mut self, n: usize) {
+        self.close_tail();
+        self.release_tail();
+        // A payload larger than a block lives in memory of its own until it is written.
+        self.pooled = n <= BLOCK;
+        self.tail = if self.pooled { pool::take() } else { BytesMut::with_capacity(n) };
+    }
+
+    /// Writes until nothing is queued; one system call for up to 16 pieces.
+    ///
+    /// # Errors
+    /// The transport's.
+    pub(crate) fn poll_flush(
+        &mut self,
+        transport: &mut Transport,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.len > 0 {
+            let written = if self.segments.is_empty() {
+                ready!(Pin::new(&mut *transport).poll_write(cx, &self.tail))?
+            } else {
+                let mut slices = [IoSlice::new(&[]); PIECES];
+                let used = self.gather(&mut slices);
+                ready!(Pin::new(&mut *transport).poll_write_vectored(cx, &slices[..used]))?
+            };
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.unflushed = true;
+            self.consume(written);
+        }
+        if self.unflushed {
+            ready!(Pin::new(transport).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>; PIECES]) -> usize {
+        let tail = (!self.tail.is_empty()).then_some(&self.tail[..]);
+        let pieces = self.segments.iter().map(|segment| &segment[..]).chain(tail);
+        slices.iter_mut().zip(pieces).map(|(slice, piece)| *slice = IoSlice::new(piece)).count()
+    }
+
+    fn consume(&mut self, mut n: usize) {
+        self.len -= n;
+        while let Some(first) = self.segments.front_mut() {
+            if n < first.len() {
+                first.advance(n);
+                return;
+            }
+            n -= first.len();
+            self.segments.pop_front();
+        }
+        self.tail.advance(n);
+    }
+
+    /// Nothing will be sent for a while: gives memory back when nothing is queued.
+    #[inline]
+    pub(crate) fn rest(&mut self) {
+        if self.len == 0 && (self.pooled || self.tail.capacity() > 0 || self.segments.capacity() > 0) {
+            self.release();
+        }
+    }
+
+    /// Gives up all memory.
+    pub(crate) fn release(&mut self) {
+        self.len = 0;
+        if self.segments.capacity() > 0 {
+            pool::put_queue(std::mem::take(&mut self.segments));
+        }
+        self.release_tail();
+    }
+
+    fn release_tail(&mut self) {
+        let tail = std::mem::take(&mut self.tail);
+        if std::mem::take(&mut self.pooled) {
+            pool::put(tail);
+        }
+    }
+}
+
+impl Drop for Outbound {
+    fn drop(&mut self) {
+        self.release();
+    }
+}

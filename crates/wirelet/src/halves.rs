@@ -1,0 +1,240 @@
+//! The two halves of a connection, for two tasks.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use wirelet_proto::{CloseCode, MessageKind};
+
+use crate::connection::Shared;
+use crate::connection::engine::Payload;
+use crate::{BinaryFragments, Chunk, Error, Event, Message, Sender, TextFragments};
+
+/// The receiving half of a [`WebSocket`](crate::WebSocket).
+///
+/// Dropping it discards what arrives from then on.
+pub struct ReceiveHalf {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// The sending half of a [`WebSocket`](crate::WebSocket), which alone may send fragments and close. For many tasks
+/// there are [`Sender`]s.
+pub struct SendHalf {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl ReceiveHalf {
+    /// As [`WebSocket::recv`](crate::WebSocket::recv).
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
+        poll_fn(|cx| self.poll_recv(cx)).await.transpose()
+    }
+
+    /// As [`WebSocket::recv_chunk`](crate::WebSocket::recv_chunk).
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn recv_chunk(&mut self) -> Result<Option<Chunk>, Error> {
+        poll_fn(|cx| self.poll_chunk(cx)).await.transpose()
+    }
+
+    /// As [`WebSocket::recv_event`](crate::WebSocket::recv_event).
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn recv_event(&mut self) -> Result<Option<Event>, Error> {
+        poll_fn(|cx| self.shared.poll_recv(cx, true)).await.transpose()
+    }
+
+    pub(crate) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
+        loop {
+            match ready!(self.shared.poll_recv(cx, false)) {
+                Some(Ok(Event::Message(message))) => return Poll::Ready(Some(Ok(message))),
+                Some(Ok(Event::Chunk(_))) => {
+                    return Poll::Ready(Some(Err(Error::Misuse(
+                        "chunks are delivered: receive them as such",
+                    ))));
+                }
+                Some(Ok(Event::Ping(_) | Event::Pong(_))) => {}
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+
+    fn poll_chunk(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Chunk, Error>>> {
+        loop {
+            match ready!(self.shared.poll_recv(cx, false)) {
+                Some(Ok(Event::Chunk(chunk))) => return Poll::Ready(Some(Ok(chunk))),
+                Some(Ok(Event::Message(message))) => return Poll::Ready(Some(Ok(whole(message)))),
+                Some(Ok(Event::Ping(_) | Event::Pong(_))) => {}
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+/// A message is the only chunk of itself.
+fn whole(message: Message) -> Chunk {
+    let kind = message.kind();
+    Chunk { kind, data: message.into_bytes(), offset: 0, frame: None, first: true, last: true }
+}
+
+impl SendHalf {
+    /// As [`WebSocket::send`](crate::WebSocket::send).
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// A dropped future has queued the message whole or not at all.
+    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), Error> {
+        let message = message.into();
+        self.transmit(message.kind(), Payload::Owned(message.into_bytes()), true, true).await
+    }
+
+    /// As [`WebSocket::send_text`](crate::WebSocket::send_text).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn send_text(&mut self, text: &str) -> Result<(), Error> {
+        self.transmit(MessageKind::Text, Payload::Borrowed(text.as_bytes()), true, true).await
+    }
+
+    /// As [`WebSocket::send_binary`](crate::WebSocket::send_binary).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn send_binary(&mut self, data: &[u8]) -> Result<(), Error> {
+        self.transmit(MessageKind::Binary, Payload::Borrowed(data), true, true).await
+    }
+
+    /// As [`WebSocket::feed`](crate::WebSocket::feed).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
+        let message = message.into();
+        self.transmit(message.kind(), Payload::Owned(message.into_bytes()), true, false).await
+    }
+
+    /// As [`WebSocket::flush`](crate::WebSocket::flush).
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// What is queued stays queued.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.shared.poll_flush(cx)).await
+    }
+
+    /// As [`WebSocket::ping`](crate::WebSocket::ping).
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// A dropped future has queued the ping or not.
+    pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.shared.ping(payload)?;
+        if self.shared.lock().flags.driven { Ok(()) } else { self.flush().await }
+    }
+
+    /// Starts the closing handshake and returns when its close frame has been queued and, without a server,
+    /// written: the receiving half sees the end. [`WebSocket::close`](crate::WebSocket::close) waits for it.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when it has been started before; [`Error::Misuse`] for a code that must not be sent or a
+    /// reason of more than 123 bytes.
+    ///
+    /// # Cancel safety
+    /// A dropped future has queued the close frame.
+    pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.shared.close(code, reason)?;
+        if self.shared.lock().flags.driven { Ok(()) } else { self.flush().await }
+    }
+
+    /// As [`WebSocket::text_fragments`](crate::WebSocket::text_fragments).
+    pub const fn text_fragments(&mut self) -> TextFragments<'_> {
+        TextFragments::new(self)
+    }
+
+    /// As [`WebSocket::binary_fragments`](crate::WebSocket::binary_fragments).
+    pub const fn binary_fragments(&mut self) -> BinaryFragments<'_> {
+        BinaryFragments::new(self)
+    }
+
+    /// As [`WebSocket::sender`](crate::WebSocket::sender).
+    pub fn sender(&self) -> Sender {
+        Sender::new(Arc::clone(&self.shared))
+    }
+
+    /// Queues a frame, and writes it where nobody else will.
+    pub(crate) async fn transmit(
+        &self,
+        kind: MessageKind,
+        payload: Payload<'_>,
+        fin: bool,
+        flush: bool,
+    ) -> Result<(), Error> {
+        let mut payload = Some(payload);
+        poll_fn(|cx| self.shared.poll_append(cx, kind, &mut payload, fin, flush)).await
+    }
+
+    /// Queues a message for which there is room.
+    pub(crate) fn append(&self, message: Message) -> Result<(), Error> {
+        let mut engine = self.shared.lock();
+        let kind = message.kind();
+        let payload: Bytes = message.into_bytes();
+        engine.append(kind, Payload::Owned(payload), true)?;
+        self.shared.appended(&mut engine);
+        Ok(())
+    }
+}
+
+impl Drop for ReceiveHalf {
+    fn drop(&mut self) {
+        self.shared.receiver_dropped();
+    }
+}
+
+impl Drop for SendHalf {
+    fn drop(&mut self) {
+        self.shared.half_dropped();
+    }
+}
+
+impl std::fmt::Debug for ReceiveHalf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ReceiveHalf")
+    }
+}
+
+impl std::fmt::Debug for SendHalf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SendHalf")
+    }
+}

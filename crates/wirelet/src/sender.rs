@@ -1,0 +1,166 @@
+//! Sending to a connection from any task.
+
+use std::fmt;
+use std::pin::pin;
+use std::sync::Arc;
+
+use wirelet_proto::CloseCode;
+
+use crate::Message;
+use crate::connection::Shared;
+use crate::connection::outbox::Refusal;
+
+/// Sends to a connection from any task, in any number of clones.
+///
+/// What is sent waits in a queue of at most [`Limits::queued`](wirelet_proto::Limits::queued) bytes (40 for each
+/// message on top of its payload; any message is taken while nothing else waits), which all senders of the
+/// connection share. The connection's own future writes it; a connection without a server writes it when it is
+/// polled. Whole messages are never mixed: while a fragmented message is being written they wait.
+#[derive(Clone)]
+pub struct Sender {
+    shared: Arc<Shared>,
+    policy: SlowReceiver,
+}
+
+/// What becomes of a message whose receiver is too slow: the queue is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SlowReceiver {
+    /// [`send`](Sender::send) waits, [`try_send`](Sender::try_send) hands the message back.
+    #[default]
+    Wait,
+    /// It is dropped.
+    DropNewest,
+    /// It takes the place of the oldest ones.
+    DropOldest,
+    /// The connection is closed with 1013.
+    Close,
+}
+
+/// The message could not be sent, and comes back: the connection is closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendError(pub Message);
+
+/// The message could not be sent now, and comes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrySendError {
+    /// The queue is full.
+    Full(Message),
+    /// The connection is closed.
+    Closed(Message),
+}
+
+impl Sender {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        shared.outbox();
+        Self { shared, policy: SlowReceiver::Wait }
+    }
+
+    /// The same connection, with another policy for slow receivers.
+    #[must_use]
+    pub fn with_policy(mut self, policy: SlowReceiver) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Queues `message`, waiting for room where the policy is [`SlowReceiver::Wait`].
+    ///
+    /// # Errors
+    /// The connection is closed, or closing.
+    ///
+    /// # Cancel safety
+    /// A dropped future has queued the message whole or not at all.
+    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        let mut message = message.into();
+        loop {
+            // Asked for before the attempt, so that no wake-up is lost between the two.
+            let mut room = pin!(self.shared.outbox().room().notified());
+            room.as_mut().enable();
+            match self.try_send(message) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Closed(message)) => return Err(SendError(message)),
+                Err(TrySendError::Full(back)) => message = back,
+            }
+            room.await;
+        }
+    }
+
+    /// Queues `message`, or does what the policy says when there is no room.
+    ///
+    /// # Errors
+    /// [`TrySendError::Full`] with the policy [`SlowReceiver::Wait`], [`TrySendError::Closed`].
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
+        let outbox = self.shared.outbox();
+        match (outbox.push(message.into()), self.policy) {
+            (Ok(()), _) => {}
+            (Err(Refusal::Closed(message)), _) => return Err(TrySendError::Closed(message)),
+            (Err(Refusal::Full(message)), SlowReceiver::Wait) => return Err(TrySendError::Full(message)),
+            (Err(Refusal::Full(_)), SlowReceiver::DropNewest) => return Ok(()),
+            (Err(Refusal::Full(message)), SlowReceiver::DropOldest) => {
+                outbox.drop_oldest_for(&message);
+                if let Err(Refusal::Closed(message) | Refusal::Full(message)) = outbox.push(message) {
+                    return Err(TrySendError::Closed(message));
+                }
+            }
+            (Err(Refusal::Full(message)), SlowReceiver::Close) => {
+                outbox.close();
+                self.shared.fail(CloseCode::TRY_AGAIN_LATER);
+                return Err(TrySendError::Closed(message));
+            }
+        }
+        self.shared.wakers.wake();
+        Ok(())
+    }
+
+    /// Bytes that wait in the queue: payload, and 40 for each message.
+    pub fn queued(&self) -> usize {
+        self.shared.outbox().bytes()
+    }
+
+    /// Whether nothing can be sent any more.
+    pub fn is_closed(&self) -> bool {
+        self.shared.outbox().is_closed()
+    }
+
+    /// Closes the connection behind what has been queued.
+    ///
+    /// # Errors
+    /// [`Error::Closed`](crate::Error::Closed) when it is closing already,
+    /// [`Error::Misuse`](crate::Error::Misuse) for a code that must not be sent or a reason of more than 123 bytes.
+    pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), crate::Error> {
+        self.shared.close(code, reason)
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("policy", &self.policy).field("queued", &self.queued()).finish()
+    }
+}
+
+impl TrySendError {
+    /// The message.
+    pub fn into_message(self) -> Message {
+        match self {
+            Self::Full(message) | Self::Closed(message) => message,
+        }
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection is closed")
+    }
+}
+
+impl fmt::Display for TrySendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "the queue of the connection is full",
+            Self::Closed(_) => "the connection is closed",
+        })
+    }
+}
+
+impl std::error::Error for SendError {}
+impl std::error::Error for TrySendError {}

@@ -1,0 +1,353 @@
+//! The connection as the application holds it.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use futures_sink::Sink;
+use tokio::io::{AsyncRead, AsyncWrite};
+use wirelet_proto::{CloseCode, CloseInfo, Config, Role, State, Upgraded};
+
+use crate::connection::Shared;
+use crate::connection::driver::Driver;
+use crate::time::Clock;
+use crate::transport::Transport;
+use crate::{BinaryFragments, Chunk, Error, Event, Message, ReceiveHalf, SendHalf, Sender, TextFragments};
+
+/// A WebSocket connection after its opening handshake.
+///
+/// In a handler of a server whatever is sent leaves in one write, as soon as the handler waits for something: there
+/// is nothing to flush. A connection of [`from_upgraded`](Self::from_upgraded), or of a client, writes with each
+/// [`send`](Self::send); there [`feed`](Self::feed) gathers messages for one write.
+///
+/// Dropping it drops the connection: at once where it is open; where a close frame is on its way, when that has
+/// arrived.
+///
+/// It is a [`Stream`] of messages and a [`Sink`] for them too.
+#[derive(Debug)]
+pub struct WebSocket {
+    receive: ReceiveHalf,
+    send: SendHalf,
+}
+
+impl WebSocket {
+    /// A connection over any byte stream on which some HTTP library has done the opening handshake. `leftover` is
+    /// what it has read beyond that.
+    ///
+    /// A [`TcpStream`](tokio::net::TcpStream) is used without indirection. Switch its Nagle algorithm off.
+    pub fn from_upgraded<S>(stream: S, role: Role, config: Arc<Config>, leftover: &[u8]) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        Self::with_upgraded(stream, role, config, Upgraded::default(), leftover)
+    }
+
+    /// [`from_upgraded`](Self::from_upgraded) with what the handshake has agreed on.
+    pub fn with_upgraded<S>(
+        stream: S,
+        role: Role,
+        config: Arc<Config>,
+        upgraded: Upgraded,
+        leftover: &[u8],
+    ) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let transport = Transport::new(stream);
+        Self::new(Shared::new(transport, role, config, upgraded, leftover, Clock::start()))
+    }
+
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { receive: ReceiveHalf { shared: Arc::clone(&shared) }, send: SendHalf { shared } }
+    }
+
+    pub(crate) const fn shared(&self) -> &Arc<Shared> {
+        &self.send.shared
+    }
+
+    /// The next message; `None` when the connection has been closed, or its error has been told.
+    ///
+    /// The message is a counted slice of the memory it was received in. Pings are answered on the way.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`], [`Error::Limit`], [`Error::Timeout`], [`Error::Io`], [`Error::Abnormal`]: once, and `None`
+    /// from then on. [`Error::Misuse`] where chunks are delivered.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
+        self.receive.recv().await
+    }
+
+    /// The next piece of a message, with [`Delivery::Chunks`](wirelet_proto::Delivery::Chunks): messages may be
+    /// larger than memory. With whole messages each is its only chunk.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn recv_chunk(&mut self) -> Result<Option<Chunk>, Error> {
+        self.receive.recv_chunk().await
+    }
+
+    /// The next message or chunk, ping or pong.
+    ///
+    /// Pings and pongs are kept as events from the first call on.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn recv_event(&mut self) -> Result<Option<Event>, Error> {
+        self.receive.recv_event().await
+    }
+
+    /// Sends a message: `&str`, `String`, [`Text`](crate::Text), `Vec<u8>`, [`Bytes`](bytes::Bytes) or [`Message`].
+    ///
+    /// In a server's handler it is queued and leaves when the handler waits next; 64 KiB leave at once. It waits
+    /// while that much is queued and the peer does not read. Elsewhere it is written before the future is ready.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when the connection is closed or closing; [`recv`](Self::recv) says why.
+    ///
+    /// # Cancel safety
+    /// A dropped future has queued the message whole or not at all.
+    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), Error> {
+        self.send.send(message).await
+    }
+
+    /// [`send`](Self::send) for text that is borrowed: no memory is allocated for it.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn send_text(&mut self, text: &str) -> Result<(), Error> {
+        self.send.send_text(text).await
+    }
+
+    /// [`send`](Self::send) for data that is borrowed: no memory is allocated for it.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn send_binary(&mut self, data: &[u8]) -> Result<(), Error> {
+        self.send.send_binary(data).await
+    }
+
+    /// Queues a message, to be written together with others: by [`flush`](Self::flush), by the next
+    /// [`send`](Self::send), or when [`recv`](Self::recv) waits.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
+        self.send.feed(message).await
+    }
+
+    /// Waits until everything that was sent has been handed to the network.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]: it never will be.
+    ///
+    /// # Cancel safety
+    /// What is queued stays queued.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        self.send.flush().await
+    }
+
+    /// Sends a ping with up to 125 bytes. Keepalive pings are sent by themselves.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Misuse`] for a longer payload.
+    ///
+    /// # Cancel safety
+    /// A dropped future has queued the ping or not.
+    pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.send.ping(payload).await
+    }
+
+    /// Closes the connection behind all that was sent, and waits for the peer's close frame, at most
+    /// [`Limits::closing_time`](wirelet_proto::Limits::closing_time). Messages that still arrive are discarded.
+    /// [`CloseCode::NO_STATUS`] closes without a code.
+    ///
+    /// Where the closing handshake has begun already it waits for its end.
+    ///
+    /// # Errors
+    /// What [`recv`](Self::recv) would have said: the peer did not answer in time, or ended the connection otherwise.
+    /// [`Error::Misuse`] for a code that must not be sent or a reason of more than 123 bytes.
+    ///
+    /// # Cancel safety
+    /// A dropped future has started the closing handshake; it goes on in a server's handler, and when this is called
+    /// again.
+    pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        match self.shared().close(code, reason) {
+            Ok(()) | Err(Error::Closed) => poll_fn(|cx| self.shared().poll_closed(cx)).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Begins a text message that is sent in fragments.
+    pub const fn text_fragments(&mut self) -> TextFragments<'_> {
+        self.send.text_fragments()
+    }
+
+    /// Begins a binary message that is sent in fragments.
+    pub const fn binary_fragments(&mut self) -> BinaryFragments<'_> {
+        self.send.binary_fragments()
+    }
+
+    /// Takes it apart, for two tasks. In a server the handler's future keeps the connection: it ends when the handler
+    /// returns.
+    pub fn split(self) -> (SendHalf, ReceiveHalf) {
+        (self.send, self.receive)
+    }
+
+    /// Sends to this connection from any task.
+    pub fn sender(&self) -> Sender {
+        self.send.sender()
+    }
+
+    /// The connection's own future, with `handler` inside, as a server runs it: what the handler sends leaves in one
+    /// write whenever it waits, pings are answered and a close is seen while it waits for something else, and
+    /// [`Sender`]s of other tasks are served. For connections that were upgraded by another HTTP library.
+    ///
+    /// It ends when the handler has returned and the connection is closed: with 1000 after `()` and `Ok`, with 1011
+    /// after an error or a panic. Dropping it drops the connection.
+    ///
+    /// ```no_run
+    /// # async fn example(ws: wirelet::WebSocket) {
+    /// tokio::spawn(ws.drive(|mut ws| async move {
+    ///     while let Some(message) = ws.recv().await? {
+    ///         ws.send(message).await?;
+    ///     }
+    ///     Ok::<_, wirelet::Error>(())
+    /// }));
+    /// # }
+    /// ```
+    pub fn drive<F, Fut>(self, handler: F) -> impl Future<Output = ()> + Send + use<F, Fut>
+    where
+        F: FnOnce(Self) -> Fut,
+        Fut: Future + Send + 'static,
+        Fut::Output: Outcome,
+    {
+        let shared = Arc::clone(self.shared());
+        let handler = handler(self);
+        Driver::new(shared, Box::pin(async move { handler.await.is_success() }), false)
+    }
+
+    /// Open, closing or closed.
+    pub fn state(&self) -> State {
+        self.shared().lock().core.state()
+    }
+
+    /// Who has said what about closing, so far.
+    pub fn close_info(&self) -> CloseInfo {
+        self.shared().lock().core.close_info()
+    }
+
+    /// The reason in the peer's close frame, unless it is empty.
+    pub fn close_reason(&self) -> Option<String> {
+        self.shared().lock().close_reason().map(str::to_owned)
+    }
+
+    /// Which end this is.
+    pub fn role(&self) -> Role {
+        self.shared().lock().core.role()
+    }
+
+    /// The subprotocol that was agreed on, as its position in the list that was offered or is supported.
+    pub fn subprotocol(&self) -> Option<u16> {
+        self.shared().lock().core.subprotocol()
+    }
+}
+
+/// What a handler returns: `()`, or a `Result` whose error closes the connection with 1011.
+pub trait Outcome {
+    /// Whether the connection is closed with 1000 rather than 1011.
+    fn is_success(&self) -> bool;
+}
+
+impl Outcome for () {
+    fn is_success(&self) -> bool {
+        true
+    }
+}
+
+impl<T, E> Outcome for Result<T, E> {
+    fn is_success(&self) -> bool {
+        self.is_ok()
+    }
+}
+
+impl Stream for WebSocket {
+    type Item = Result<Message, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.receive.poll_recv(cx)
+    }
+}
+
+impl Stream for ReceiveHalf {
+    type Item = Result<Message, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_recv(cx)
+    }
+}
+
+impl Sink<Message> for SendHalf {
+    type Error = Error;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.shared.poll_room(cx)
+    }
+
+    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
+        self.append(message)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.shared.poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        match self.shared.close(CloseCode::NORMAL, "") {
+            Ok(()) | Err(Error::Closed) => self.shared.poll_flush(cx),
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+impl Sink<Message> for WebSocket {
+    type Error = Error;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.shared().poll_room(cx)
+    }
+
+    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
+        self.send.append(message)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.shared().poll_flush(cx)
+    }
+
+    /// Closes with 1000 and waits for the end, as [`WebSocket::close`].
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        match self.shared().close(CloseCode::NORMAL, "") {
+            Ok(()) | Err(Error::Closed) => self.shared().poll_closed(cx),
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+}
