@@ -242,18 +242,21 @@ impl<C: Deref<Target = Config>> Connection<C> {
         inflow: &mut impl Inflow,
         now: Instant,
     ) -> Result<Option<Status>, Failure> {
-        let (mut decoded, mut consumed) = self.decoder.decode(rx.unparsed_mut())?;
+        let input = rx.unparsed_mut();
+        let (mut decoded, mut consumed) = self.decoder.decode(input)?;
         if consumed > 0 {
             self.clock.heard(now);
         }
         if let Decoded::Header(header) = decoded {
+            let header_len = consumed;
+            let payload = input.get_mut(header_len..).unwrap_or_default();
+            (decoded, consumed) = self.decoder.decode(payload)?;
             let starts_message = !header.opcode.is_control() && header.opcode != OpCode::Continuation;
-            rx.eat_header(consumed, starts_message);
+            rx.eat_header(header_len, starts_message);
             self.header(header, rx.storage().message_capacity(), now)?;
             if starts_message && header.rsv1 {
                 inflow.begin_message();
             }
-            (decoded, consumed) = self.decoder.decode(rx.unparsed_mut())?;
         }
         rx.eat_payload(consumed);
         match decoded {
@@ -272,7 +275,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
         }
     }
 
-    /// A new frame: limits are checked before a byte of its payload is taken in.
+    /// A new frame: limits are checked before room is made for its payload.
     fn header(&mut self, header: FrameHeader, capacity: u64, now: Instant) -> Result<(), Failure> {
         if header.opcode.is_control() {
             // The message around it stays as it is.

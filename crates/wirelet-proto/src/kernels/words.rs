@@ -14,12 +14,17 @@ pub(super) fn unmask(data: &mut [u8], key: [u8; 4]) -> bool {
         seen |= plain;
         *word = plain.to_ne_bytes();
     }
-    let mut tail = 0;
-    for (byte, key) in rest.iter_mut().zip(key.iter().cycle()) {
-        *byte ^= key;
-        tail |= *byte;
+    let (half, rest) = rest.as_chunks_mut::<4>();
+    for half in half {
+        let plain = u32::from_ne_bytes(*half) ^ u32::from_ne_bytes(key);
+        seen |= u64::from(plain);
+        *half = plain.to_ne_bytes();
     }
-    seen & HIGH_BITS == 0 && tail < 0x80
+    for (byte, key) in rest.iter_mut().zip(key) {
+        *byte ^= key;
+        seen |= u64::from(*byte);
+    }
+    seen & HIGH_BITS == 0
 }
 
 #[inline(always)]
@@ -32,7 +37,12 @@ pub(super) fn copy_masked(src: &[u8], dst: &mut [u8], key: [u8; 4]) -> usize {
     for (to, from) in to_words.iter_mut().zip(from_words) {
         *to = (u64::from_ne_bytes(*from) ^ wide).to_ne_bytes();
     }
-    for ((to, from), key) in to_rest.iter_mut().zip(from_rest).zip(key.iter().cycle()) {
+    let (from_half, from_rest) = from_rest.as_chunks::<4>();
+    let (to_half, to_rest) = to_rest.as_chunks_mut::<4>();
+    for (to, from) in to_half.iter_mut().zip(from_half) {
+        *to = (u32::from_ne_bytes(*from) ^ u32::from_ne_bytes(key)).to_ne_bytes();
+    }
+    for ((to, from), key) in to_rest.iter_mut().zip(from_rest).zip(key) {
         *to = from ^ key;
     }
     len
