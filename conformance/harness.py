@@ -6,6 +6,7 @@ and every wait has a bound that only a hang can reach.
 
 import atexit
 import contextlib
+import ctypes
 import fcntl
 import json
 import os
@@ -132,6 +133,16 @@ def free_port():
         return probe.getsockname()[1]
 
 
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def die_with_parent():
+    """For a child, before it becomes its program: to be ended when its parent ends, even if that was killed (Linux)."""
+    if _LIBC:
+        pr_set_pdeathsig = 1
+        _LIBC.prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
 class Process:
     """A child process whose output lines are kept (and handed to `on_line`), and which never outlives this one."""
 
@@ -144,7 +155,8 @@ class Process:
         try:
             self._child = subprocess.Popen(
                 [str(part) for part in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, text=True, errors="backslashreplace", bufsize=1, **options)
+                stderr=subprocess.STDOUT, text=True, errors="backslashreplace", bufsize=1,
+                preexec_fn=die_with_parent, **options)
         except FileNotFoundError:
             raise Failure(f"{command[0]}: not found") from None
         Process.alive.add(self)

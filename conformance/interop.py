@@ -5,7 +5,7 @@ import argparse
 import subprocess
 import sys
 
-from harness import HERE, cargo_build, main
+from harness import HERE, cargo_build, die_with_parent, main
 
 SCRIPTS = ("demo_wirelet", "demo_flask_sock", "demo_python_websockets", "serve_python_websockets", "serve_node_ws",
            "serve_chromium")
@@ -16,7 +16,7 @@ def run_script(name, program):
     """Runs a script, shows what it prints and counts its checks; returns (passed, failed, skipped)."""
     print(f"\n== {name}", flush=True)
     script = subprocess.Popen([sys.executable, HERE / "interop" / f"{name}.py", "--wirelet", program], text=True,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, preexec_fn=die_with_parent)
     passed = failed = 0
     try:
         for line in script.stdout:

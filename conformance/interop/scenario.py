@@ -58,6 +58,7 @@ class Relay:
         self._upstream = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
+        self._accepted = threading.Event()
         self.from_client = bytearray()
         self.from_server = bytearray()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -65,6 +66,7 @@ class Relay:
 
     def _run(self):
         client, _ = self._listener.accept()
+        self._accepted.set()
         server = socket.create_connection(("127.0.0.1", self._upstream))
         upward = threading.Thread(target=self._copy, args=(client, server, self.from_client), daemon=True)
         upward.start()
@@ -96,7 +98,9 @@ class Relay:
             pass
 
     def join(self, seconds):
-        """Waits until both sides have closed."""
+        """Waits until both sides have closed; to be called when the client has ended."""
+        if not self._accepted.is_set():
+            raise Failure("the client never connected")
         self._thread.join(seconds)
         if self._thread.is_alive():
             raise Failure("the connection was never closed by both sides")
