@@ -1,5 +1,7 @@
 //! A host with an optional port, as it stands in URIs, Host and Origin (RFC 3986 3.2).
 
+use super::text::{cut_scheme, decimal};
+
 /// `host[:port]`, without user information.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Authority<'a> {
@@ -33,9 +35,9 @@ impl<'a> Authority<'a> {
 /// The host and what follows the colon after it.
 fn split_port(text: &str) -> Option<(&str, &str)> {
     let end = if text.starts_with('[') {
-        text.find(']')?.checked_add(1)?
+        text.bytes().position(|byte| byte == b']')?.checked_add(1)?
     } else {
-        text.find(':').unwrap_or(text.len())
+        text.bytes().position(|byte| byte == b':').unwrap_or(text.len())
     };
     let (host, rest) = text.split_at_checked(end)?;
     if rest.is_empty() { Some((host, "")) } else { Some((host, rest.strip_prefix(':')?)) }
@@ -45,16 +47,14 @@ fn split_port(text: &str) -> Option<(&str, &str)> {
 fn is_host(host: &str) -> bool {
     if let Some(literal) = host.strip_prefix('[') {
         let Some(address) = literal.strip_suffix(']') else { return false };
-        return address.contains(':')
+        return address.bytes().any(|b| b == b':')
             && address.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'));
     }
     !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&b))
 }
 
 fn port_number(digits: &str) -> Option<u16> {
-    super::head::decimal(digits.as_bytes())
-        .and_then(|port| u16::try_from(port).ok())
-        .filter(|port| *port != 0)
+    decimal(digits.as_bytes()).and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0)
 }
 
 /// Whether `origin` (an Origin header: `https://example.com:8443`) names the host and port of `host` (a Host header:
@@ -62,7 +62,7 @@ fn port_number(digits: &str) -> Option<u16> {
 /// missing on either side is the default of the origin's scheme (http and ws 80, https and wss 443). The scheme itself
 /// does not count, because TLS may end in front of the server. `null` and anything malformed match nothing.
 pub fn origin_matches_host(origin: &str, host: &str) -> bool {
-    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    let Some((scheme, authority)) = cut_scheme(origin) else { return false };
     let Some(default) = default_port(scheme) else { return false };
     let (Ok(origin), Ok(host)) = (Authority::parse(authority), Authority::parse(host)) else { return false };
     origin.host.eq_ignore_ascii_case(host.host)

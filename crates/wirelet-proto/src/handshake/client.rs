@@ -3,8 +3,9 @@
 use super::accept::{accept_key, encode_key};
 use super::authority::Authority;
 use super::error::{Field, HandshakeError, WriteError};
-use super::head::{HeadLimits, HeadScanner, Headers, HttpVersion, ResponseHead, decimal};
-use super::token::{ExtensionOffers, MAX_SUBPROTOCOLS, Subprotocols, is_token};
+use super::head::{HeadLimits, HeadScanner, Headers, HttpVersion, ResponseHead};
+use super::text::{decimal, is_token, token_str};
+use super::token::{ExtensionOffers, MAX_SUBPROTOCOLS, Subprotocols};
 use super::uri::Uri;
 use super::write::{Writer, check_headers, check_option, has_header};
 
@@ -222,7 +223,7 @@ impl<'a> ClientHandshake<'a> {
     fn subprotocol<'b>(&self, headers: Headers<'b>) -> Result<Option<&'b str>, HandshakeError> {
         let Some(chosen) = single(headers, Subprotocols::NAME) else { return Ok(None) };
         let requested = |name: &&str| self.options.subprotocols.contains(name);
-        let chosen = chosen.and_then(super::head::token_str).filter(requested);
+        let chosen = chosen.and_then(token_str).filter(requested);
         chosen.map(Some).ok_or(HandshakeError::UnrequestedSubprotocol)
     }
 }

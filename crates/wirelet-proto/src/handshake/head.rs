@@ -2,8 +2,13 @@
 
 use core::fmt;
 
+use super::authority::default_port;
 use super::error::HandshakeError;
-use super::token::{List, is_tchar, is_token};
+use super::text::{
+    cut, cut_authority, cut_scheme, cut_str, decimal, is_control, is_space, is_tchar, token_str, trim,
+    visible_str,
+};
+use super::token::List;
 
 /// Limits on the head of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,12 +170,13 @@ impl<'b> RequestHead<'b> {
     pub fn parse(buffer: &'b [u8]) -> Result<Self, HandshakeError> {
         let (line, rest) = split_line(buffer)?;
         // RFC 9112 3: method SP request-target SP HTTP-version, single spaces.
-        let (method, line) = split_at_byte(line, b' ').ok_or(HandshakeError::BadStartLine)?;
-        let (target, version) = split_at_byte(line, b' ').ok_or(HandshakeError::BadStartLine)?;
+        let (method, line) = cut(line, b' ').ok_or(HandshakeError::BadStartLine)?;
+        let (target, version) = cut(line, b' ').ok_or(HandshakeError::BadStartLine)?;
         let version = HttpVersion::parse(version)?;
         let method = token_str(method).ok_or(HandshakeError::BadStartLine)?;
         // RFC 9112 3.2: no white space and no fragment in a request target.
-        let target = visible_str(target).filter(|target| !target.is_empty() && !target.contains('#'));
+        let target = visible_str(target)
+            .filter(|target| !target.is_empty() && !target.bytes().any(|byte| byte == b'#'));
         let target = target.ok_or(HandshakeError::BadTarget)?;
         let (headers, rest) = Headers::parse(rest)?;
         Ok(Self { method, target, version, headers, len: buffer.len().saturating_sub(rest.len()) })
@@ -196,13 +202,13 @@ impl<'b> RequestHead<'b> {
     /// CONNECT come as they are.
     pub fn path(&self) -> &'b str {
         let target = self.origin_form();
-        let path = target.split_once('?').map_or(target, |(path, _)| path);
+        let path = cut_str(target, b'?').map_or(target, |(path, _)| path);
         if path.is_empty() { "/" } else { path }
     }
 
     /// The query of the target, not decoded: `b=1` of `/a?b=1`.
     pub fn query(&self) -> Option<&'b str> {
-        self.origin_form().split_once('?').map(|(_, query)| query)
+        cut_str(self.origin_form(), b'?').map(|(_, query)| query)
     }
 
     /// The host and port in a target that is an absolute URI (`http://host:80/a`).
@@ -231,11 +237,8 @@ impl<'b> RequestHead<'b> {
 
     // RFC 9112 3.2.2: a server accepts the absolute form too; RFC 6455 4.1 allows clients to send it.
     fn absolute_form(&self) -> Option<(&'b str, &'b str)> {
-        let (scheme, rest) = self.target.split_once("://")?;
-        if !["http", "https", "ws", "wss"].iter().any(|known| known.eq_ignore_ascii_case(scheme)) {
-            return None;
-        }
-        rest.split_at_checked(rest.find(['/', '?']).unwrap_or(rest.len()))
+        let (scheme, rest) = cut_scheme(self.target)?;
+        default_port(scheme).and_then(|_| cut_authority(rest))
     }
 }
 
@@ -258,9 +261,9 @@ impl<'b> ResponseHead<'b> {
     pub fn parse(buffer: &'b [u8]) -> Result<Self, HandshakeError> {
         let (line, rest) = split_line(buffer)?;
         // RFC 9112 4: HTTP-version SP status-code SP [ reason-phrase ]; the second space is often missing.
-        let (version, line) = split_at_byte(line, b' ').ok_or(HandshakeError::BadStartLine)?;
+        let (version, line) = cut(line, b' ').ok_or(HandshakeError::BadStartLine)?;
         let version = HttpVersion::parse(version)?;
-        let (status, reason) = split_at_byte(line, b' ').unwrap_or((line, &[]));
+        let (status, reason) = cut(line, b' ').unwrap_or((line, &[]));
         let status = Self::status_code(status).ok_or(HandshakeError::BadStartLine)?;
         let (headers, rest) = Headers::parse(rest)?;
         Ok(Self { version, status, reason, headers, len: buffer.len().saturating_sub(rest.len()) })
@@ -393,46 +396,6 @@ impl<'b> Iterator for Headers<'b> {
         self.lines = rest;
         Header::parse(line).ok()
     }
-}
-
-/// The number in a run of digits; `None` if it is empty, has anything else in it or is beyond `u64`.
-pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
-    let mut number = (!digits.is_empty()).then_some(0u64)?;
-    for digit in digits {
-        let digit = digit.is_ascii_digit().then_some(digit & 15)?;
-        number = number.checked_mul(10)?.checked_add(u64::from(digit))?;
-    }
-    Some(number)
-}
-
-/// `bytes` as text if all of them are visible ASCII (no space either).
-pub(super) fn visible_str(bytes: &[u8]) -> Option<&str> {
-    bytes.iter().all(u8::is_ascii_graphic).then(|| core::str::from_utf8(bytes).ok())?
-}
-
-/// `bytes` as text if they are a token.
-pub(super) fn token_str(bytes: &[u8]) -> Option<&str> {
-    is_token(bytes).then(|| core::str::from_utf8(bytes).ok())?
-}
-
-/// Without spaces and tabs at both ends (the only white space that heads let in).
-pub(super) const fn trim(bytes: &[u8]) -> &[u8] {
-    bytes.trim_ascii()
-}
-
-pub(super) const fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t')
-}
-
-/// A control character other than HTAB (RFC 9110 5.5).
-pub(super) const fn is_control(byte: u8) -> bool {
-    matches!(byte, 0..=8 | 10..=31 | 127)
-}
-
-/// What stands before and after the first such byte.
-fn split_at_byte(bytes: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
-    let at = bytes.iter().position(|found| *found == byte)?;
-    Some((bytes.get(..at)?, bytes.get(at.checked_add(1)?..)?))
 }
 
 /// A line without its CR LF, and what follows.

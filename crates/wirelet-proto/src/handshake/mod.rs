@@ -57,6 +57,7 @@ mod client;
 mod error;
 mod head;
 mod server;
+mod text;
 mod token;
 mod uri;
 mod write;

@@ -3,7 +3,8 @@
 use super::accept::{accept_key, is_valid_key};
 use super::authority::Authority;
 use super::error::{Field, HandshakeError, WriteError};
-use super::head::{Header, Headers, HttpVersion, RequestHead, visible_str};
+use super::head::{Header, Headers, HttpVersion, RequestHead};
+use super::text::{decimal, visible_str};
 use super::token::{ExtensionOffers, Subprotocols};
 use super::write::{Writer, check_headers, has_header};
 
@@ -104,6 +105,11 @@ impl<'b> UpgradeRequest<'b> {
         ExtensionOffers::new(self.head.headers())
     }
 
+    /// The value of Sec-WebSocket-Accept, for those who let an HTTP library write the response.
+    pub fn accept_key(&self) -> [u8; 28] {
+        accept_key(self.key)
+    }
+
     /// Writes the response that opens the WebSocket (101) and answers its length.
     ///
     /// # Errors
@@ -114,7 +120,7 @@ impl<'b> UpgradeRequest<'b> {
         // RFC 6455 4.2.2, 5.
         writer.text("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n");
         writer.text("Sec-WebSocket-Accept: ");
-        writer.put(&accept_key(self.key));
+        writer.put(&self.accept_key());
         writer.text("\r\n");
         writer.header_if(Subprotocols::NAME, options.subprotocol);
         writer.header_if(ExtensionOffers::NAME, options.extensions);
@@ -318,7 +324,7 @@ impl<'b> Fields<'b> {
         } else if header.is("Transfer-Encoding") {
             self.body = true;
         } else if header.is("Content-Length") {
-            self.body |= super::head::decimal(value).ok_or(HandshakeError::BadContentLength)? > 0;
+            self.body |= decimal(value).ok_or(HandshakeError::BadContentLength)? > 0;
         }
         Ok(())
     }

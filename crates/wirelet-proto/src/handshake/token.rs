@@ -1,7 +1,8 @@
 //! Lists in header values: tokens, subprotocols, extensions. One pass, no backtracking.
 
 use super::error::HandshakeError;
-use super::head::{Headers, is_space, token_str, trim};
+use super::head::Headers;
+use super::text::{cut, is_space, is_tchar, is_token, token_str, trim};
 
 /// How many subprotocols a request may offer: enough for anybody, and few enough that looking for repetitions stays cheap.
 pub const MAX_SUBPROTOCOLS: usize = 64;
@@ -27,9 +28,9 @@ impl<'b> List<'b> {
 
     fn next_in_line(&mut self) -> Option<&'b [u8]> {
         while let Some(line) = self.line {
-            let end = line.iter().position(|byte| *byte == b',');
-            let element = end.and_then(|end| line.get(..end)).unwrap_or(line);
-            self.line = end.and_then(|end| line.get(end.checked_add(1)?..));
+            let (element, rest) =
+                cut(line, b',').map_or((line, None), |(element, rest)| (element, Some(rest)));
+            self.line = rest;
             let element = trim(element);
             if !element.is_empty() {
                 return Some(element);
@@ -207,17 +208,6 @@ impl PartialEq<&str> for ParamValue<'_> {
     fn eq(&self, other: &&str) -> bool {
         *self == **other
     }
-}
-
-/// RFC 9110 5.6.2: the characters of a token.
-pub(super) const fn is_tchar(byte: u8) -> bool {
-    matches!(byte,
-        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-        | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z')
-}
-
-pub(super) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|byte| is_tchar(*byte))
 }
 
 /// What is left of a value.

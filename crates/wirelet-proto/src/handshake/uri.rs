@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::authority::{Authority, AuthorityError, default_port};
+use super::text::{cut_authority, cut_scheme, cut_str};
 
 /// A URI of the scheme `ws` or `wss` (`http` and `https` mean the same), taken apart without being copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,14 +27,13 @@ impl<'a> Uri<'a> {
             return Err(UriError::Character);
         }
         // RFC 6455 3: fragment identifiers are meaningless and must not be used.
-        if text.contains('#') {
+        if text.bytes().any(|byte| byte == b'#') {
             return Err(UriError::Fragment);
         }
-        let (scheme, rest) = text.split_once("://").ok_or(UriError::Scheme)?;
+        let (scheme, rest) = cut_scheme(text).ok_or(UriError::Scheme)?;
         let default = default_port(scheme).ok_or(UriError::Scheme)?;
-        let end = rest.find(['/', '?']).unwrap_or(rest.len());
-        let (authority, target) = rest.split_at_checked(end).ok_or(UriError::Host)?;
-        let (userinfo, authority) = match authority.rsplit_once('@') {
+        let (authority, target) = cut_authority(rest).ok_or(UriError::Host)?;
+        let (userinfo, authority) = match cut_str(authority, b'@') {
             Some((userinfo, authority)) => (Some(userinfo), authority),
             None => (None, authority),
         };
@@ -82,7 +82,7 @@ impl<'a> Uri<'a> {
 
     /// The path, `/` if there is none.
     pub fn path(&self) -> &'a str {
-        match self.target.split_once('?').map_or(self.target, |(path, _)| path) {
+        match cut_str(self.target, b'?').map_or(self.target, |(path, _)| path) {
             "" => "/",
             path => path,
         }
@@ -90,7 +90,7 @@ impl<'a> Uri<'a> {
 
     /// What follows the question mark.
     pub fn query(&self) -> Option<&'a str> {
-        self.target.split_once('?').map(|(_, query)| query)
+        cut_str(self.target, b'?').map(|(_, query)| query)
     }
 }
 

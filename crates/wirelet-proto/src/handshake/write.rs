@@ -1,8 +1,7 @@
 //! What both roles need to write a head: fields are checked first, then written.
 
 use super::error::{Field, WriteError};
-use super::head::is_control;
-use super::token::is_token;
+use super::text::{is_control, is_token};
 
 /// Writes into a buffer and goes on counting where the buffer ends.
 pub(super) struct Writer<'o> {
