@@ -121,3 +121,65 @@ impl Sha1 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{format, string::String, vec::Vec};
+
+    fn hex(digest: [u8; 20]) -> String {
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn sha1_of(bytes: &[u8]) -> String {
+        hex(sha1(bytes.iter().copied()))
+    }
+
+    #[test]
+    fn published_vectors_of_sha1() {
+        // RFC 3174 7.3 and FIPS 180.
+        assert_eq!(sha1_of(b""), "da39a3ee5e6b4b0d3255bfef95601890afd80709");
+        assert_eq!(sha1_of(b"abc"), "a9993e364706816aba3e25717850c26c9cd0d89d");
+        let two_blocks = b"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
+        assert_eq!(sha1_of(two_blocks), "84983e441c3bd26ebaae4aa1f95129e5e54670f1");
+        assert_eq!(sha1_of(&[b'a'; 1_000_000]), "34aa973cd4c4daa4f61eeb2bdbad27316534016f");
+        let digits = b"0123456701234567012345670123456701234567012345670123456701234567".repeat(10);
+        assert_eq!(sha1_of(&digits), "dea356a2cddd90c7a7ecedc5ebb563934f460452");
+    }
+
+    /// Every length up to 300 (so every kind of padding), against the same sum computed with another implementation.
+    #[test]
+    fn every_length_of_sha1() {
+        let message = |len: usize| (0..len).map(move |at| (at * 7 + len) as u8);
+        let digests: Vec<u8> = (0..=300).flat_map(|len| sha1(message(len))).collect();
+        assert_eq!(sha1_of(&digests), "e570432b09ac39935ad256f819b381ba3900dbbd");
+    }
+
+    /// 256 keys, against the same sum computed with another implementation.
+    #[test]
+    fn base64_of_keys() {
+        let nonce = |n: usize| core::array::from_fn(|at| (n * 3 + at * n + at) as u8);
+        let keys: Vec<u8> = (0..256).flat_map(|n| encode_key(&nonce(n))).collect();
+        assert_eq!(sha1_of(&keys), "452644dd23f72591b2bab83f55a16fb7537631c4");
+        assert!(keys.chunks(24).all(is_valid_key));
+    }
+
+    #[test]
+    fn base64_of_short_texts() {
+        // RFC 4648 10.
+        for (text, expected) in
+            [("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy"), ("", "")]
+        {
+            let mut out = [0; 8];
+            base64(text.as_bytes(), &mut out);
+            assert_eq!(&out[..expected.len()], expected.as_bytes());
+        }
+    }
+
+    #[test]
+    fn the_example_of_rfc_6455_1_3() {
+        let key = encode_key(b"the sample nonce");
+        assert_eq!(&key, b"dGhlIHNhbXBsZSBub25jZQ==");
+        assert_eq!(&accept_key(&key), b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+}

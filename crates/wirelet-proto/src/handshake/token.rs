@@ -4,8 +4,9 @@ use super::error::HandshakeError;
 use super::head::Headers;
 use super::text::{cut, is_space, is_tchar, is_token, token_str, trim};
 
-/// How many subprotocols a request may offer: enough for anybody, and few enough that looking for repetitions stays cheap.
-pub const MAX_SUBPROTOCOLS: usize = 64;
+/// How many subprotocols a request may offer: enough for anybody, and few enough that looking for repetitions stays
+/// cheap.
+pub const MAX_SUBPROTOCOLS: usize = 32;
 
 /// The comma-separated elements of all headers of one name, in their order, without white space around them. Empty
 /// elements are passed over (RFC 9110 5.6.1.2). The elements are not checked any further.
@@ -70,12 +71,13 @@ impl<'b> Subprotocols<'b> {
         if headers.value(Self::NAME).is_none() {
             return Ok(());
         }
+        let mut seen = [&b""[..]; MAX_SUBPROTOCOLS];
         let mut count = 0usize;
         for element in List::new(headers, Self::NAME) {
-            let repeated = List::new(headers, Self::NAME).take(count).any(|earlier| earlier == element);
-            if repeated || count >= MAX_SUBPROTOCOLS || !is_token(element) {
+            if !is_token(element) || seen.iter().take(count).any(|earlier| *earlier == element) {
                 return Err(HandshakeError::Subprotocols);
             }
+            *seen.get_mut(count).ok_or(HandshakeError::Subprotocols)? = element;
             count = count.saturating_add(1);
         }
         if count == 0 { Err(HandshakeError::Subprotocols) } else { Ok(()) }

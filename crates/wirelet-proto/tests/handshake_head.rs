@@ -1,0 +1,282 @@
+//! Heads of HTTP messages: grammar, limits, and what a byte costs (classes A, D, L).
+
+use wirelet_proto::handshake::{HandshakeError, HeadLimits, HeadScanner, RequestHead, ResponseHead};
+
+const CHROME: &[u8] = b"GET /ws?room=7&x=%20 HTTP/1.1\r\nHost: localhost:8080\r\nConnection: Upgrade\r\n\
+    Pragma: no-cache\r\nUser-Agent:\t Mozilla/5.0 (X11; Linux x86_64)  \t\r\nX-Empty:\r\nX-Latin: caf\xe9\r\n\
+    x-twice: 1\r\nX-Twice: 2\r\n\r\n";
+
+const DEFAULT: HeadLimits = HeadLimits::DEFAULT;
+
+/// Scans at once.
+fn scan(bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, HandshakeError> {
+    HeadScanner::new().scan(bytes, limits)
+}
+
+/// Scans in the pieces that `cuts` makes.
+fn scan_cut(bytes: &[u8], cuts: &[usize], limits: &HeadLimits) -> Result<Option<usize>, HandshakeError> {
+    let mut scanner = HeadScanner::new();
+    for cut in cuts {
+        if let Some(len) = scanner.scan(&bytes[..*cut], limits)? {
+            return Ok(Some(len));
+        }
+    }
+    scanner.scan(bytes, limits)
+}
+
+fn request(line: &str) -> Vec<u8> {
+    format!("{line}\r\nHost: a\r\n\r\n").into_bytes()
+}
+
+#[test]
+fn a_request_is_read() {
+    let mut bytes = CHROME.to_vec();
+    bytes.extend_from_slice(b"leftover\x00\x01");
+    let head = RequestHead::parse(&bytes).unwrap();
+    assert_eq!(scan(&bytes, &DEFAULT), Ok(Some(CHROME.len())));
+    assert_eq!(head.len(), CHROME.len());
+    assert_eq!((head.method(), head.target()), ("GET", "/ws?room=7&x=%20"));
+    assert_eq!((head.path(), head.query()), ("/ws", Some("room=7&x=%20")));
+    assert_eq!((head.version().major, head.version().minor), (1, 1));
+    let names: Vec<_> = head.headers().map(|header| header.name()).collect();
+    let expected = ["Host", "Connection", "Pragma", "User-Agent", "X-Empty", "X-Latin", "x-twice", "X-Twice"];
+    assert_eq!(names, expected);
+    assert_eq!(head.header("user-agent"), Some(&b"Mozilla/5.0 (X11; Linux x86_64)"[..]));
+    assert_eq!(head.header("X-EMPTY"), Some(&b""[..]));
+    assert_eq!(head.header("X-Latin"), Some(&b"caf\xe9"[..]));
+    assert_eq!(head.header("X-Twice"), Some(&b"1"[..]));
+    assert_eq!(head.header("X-Thrice"), None);
+    let last = head.headers().last().unwrap();
+    assert_eq!((last.value_str(), last.is("x-TWICE")), (Some("2"), true));
+}
+
+#[test]
+fn targets() {
+    let cases = [
+        ("/", "/", None, None),
+        ("/a/b", "/a/b", None, None),
+        ("/a?", "/a", Some(""), None),
+        ("/a?b?c", "/a", Some("b?c"), None),
+        ("http://h:81/a?b", "/a", Some("b"), Some("h:81")),
+        ("WS://h", "/", None, Some("h")),
+        ("https://h?b", "/", Some("b"), Some("h")),
+        ("/r?u=http://h/x", "/r", Some("u=http://h/x"), None),
+        ("ftp://h/a", "ftp://h/a", None, None),
+        ("*", "*", None, None),
+        ("h:443", "h:443", None, None),
+    ];
+    for (target, path, query, authority) in cases {
+        let bytes = request(&format!("GET {target} HTTP/1.1"));
+        let head = RequestHead::parse(&bytes).unwrap();
+        assert_eq!(
+            (head.path(), head.query(), head.target_authority()),
+            (path, query, authority),
+            "{target}"
+        );
+    }
+}
+
+#[test]
+fn other_requests_are_read_too() {
+    for line in ["POST /x HTTP/1.0", "PRI * HTTP/2.0", "M-SEARCH * HTTP/1.1", "DELETE /|^ HTTP/1.9"] {
+        assert!(RequestHead::parse(&request(line)).is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn bad_request_lines() {
+    use HandshakeError::{BadStartLine, BadTarget};
+    let cases = [
+        ("GET / HTTP/1.1 ", BadStartLine),
+        ("GET  / HTTP/1.1", BadStartLine),
+        ("GET / HTTP/11", BadStartLine),
+        ("GET / HTTP/1.", BadStartLine),
+        ("GET / HTTP/a.1", BadStartLine),
+        ("GET / http/1.1", BadStartLine),
+        ("GET /", BadStartLine),
+        ("GET", BadStartLine),
+        (" GET / HTTP/1.1", BadStartLine),
+        ("G(T / HTTP/1.1", BadStartLine),
+        ("GET  HTTP/1.1", BadTarget),
+        ("GET /a#b HTTP/1.1", BadTarget),
+        ("GET /a\tb HTTP/1.1", BadTarget),
+        ("GET /caf\u{e9} HTTP/1.1", BadTarget),
+    ];
+    for (line, error) in cases {
+        assert_eq!(RequestHead::parse(&request(line)).map(|head| head.len()), Err(error), "{line:?}");
+        assert_eq!(error.status(), 400);
+    }
+}
+
+#[test]
+fn bad_header_lines() {
+    use HandshakeError::{BadCharacter, BadHeaderName, BadLineEnd, FoldedHeader};
+    let cases: [(&[u8], _); 14] = [
+        (b"Host : a", BadHeaderName),
+        (b"Host\t: a", BadHeaderName),
+        (b": a", BadHeaderName),
+        (b"Host", BadHeaderName),
+        (b"Ho st: a", BadHeaderName),
+        (b"H\xf6st: a", BadHeaderName),
+        (b"Host(: a", BadHeaderName),
+        (b" folded: a", FoldedHeader),
+        (b"\tfolded", FoldedHeader),
+        (b"A: b\0c", BadCharacter),
+        (b"A: b\x0bc", BadCharacter),
+        (b"A: b\x7fc", BadCharacter),
+        (b"A: b\nC: d", BadLineEnd),
+        (b"A: b\rC: d", BadLineEnd),
+    ];
+    for (line, error) in cases {
+        let bytes = [b"GET / HTTP/1.1\r\nX: y\r\n", line, b"\r\n\r\n"].concat();
+        assert_eq!(RequestHead::parse(&bytes).map(|head| head.len()), Err(error), "{}", line.escape_ascii());
+        // The scanner sees no grammar, but it refuses what can't be part of any head.
+        let scanned = matches!(error, BadCharacter | BadLineEnd);
+        assert_eq!(scan(&bytes, &DEFAULT).is_err(), scanned, "{}", line.escape_ascii());
+    }
+}
+
+#[test]
+fn what_is_not_http_is_refused_at_its_first_bytes() {
+    assert_eq!(scan(b"\x16\x03\x01", &DEFAULT), Err(HandshakeError::BadCharacter)); // a TLS ClientHello
+    assert_eq!(scan(b"\r\n", &DEFAULT), Err(HandshakeError::BadStartLine));
+    assert_eq!(scan(b"GET / HTTP/1.1\n", &DEFAULT), Err(HandshakeError::BadLineEnd));
+    assert_eq!(scan(b"GET / HTTP/1.1\r\r", &DEFAULT), Err(HandshakeError::BadLineEnd));
+}
+
+#[test]
+fn an_incomplete_head_is_not_parsed() {
+    for end in 0..CHROME.len() {
+        assert_eq!(
+            RequestHead::parse(&CHROME[..end]).map(|h| h.len()),
+            Err(HandshakeError::Truncated),
+            "{end}"
+        );
+        assert_eq!(scan(&CHROME[..end], &DEFAULT), Ok(None), "{end}");
+    }
+}
+
+#[test]
+fn responses() {
+    let parse = |text: &'static str| ResponseHead::parse(text.as_bytes());
+    let head = parse("HTTP/1.1 404 Not  Found\r\nA: b\r\n\r\nbody").unwrap();
+    assert_eq!((head.status(), head.reason(), head.len()), (404, &b"Not  Found"[..], 33));
+    assert_eq!(parse("HTTP/1.1 101 \r\n\r\n").unwrap().reason(), b"");
+    assert_eq!(parse("HTTP/1.0 101\r\n\r\n").unwrap().status(), 101);
+    for bad in [
+        "HTTP/1.1\r\n\r\n",
+        "HTTP/1.1 99 x\r\n\r\n",
+        "HTTP/1.1 099 x\r\n\r\n",
+        "HTTP/1.1 1010\r\n\r\n",
+        "HTTP/1.1 1x1\r\n\r\n",
+        "HTTP/1.1  101\r\n\r\n",
+        "HTTP 1.1 101\r\n\r\n",
+        "ICY 200 OK\r\n\r\n",
+    ] {
+        assert_eq!(parse(bad).map(|head| head.len()), Err(HandshakeError::BadStartLine), "{bad:?}");
+    }
+}
+
+#[test]
+fn byte_limit() {
+    let exact = HeadLimits { bytes: CHROME.len(), ..DEFAULT };
+    assert_eq!(scan(CHROME, &exact), Ok(Some(CHROME.len())));
+    let less = HeadLimits { bytes: CHROME.len() - 1, ..DEFAULT };
+    let mut longer = CHROME.to_vec();
+    longer.extend_from_slice(&[b'x'; 100]);
+    for bytes in [CHROME, &CHROME[..CHROME.len() - 1], &longer] {
+        assert_eq!(scan(bytes, &less), Err(HandshakeError::HeadTooLarge));
+    }
+    assert_eq!(HandshakeError::HeadTooLarge.status(), 431);
+    let endless = [b"GET /".to_vec(), vec![b'a'; 9_000]].concat();
+    assert_eq!(scan(&endless, &DEFAULT), Err(HandshakeError::TargetTooLong));
+    assert_eq!(scan(&endless[..8_191], &DEFAULT), Ok(None));
+    assert_eq!(scan(&endless[..8_192], &DEFAULT), Err(HandshakeError::TargetTooLong));
+    assert_eq!(HandshakeError::TargetTooLong.status(), 414);
+    assert_eq!(scan(b"", &HeadLimits { bytes: 0, headers: 0 }), Err(HandshakeError::TargetTooLong));
+}
+
+#[test]
+fn from_0_to_2000_headers() {
+    for count in 0..=2_000usize {
+        let mut bytes = b"GET / HTTP/1.1\r\n".to_vec();
+        (0..count).for_each(|n| bytes.extend_from_slice(format!("h{n}:{n}\r\n").as_bytes()));
+        bytes.extend_from_slice(b"\r\n");
+        let limits = HeadLimits { bytes: 64 * 1024, headers: 64 };
+        let expected = if count <= 64 { Ok(Some(bytes.len())) } else { Err(HandshakeError::TooManyHeaders) };
+        assert_eq!(scan(&bytes, &limits), expected, "{count}");
+        assert_eq!(scan(&bytes, &HeadLimits { headers: 2_000, ..limits }), Ok(Some(bytes.len())), "{count}");
+        assert_eq!(RequestHead::parse(&bytes).unwrap().headers().count(), count);
+    }
+    assert_eq!(HandshakeError::TooManyHeaders.status(), 431);
+}
+
+#[test]
+fn the_answer_does_not_depend_on_the_split() {
+    let vectors: [&[u8]; 8] = [
+        CHROME,
+        b"GET / HTTP/1.1\r\n\r\nrest",
+        b"GET / HTTP/1.1\r\nA: b\nC: d\r\n\r\n",
+        b"GET / HTTP/1.1\r\nA: b\r\r\n\r\n",
+        b"GET / HTTP/1.1\r\nA: \0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nE:5\r\nF:6\r\nG:7\r\nH:8\r\nI:9\r\n\r\n",
+        b"\r\nGET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nA: b\r\n",
+    ];
+    for limits in [DEFAULT, HeadLimits { bytes: 60, headers: 8 }, HeadLimits { bytes: 17, headers: 0 }] {
+        for vector in vectors {
+            let whole = scan(vector, &limits);
+            for cut in 0..=vector.len() {
+                assert_eq!(scan_cut(vector, &[cut], &limits), whole, "{} at {cut}", vector.escape_ascii());
+            }
+            let all: Vec<_> = (0..=vector.len()).collect();
+            assert_eq!(scan_cut(vector, &all, &limits), whole, "{} bytewise", vector.escape_ascii());
+        }
+    }
+}
+
+/// Class A: bytes that were scanned are never read again, so N bytes cost N steps however they arrive. The test spoils
+/// them after they were scanned: a scanner that read them again would fail.
+#[test]
+fn no_byte_is_scanned_twice() {
+    for len in [1_000usize, 8_000, 64_000] {
+        let limits = HeadLimits { bytes: len + 100, headers: 64 };
+        let mut bytes = b"GET / HTTP/1.1\r\nA: ".to_vec();
+        bytes.resize(len, b'a');
+        bytes.extend_from_slice(b"\r\n\r\n");
+        let mut scanner = HeadScanner::new();
+        for end in 1..bytes.len() {
+            assert_eq!(scanner.scan(&bytes[..end], &limits), Ok(None));
+            assert_eq!(scanner.scanned(), end);
+            bytes[end - 1] = 0;
+        }
+        assert_eq!(scanner.scan(&bytes, &limits), Ok(Some(bytes.len())));
+    }
+}
+
+#[test]
+fn a_scanner_keeps_its_answer() {
+    let mut scanner = HeadScanner::new();
+    assert_eq!(scanner.scan(CHROME, &DEFAULT), Ok(Some(CHROME.len())));
+    assert_eq!(scanner.scan(CHROME, &DEFAULT), Ok(Some(CHROME.len())));
+    let mut scanner = HeadScanner::new();
+    assert_eq!(scanner.scan(b"GET / HTTP/1.1\0", &DEFAULT), Err(HandshakeError::BadCharacter));
+    assert_eq!(scanner.scan(b"GET / HTTP/1.1\0\r\n\r\n", &DEFAULT), Err(HandshakeError::BadCharacter));
+}
+
+/// Class D: every byte at every place of a head, without a panic; heads that pass are walked to their end.
+#[test]
+fn any_byte_anywhere() {
+    for at in 0..CHROME.len() {
+        for byte in 0..=255 {
+            let mut bytes = CHROME.to_vec();
+            bytes[at] = byte;
+            let scanned = scan(&bytes, &DEFAULT);
+            if let Ok(head) = RequestHead::parse(&bytes) {
+                assert_eq!(scanned, Ok(Some(head.len())));
+                assert!(head.headers().count() <= 10 && head.path().len() <= head.target().len());
+            }
+            let _ = ResponseHead::parse(&bytes);
+        }
+    }
+}
