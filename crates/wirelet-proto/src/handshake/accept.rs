@@ -1,6 +1,8 @@
 //! Sec-WebSocket-Key and Sec-WebSocket-Accept: base64 (RFC 4648) and SHA-1 (RFC 3174), small rather than fast: a
 //! handshake costs two SHA-1 blocks.
 
+use core::ops::Range;
+
 /// RFC 6455 1.3.
 const GUID: &[u8; 36] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
@@ -89,36 +91,39 @@ impl Sha1 {
         }
     }
 
-    fn word(&self, at: usize) -> u32 {
-        self.words.get(at & 15).copied().unwrap_or(0)
-    }
-
     fn block(&mut self) {
-        let [mut a, mut b, mut c, mut d, mut e] = self.state;
-        for round in 0..80usize {
-            let later = |distance| self.word(round.wrapping_add(distance));
-            // Word 16 positions back stands where the new one goes.
-            let word = if round < 16 {
-                self.word(round)
-            } else {
-                (later(13) ^ later(8) ^ later(2) ^ later(0)).rotate_left(1)
-            };
-            if let Some(slot) = self.words.get_mut(round & 15) {
-                *slot = word;
-            }
-            let (mix, constant) = match round {
-                0..20 => ((b & c) | (!b & d), 0x5a82_7999),
-                20..40 => (b ^ c ^ d, 0x6ed9_eba1),
-                40..60 => ((b & c) | (b & d) | (c & d), 0x8f1b_bcdc),
-                _ => (b ^ c ^ d, 0xca62_c1d6u32),
-            };
-            let next =
-                a.rotate_left(5).wrapping_add(mix).wrapping_add(e).wrapping_add(word).wrapping_add(constant);
-            (a, b, c, d, e) = (next, a, b.rotate_left(30), c, d);
-        }
-        for (state, add) in self.state.iter_mut().zip([a, b, c, d, e]) {
+        let before = self.state;
+        self.rounds(0..20, 0x5a82_7999, |b, c, d| (b & c) | (!b & d));
+        self.rounds(20..40, 0x6ed9_eba1, |b, c, d| b ^ c ^ d);
+        self.rounds(40..60, 0x8f1b_bcdc, |b, c, d| (b & c) | (b & d) | (c & d));
+        self.rounds(60..80, 0xca62_c1d6, |b, c, d| b ^ c ^ d);
+        for (state, add) in self.state.iter_mut().zip(before) {
             *state = state.wrapping_add(add);
         }
+    }
+
+    fn rounds(&mut self, rounds: Range<usize>, constant: u32, mix: impl Fn(u32, u32, u32) -> u32) {
+        let [mut a, mut b, mut c, mut d, mut e] = self.state;
+        for round in rounds {
+            let word = self.expand(round).wrapping_add(constant);
+            let next = a.rotate_left(5).wrapping_add(mix(b, c, d)).wrapping_add(e).wrapping_add(word);
+            (a, b, c, d, e) = (next, a, b.rotate_left(30), c, d);
+        }
+        self.state = [a, b, c, d, e];
+    }
+
+    /// The word of a round; the one 16 rounds back gives its place to it.
+    fn expand(&mut self, round: usize) -> u32 {
+        let earlier = |distance| self.words.get(round.wrapping_sub(distance) & 15).copied().unwrap_or(0);
+        let word = if round < 16 {
+            earlier(0)
+        } else {
+            (earlier(3) ^ earlier(8) ^ earlier(14) ^ earlier(16)).rotate_left(1)
+        };
+        if let Some(slot) = self.words.get_mut(round & 15) {
+            *slot = word;
+        }
+        word
     }
 }
 

@@ -5,7 +5,7 @@ use super::authority::Authority;
 use super::error::{Field, HandshakeError, WriteError};
 use super::head::{Header, Headers, HttpVersion, RequestHead};
 use super::text::{decimal, visible_str};
-use super::token::{ExtensionOffers, Subprotocols};
+use super::token::{ExtensionOffers, List, Subprotocols};
 use super::write::{Writer, check_headers, has_header};
 
 /// Whether a request is meant to open a WebSocket, well-formed or not: its Upgrade lists `websocket`, or it has a
@@ -297,9 +297,6 @@ impl<'b> Fields<'b> {
         for header in headers {
             fields.add(&header)?;
         }
-        // Lists may be spread over several lines, which the walk has only noticed.
-        fields.upgrade = fields.upgrade && headers.list("Upgrade").contains("websocket");
-        fields.connection = fields.connection && headers.list("Connection").contains("upgrade");
         Ok(fields)
     }
 
@@ -308,9 +305,9 @@ impl<'b> Fields<'b> {
         if header.is("Host") {
             self.host.add(value);
         } else if header.is("Upgrade") {
-            self.upgrade = true;
+            self.upgrade |= List::of(value).contains("websocket");
         } else if header.is("Connection") {
-            self.connection = true;
+            self.connection |= List::of(value).contains("upgrade");
         } else if header.is("Sec-WebSocket-Key") {
             self.key.add(value);
         } else if header.is("Sec-WebSocket-Version") {

@@ -22,6 +22,11 @@ impl<'b> List<'b> {
         Self { headers, name, line: None }
     }
 
+    /// The elements of one value.
+    pub(super) fn of(value: &'b [u8]) -> Self {
+        Self { headers: Headers::default(), name: "", line: Some(value) }
+    }
+
     /// Whether an element equals `token`, in any case.
     pub fn contains(&mut self, token: &str) -> bool {
         self.any(|element| element.eq_ignore_ascii_case(token.as_bytes()))

@@ -15,11 +15,11 @@ impl<'o> Writer<'o> {
     }
 
     pub(super) fn put(&mut self, bytes: &[u8]) {
-        let end = self.len.saturating_add(bytes.len());
-        if let Some(room) = self.out.get_mut(self.len..end) {
-            room.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        let rest = self.out.get_mut(self.len..).unwrap_or_default();
+        if let Some((room, _)) = rest.split_at_mut_checked(bytes.len()) {
+            room.copy_from_slice(bytes);
         }
-        self.len = end;
+        self.len = self.len.saturating_add(bytes.len());
     }
 
     pub(super) fn text(&mut self, text: &str) {
