@@ -198,7 +198,7 @@ fn byte_limit() {
 
 #[test]
 fn from_0_to_2000_headers() {
-    for count in 0..=2_000usize {
+    for count in (0..=130usize).chain((150..2_000).step_by(50)).chain([1_999, 2_000]) {
         let mut bytes = b"GET / HTTP/1.1\r\n".to_vec();
         (0..count).for_each(|n| bytes.extend_from_slice(format!("h{n}:{n}\r\n").as_bytes()));
         bytes.extend_from_slice(b"\r\n");
@@ -259,6 +259,14 @@ fn a_scanner_keeps_its_answer() {
     let mut scanner = HeadScanner::new();
     assert_eq!(scanner.scan(CHROME, &DEFAULT), Ok(Some(CHROME.len())));
     assert_eq!(scanner.scan(CHROME, &DEFAULT), Ok(Some(CHROME.len())));
+    // Also where what follows could be taken for a head of its own.
+    let mut scanner = HeadScanner::new();
+    assert_eq!(scanner.scan(b"\r\n", &DEFAULT), Err(HandshakeError::BadStartLine));
+    assert_eq!(scanner.scan(b"\r\nGET / HTTP/1.1\r\n\r\n", &DEFAULT), Err(HandshakeError::BadStartLine));
+    let mut scanner = HeadScanner::new();
+    let tight = HeadLimits { bytes: 4, ..DEFAULT };
+    assert_eq!(scanner.scan(CHROME, &tight), Err(HandshakeError::TargetTooLong));
+    assert_eq!(scanner.scan(CHROME, &DEFAULT), Err(HandshakeError::TargetTooLong));
     let mut scanner = HeadScanner::new();
     assert_eq!(scanner.scan(b"GET / HTTP/1.1\0", &DEFAULT), Err(HandshakeError::BadCharacter));
     assert_eq!(scanner.scan(b"GET / HTTP/1.1\0\r\n\r\n", &DEFAULT), Err(HandshakeError::BadCharacter));

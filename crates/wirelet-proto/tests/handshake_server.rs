@@ -147,6 +147,7 @@ fn every_refusal_has_its_status() {
         (key("dGhlIHNhbXBsZSBub25jZQ"), E::Key, 400),
         (key("dGhlIHNhbXBsZSBub25jZQAA"), E::Key, 400),
         (key("dGhlIHNhbXBsZSBub25jZQ==="), E::Key, 400),
+        (key("dGhlIHNhbXBsZSBub25jZQAA=="), E::Key, 400),
         (key("dGhlIHNhbXBsZSBub25jZ==="), E::Key, 400),
         (key("dGhlIHNhbXBsZSBub25-ZQ=="), E::Key, 400),
         (key("dGhlIHNhbXBs ZSBub25jZQ=="), E::Key, 400),
@@ -226,6 +227,7 @@ fn lists_of_extensions() {
         ("a;b=\"c\"", "a;b=c"),
         ("a;b=\"1\\0\";c=\"\\1\\5\"", "a;b=10;c=15"),
         (",,a,", "a"),
+        ("a, ,,", "a"),
         ("a;b;b", "a;b;b"),
     ] {
         assert_eq!(offered(value).as_deref(), Ok(expected), "{value:?}");
@@ -253,6 +255,8 @@ fn lists_of_extensions() {
         "a;=c",
         ";a",
         "a;b\"c\"",
+        "a;b\"",
+        "a;b \"",
         "a/b",
         "a;b=\"caf\u{e9}\"",
         "caf\u{e9}",
