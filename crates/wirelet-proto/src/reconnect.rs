@@ -4,6 +4,7 @@
 
 /// How a client connects again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ReconnectConfig {
     /// Upper bound of the first delay, in milliseconds. Default: 5,000, the RFC's own proposal.
     pub initial_max: u32,

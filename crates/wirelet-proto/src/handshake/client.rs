@@ -306,6 +306,7 @@ impl<'b> Refusal<'b> {
 
 /// How the end of a response's body is found (RFC 9112 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum BodyLength {
     /// So many bytes; 0 for statuses without a body.
     Bytes(u64),

@@ -4,6 +4,7 @@ use core::fmt;
 
 /// The peer's opening handshake breaks a rule or a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum HandshakeError {
     /// The buffer ends before the head does.
@@ -150,6 +151,7 @@ impl core::error::Error for HandshakeError {}
 
 /// The part of a handshake that the caller filled in with something that must not be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Field {
     /// `host`: not a host with an optional port.
@@ -193,6 +195,7 @@ impl Field {
 
 /// The caller's handshake was not written: nothing of it may be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum WriteError {
     /// The output buffer is too small. What it holds now is without meaning.

@@ -12,6 +12,7 @@ use super::token::List;
 
 /// Limits on the head of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct HeadLimits {
     /// Bytes of the whole head, its empty line included. Default: 8,192.
     pub bytes: usize,
@@ -129,6 +130,7 @@ impl HeadScanner {
 
 /// A version of HTTP, as a start line gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct HttpVersion {
     /// 1 of HTTP/1.0.
     pub major: u8,

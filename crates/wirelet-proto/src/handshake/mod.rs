@@ -2,7 +2,7 @@
 //!
 //! Everything borrows from the caller's buffer, and everything that is written goes into a buffer of the
 //! caller's. What follows a head in the buffer is left alone: its length is reported, and the rest belongs to
-//! [`Connection`](crate)'s receive buffer.
+//! [`Connection`](crate::Connection)'s receive buffer.
 //!
 //! # Server
 //!

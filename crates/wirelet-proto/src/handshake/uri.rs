@@ -96,6 +96,7 @@ impl<'a> Uri<'a> {
 
 /// Why a text is not a WebSocket URI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum UriError {
     /// Not `ws://` or `wss://` (or `http://`, `https://`).
