@@ -11,7 +11,7 @@ pub const FIXED_OVERHEAD: usize = 139;
 
 /// Where received bytes live. [`RecvBuffer`] keeps cursors into it, counted from its front.
 ///
-/// Implemented by [`Fixed`] (caller-owned, for microcontrollers) and [`Growable`]; a driver may bring its own,
+/// Implemented by [`Fixed`] (caller-owned, for microcontrollers) and `Growable` (feature `alloc`); a driver may bring its own,
 /// as blocks out of a pool.
 pub trait Storage {
     /// The bytes that were received and not discarded.

@@ -65,7 +65,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `alloc` | [`Growable`] receive storage |
+//! | `alloc` | `Growable`, receive storage that grows with what was received |
 //! | `std` | vector kernels picked at run time, SIMD validation of UTF-8 |
 //! | `defmt` | `defmt::Format` on the small types |
 
