@@ -70,6 +70,13 @@ export class LogView extends EventTarget {
     this.#list = list;
     this.#scroll = scroll;
     scroll.addEventListener('scroll', () => this.#scrolled(), { passive: true });
+    // The end stays in sight when a taller composer takes room from the list, and when rows that come into
+    // sight turn out taller than the style sheet guessed.
+    const sizes = new ResizeObserver(() => {
+      if (this.following) scroll.scrollTop = scroll.scrollHeight;
+    });
+    sizes.observe(scroll);
+    sizes.observe(list);
     list.addEventListener('click', (event) => this.#clicked(event));
     scroll.addEventListener('keydown', (event) => this.#key(event));
   }

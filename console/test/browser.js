@@ -26,7 +26,7 @@ const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? 
 if (SHOTS) mkdirSync(SHOTS, { recursive: true });
 
 const checks = [];
-/** `options` are those of a browser context, and `allow`, a pattern of console errors that the check provokes. */
+/** `options`: those of a browser context; `path` after the address; `allow`, a pattern of console errors that it provokes. */
 const check = (name, options, run) => checks.push({ name, options, run });
 
 /** A page in a context of its own that notes whatever a clean page must not do. */
@@ -49,9 +49,14 @@ async function open(options) {
   };
   page.on('request', (request) => outside(request.url()));
   page.on('websocket', (socket) => outside(socket.url()));
+  // Takes the place of the server at `url` (which no request reaches) and loads the page anew.
+  const scripted = async (url, handler) => {
+    await page.routeWebSocket(url, handler);
+    await page.reload();
+  };
   const response = await page.goto(server.url + path);
   await page.waitForFunction(() => document.querySelector('#state').textContent !== '');
-  return { context, page, faults, response };
+  return { context, page, faults, response, scripted };
 }
 
 const rows = (page, kind, text) => page.locator(`.row${kind && `.${kind}`}:not([hidden])`, { hasText: text });
@@ -233,6 +238,70 @@ if (server.owned) {
 } else {
   console.log('- not run with WIRELET_URL: the two checks that restart the server');
 }
+
+check('close codes and reasons of a server, in words', { path: '?url=ws://scripted.invalid/' }, async ({ page, scripted }) => {
+  // No echo server closes with these codes: here the page alone is under test.
+  const ends = [[4001, 'bye'], [3000, ''], [1011, 'oops'], [1013, '']];
+  await scripted('ws://scripted.invalid/', (socket) => {
+    socket.onMessage(() => {
+      const [code, reason] = ends.shift();
+      socket.close({ code, reason });
+    });
+  });
+  await page.click('#auto + .track');
+  for (const words of ['4001 private to the application, clean; reason “bye”', '3000 unauthorized', '1011 internal error of the server, clean; reason “oops”', '1013 try again later']) {
+    await say(page, 'end this');
+    await rows(page, 'note', words).waitFor();
+    await state(page, 'idle');
+  }
+});
+
+check('the server is named where it says who it is, and asked once where it does not', { allow: /404/ }, async ({ page }) => {
+  let asked = 0;
+  let status = 200;
+  await page.route('**/status', (route) => {
+    asked += 1;
+    return route.fulfill({ status, json: { name: 'other', version: '9', uptime_ms: 61_000, connections: 1 } });
+  });
+  await page.reload();
+  await page.waitForFunction(() => /^other 9 · up 01:0\d · 1 connection$/.test(document.querySelector('#server').textContent));
+  status = 404;
+  await connect(page);
+  await page.waitForFunction(() => document.querySelector('#server').hidden);
+  await page.click('#connect');
+  await state(page, 'idle');
+  await connect(page);
+  await say(page, 'still fine');
+  await rows(page, 'in', 'still fine').waitFor();
+  assert.equal(asked, 2);
+});
+
+check('what is unfolded stays unfolded', {}, async ({ page }) => {
+  await say(page, 'unfold me');
+  await rows(page, 'in', 'unfold me').locator('.head').click();
+  await page.click('#language');
+  await page.waitForFunction(() => document.querySelectorAll('.row.in.open').length === 1);
+  await page.fill('#filter', 'unfold');
+  await page.waitForFunction(() => document.querySelectorAll('.row.in.open mark').length === 1);
+});
+
+check('reading above, new messages do not move the list', {}, async ({ page }) => {
+  await connect(page);
+  await page.click('[data-quick=burst]');
+  await rows(page, 'in', 'burst 100 / 100').waitFor();
+  await page.evaluate(() => { document.querySelector('#scroll').scrollTop = 100; });
+  await page.click('[data-quick=json]');
+  await shows(page, '#newest', '↓ 2 new messages');
+  assert.equal(await page.evaluate(() => document.querySelector('#scroll').scrollTop), 100);
+  await page.click('#newest');
+  await page.waitForSelector('#newest', { state: 'hidden' });
+  assert.ok(await rows(page, 'in', '"ping"').isVisible());
+});
+
+check('a low window keeps the composer in sight', { viewport: { width: 360, height: 420 }, hasTouch: true, isMobile: true }, async ({ page }) => {
+  const box = await page.locator('#send').boundingBox();
+  assert.ok(box.y + box.height <= 420, `the button ends at ${box.y + box.height}`);
+});
 
 check('filter by content and direction', {}, async ({ page }) => {
   await connect(page);
@@ -438,6 +507,10 @@ for (const [name, options] of Object.entries({
     await rows(page, 'in', '00 01 02').locator('.head').click();
     await rows(page, 'in', '"ping"').locator('.head').click();
     await shot(page, name);
+    await page.waitForFunction(() => {
+      const { scrollHeight, scrollTop, clientHeight } = document.querySelector('#scroll');
+      return scrollHeight - scrollTop - clientHeight < 2;
+    });
     const [wide, room] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
     assert.ok(wide <= room, `${wide} px in a window of ${room}`);
     for (const id of ['#connect', '#send', '#clear', '#pause']) {
@@ -449,9 +522,9 @@ for (const [name, options] of Object.entries({
 
 let failed = 0;
 for (const { name, options, run } of checks) {
-  const { context, page, faults, response } = await open(options);
+  const { context, page, faults, response, scripted } = await open(options);
   try {
-    await run({ page, response });
+    await run({ page, response, scripted });
     assert.deepEqual(faults, []);
     console.log(`ok ${name}`);
   } catch (error) {
