@@ -54,6 +54,8 @@ export class Server {
   async start() {
     const child = spawn(this.#program, ['serve', '--addr', this.addr], { stdio: ['ignore', 'ignore', 'inherit'] });
     this.#child = child;
+    // Whatever ends this process, the program does not stay behind.
+    process.once('exit', () => child.kill());
     const failed = new Promise((_, reject) => {
       child.once('error', reject);
       child.once('exit', (code, signal) => {
