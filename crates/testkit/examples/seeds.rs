@@ -1,0 +1,44 @@
+//! Writes the fuzz targets' seeds from the vectors: `cargo run -p testkit --example seeds`.
+
+use std::fs;
+
+use testkit::fuzz::seeds_dir;
+use testkit::random::{Rng, stream};
+use testkit::vectors::{NOT_UTF8, illegal_headers, legal_streams, rfc_examples};
+use testkit::wire::{Frame, peer};
+use wirelet_proto::Role;
+
+fn main() -> std::io::Result<()> {
+    for (target, role) in [("frames_server", Role::Server), ("frames_client", Role::Client)] {
+        write(target, frames(role))?;
+    }
+    let closes = [0, 999, 1000, 1004, 1005, 1006, 1014, 1015, 1016, 2999, 3000, 4999, 5000, 65535];
+    let mut payloads: Vec<Vec<u8>> =
+        closes.iter().map(|code| [&u16::to_be_bytes(*code)[..], "går 😀".as_bytes()].concat()).collect();
+    payloads.extend([vec![], vec![3], vec![3, 232], vec![3, 232, 0xff], [3, 232].repeat(62)]);
+    write("close_payload", payloads)?;
+    write("pair", (0..24).map(|seed| Rng::new(seed).bytes(8 + 4 * seed as usize)))
+}
+
+/// Streams behind the bytes that choose limits, buffer and pieces.
+fn frames(role: Role) -> Vec<Vec<u8>> {
+    let sender = peer(role);
+    let mut streams: Vec<Vec<u8>> = legal_streams(sender).into_iter().map(|(_, wire)| wire).collect();
+    streams.extend(illegal_headers(sender).into_iter().step_by(5).map(|(wire, _)| wire));
+    streams.extend(NOT_UTF8.iter().step_by(3).map(|(text, _)| Frame::text(text).from(sender).bytes()));
+    streams.extend(
+        rfc_examples().into_iter().filter(|(by, wire, _)| *by == sender && wire.len() < 300).map(|e| e.1),
+    );
+    streams.extend((0..8).map(|seed| stream(&mut Rng::new(seed), sender)).filter(|wire| wire.len() < 4096));
+    let heads = [[0, 0, 255, 255, 255], [1, 0, 0, 0, 0], [0, 100, 6, 0, 20], [3, 200, 1, 2, 3]];
+    streams.into_iter().zip(heads.iter().cycle()).map(|(wire, head)| [&head[..], &wire].concat()).collect()
+}
+
+fn write(target: &str, seeds: impl IntoIterator<Item = Vec<u8>>) -> std::io::Result<()> {
+    let dir = seeds_dir(target);
+    fs::create_dir_all(&dir)?;
+    for (i, seed) in seeds.into_iter().enumerate() {
+        fs::write(dir.join(format!("{i:02}")), seed)?;
+    }
+    Ok(())
+}
