@@ -475,7 +475,8 @@ mod growable {
         }
 
         fn make_room(&mut self, want: usize) -> bool {
-            if self.start > 0 && self.bytes.len().saturating_sub(self.end) < want {
+            // A header may be wanted of which nothing is announced: at least one byte must fit.
+            if self.start > 0 && self.bytes.len().saturating_sub(self.end) < want.max(1) {
                 self.compact();
             }
             if self.end >= self.bytes.len() {
