@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use wirelet_proto::{
-    Chunk, CloseCode, Codec, Config, Connection, Delivery, Event, Extensions, Failure, Fixed, FrameSpan,
-    Growable, Instant, MessageKind, NoCodec, OpCode, RecvBuffer, Role, SendError, Spare, Status, Upgraded,
+    Chunk, CloseCode, Config, Connection, Delivery, Event, Extensions, Failure, Fixed, FrameSpan, Growable,
+    Instant, MessageKind, OpCode, RecvBuffer, Role, SendError, Spare, Status, Upgraded,
 };
 
+use crate::codec::RunLength;
 use crate::random::Keys;
 use crate::reference::{self, End, Outcome, Rules};
 use crate::wire::peer;
@@ -28,13 +29,13 @@ pub enum Seen {
 
 /// An endpoint with its buffer, its keys and its clock, and all that it has seen and sent.
 #[derive(Debug)]
-pub struct Endpoint<S, D = NoCodec> {
+pub struct Endpoint<S> {
     /// The core.
     pub connection: Connection<Arc<Config>>,
     /// What it receives into.
     pub rx: RecvBuffer<S>,
-    /// The codec and its output.
-    pub codec: (D, RecvBuffer<Growable>),
+    /// The codec and its output, where there is one.
+    pub codec: Option<(RunLength, RecvBuffer<Growable>)>,
     /// Where its masking keys come from.
     pub keys: Keys,
     /// Its clock.
@@ -63,19 +64,23 @@ pub fn endpoint(role: Role, config: &Config) -> Endpoint<Growable> {
 impl<S: Spare> Endpoint<S> {
     /// An open endpoint that receives into `storage`, at time zero.
     pub fn new(role: Role, config: &Config, storage: S) -> Self {
-        Self::with_codec(role, config, storage, Extensions::NONE, NoCodec)
+        Self::make(role, config, storage, Extensions::NONE)
     }
-}
 
-impl<S: Spare, D: Codec> Endpoint<S, D> {
-    /// An open endpoint with extensions.
-    pub fn with_codec(role: Role, config: &Config, storage: S, extensions: Extensions, codec: D) -> Self {
+    /// An open endpoint that may receive compressed messages; their output may grow to `room` bytes and
+    /// [`wirelet_proto::FIXED_OVERHEAD`].
+    pub fn compressed(role: Role, config: &Config, storage: S, room: usize) -> Self {
+        let codec = (RunLength::default(), RecvBuffer::new(Growable::new(room)));
+        Self { codec: Some(codec), ..Self::make(role, config, storage, Extensions::COMPRESSED) }
+    }
+
+    fn make(role: Role, config: &Config, storage: S, extensions: Extensions) -> Self {
         let now = Instant::from_millis(0);
         let upgraded = Upgraded { subprotocol: None, extensions };
         Self {
             connection: Connection::from_upgraded(role, Arc::new(config.clone()), upgraded, now),
             rx: RecvBuffer::new(storage),
-            codec: (codec, RecvBuffer::new(Growable::new(usize::MAX >> 1))),
+            codec: None,
             keys: Keys::new(7),
             now,
             seen: Vec::new(),
@@ -99,8 +104,11 @@ impl<S: Spare, D: Codec> Endpoint<S, D> {
 
     /// One `advance`, without a flush; an event is taken and written down.
     pub fn turn(&mut self) -> Result<Status, Failure> {
-        let (codec, out) = &mut self.codec;
-        let result = self.connection.advance_with(&mut self.rx, codec, out, &mut self.keys, self.now);
+        let Self { connection, rx, codec, keys, now, .. } = self;
+        let result = match codec {
+            Some((codec, out)) => connection.advance_with(rx, codec, out, keys, *now),
+            None => connection.advance(rx, keys, *now),
+        };
         match result {
             Ok(Status::Ready(_)) => self.take(),
             Ok(Status::Closed) => self.closed = true,
@@ -175,7 +183,11 @@ impl<S: Spare, D: Codec> Endpoint<S, D> {
     }
 
     fn take(&mut self) {
-        let seen = match self.connection.event_with(&self.rx, &self.codec.1) {
+        let event = match &self.codec {
+            Some((_, out)) => self.connection.event_with(&self.rx, out),
+            None => self.connection.event(&self.rx),
+        };
+        let seen = match event {
             Event::Text(text) => Some(Seen::Text(text.into())),
             Event::Binary(bytes) => Some(Seen::Binary(bytes.into())),
             Event::Ping(payload) => Some(Seen::Ping(payload.into())),
