@@ -58,6 +58,9 @@ replace wstest.py 's/^import serializer/serializer = None/'
 # A case gives up on a silent peer after one second, which says more about a busy machine than about the peer. None of
 # the cases waits for that moment when the peer is right, so a longer patience changes no verdict and costs no time.
 replace fuzzing.py 's/reactor.callLater(delay, self.executeKillAfter)/reactor.callLater(delay * float(os.environ.get("AUTOBAHN_PATIENCE", "1")), self.executeKillAfter)/'
+# In the same way, the time in which a long case has to finish (from 10 seconds up) allows for slow machines. Shorter
+# times are waited for by cases in which nothing is to come, and stay.
+replace fuzzing.py 's/reactor.callLater(delay, self.executeCloseAfter)/reactor.callLater(delay * (float(os.environ.get("AUTOBAHN_PATIENCE", "1")) if delay >= 10 else 1), self.executeCloseAfter)/'
 # The fuzzing server listens on this machine alone.
 replace fuzzing.py 's/listenWS(factory, sslContext)/listenWS(factory, sslContext, interface = "127.0.0.1")/'
 
