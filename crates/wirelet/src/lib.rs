@@ -1,6 +1,60 @@
 //! # wirelet
 //!
-//! WebSocket for tokio.
+//! WebSocket for tokio: strict (RFC 6455), bounded, and idle for nothing.
+//!
+//! ```
+//! use wirelet::server::{Page, Router, Server, ws};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+//! let router = Router::new()
+//!     .page("/", Page::html("<h1>an echo is at /ws</h1>"))
+//!     .ws("/ws", ws(|mut ws, _context| async move {
+//!         while let Some(message) = ws.recv().await? {
+//!             ws.send(message).await?; // the message is not copied, all answers to a read leave in one write
+//!         }
+//!         Ok::<_, wirelet::Error>(())
+//!     }));
+//! let server = Server::bind("127.0.0.1:0").await?;
+//! # server.handle().stop();
+//! server.serve(router).await // until `Server::shutdown_on`
+//! # }
+//! ```
+//!
+//! ```text
+//!  socket ──read──▶ block of the thread's pool ──▶ core (wirelet-proto) ──▶ Message, a slice of the block ──▶ handler
+//!    ▲                 (given back when nothing          │ pongs, close                                       │
+//!    │                  refers to it)                    ▼                                                    │
+//!    └──one write── block of the pool ◀──────────────────┴────────────────── send, when the handler waits ────┘
+//!                                     ◀── queue, bounded by bytes ◀── Senders of other tasks
+//! ```
+//!
+//! - **Receiving** costs no copy and no allocation: a [`Message`] is a counted slice of the memory that it was read into. A
+//!   connection that waits holds no buffer; one that waits for the rest of a message holds little more than what has come.
+//! - **Sending** needs no flush: in a server's handler everything that was sent leaves in one system call when the handler waits
+//!   for something. The same future answers pings and sees the peer's close meanwhile.
+//! - **Any task** sends through a [`Sender`], whose queue is bounded by bytes, or through the server's
+//!   [`ServerHandle`](server::ServerHandle) by number.
+//! - **Cancelling** any future loses no message and never leaves half a frame.
+//!
+//! | module | what is there |
+//! |---|---|
+//! | [`server`] | [`Server`](server::Server), [`Router`](server::Router), pages and HTTP services on the same port, who may connect, all connections by number, stopping |
+//! | here | [`WebSocket`] and its halves, [`Message`], [`Sender`], fragments, errors; [`WebSocket::from_upgraded`] for other HTTP libraries |
+//! | [`proto`] | the protocol core: limits, keepalive, close codes |
+//!
+//! ## Limits
+//!
+//! All are on by default; see [`Limits`], [`Keepalive`] and [`Capacity`](server::Capacity).
+//!
+//! | what | default | what happens |
+//! |---|---|---|
+//! | message | 1 MiB, 131,072 fragments, 60 s + 1 ms a byte | close 1009, 1008, 3008 |
+//! | head of a request | 8 KiB, 64 fields, 10 s | 431 or 414, 408 |
+//! | silence | ping after 20 s, answer within 20 s, 120 s in all | close 3008 |
+//! | closing handshake | 5 s | the socket is closed |
+//! | queue of [`Sender`]s | 1 MiB | [`SlowReceiver`] |
+//! | what a handler has sent and the peer has not read | 64 KiB + one message | `send` waits |
+//! | connections | 65,536, 1,024 of one address, 1,024 in their handshake | 503 |
 
 mod connection;
 mod error;
@@ -11,6 +65,7 @@ mod keys;
 mod message;
 mod pool;
 mod sender;
+pub mod server;
 mod time;
 mod transport;
 mod websocket;

@@ -241,8 +241,10 @@ impl WebSocket {
         Fut::Output: Outcome,
     {
         let shared = Arc::clone(self.shared());
-        let handler = handler(self);
-        Driver::new(shared, Box::pin(async move { handler.await.is_success() }), false)
+        Driver::new(shared, false, move || {
+            let running = handler(self);
+            Box::pin(async move { running.await.is_success() })
+        })
     }
 
     /// Open, closing or closed.

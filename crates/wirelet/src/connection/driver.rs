@@ -25,14 +25,19 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// Drives `shared`, with `handler` inside. `swept`: somebody looks at the deadline and wakes; otherwise a
-    /// timer is kept.
-    pub(crate) fn new(shared: Arc<Shared>, handler: Handler, swept: bool) -> Self {
+    /// Drives `shared`, with the handler inside that `begin` answers; when it panics the connection is closed as if
+    /// the handler had. `swept`: somebody looks at [`Shared::due`] and wakes; otherwise a timer is kept.
+    pub(crate) fn new(shared: Arc<Shared>, swept: bool, begin: impl FnOnce() -> Handler) -> Self {
         let mut engine = shared.lock();
         engine.flags.driven = true;
         engine.flags.swept = swept;
         drop(engine);
-        Self { shared, handler: Some(handler) }
+        let handler = catch_unwind(AssertUnwindSafe(begin)).ok();
+        let driver = Self { shared, handler };
+        if driver.handler.is_none() {
+            driver.handler_returned(false);
+        }
+        driver
     }
 }
 

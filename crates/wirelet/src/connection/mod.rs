@@ -10,12 +10,12 @@
 
 pub(crate) mod driver;
 pub(crate) mod engine;
-mod inbound;
+pub(crate) mod inbound;
 mod outbound;
 pub(crate) mod outbox;
 mod wakers;
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
@@ -337,6 +337,11 @@ impl Shared {
         }
         let relay = || Waker::from(Arc::new(Relay(Arc::downgrade(self))));
         engine.relay.get_or_insert_with(relay).clone()
+    }
+
+    /// When something is due, milliseconds of the server's clock, for its ticker.
+    pub(crate) fn due(&self) -> u64 {
+        self.deadline.load(Ordering::Relaxed)
     }
 
     /// The application has dropped its receiving half: what arrives is discarded.

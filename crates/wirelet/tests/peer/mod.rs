@@ -215,3 +215,30 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Hesitant<S> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+/// A request to open a WebSocket, with more header lines.
+pub fn upgrade_request(target: &str, more: &str) -> String {
+    format!(
+        "GET {target} HTTP/1.1\r\nHost: localhost:8080\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{more}\r\n"
+    )
+}
+
+/// The head of a response, with its empty line.
+pub async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
+/// The status of a response and its head in lower case; its body is read by its length.
+pub async fn read_response<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<(u16, String, Vec<u8>)> {
+    let head = read_head(stream).await?.to_ascii_lowercase();
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    let len = head.split("content-length: ").nth(1).and_then(|rest| rest.split('\r').next()?.parse().ok());
+    let mut body = vec![0; len.unwrap_or(0)];
+    stream.read_exact(&mut body).await?;
+    Ok((status, head, body))
+}

@@ -1,0 +1,114 @@
+//! Accepting connections, and stopping.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::{Serving, handshake};
+
+/// How often deadlines are looked at.
+const TICK: Duration = Duration::from_millis(500);
+/// How long accepting rests after an error of the system, as running out of file descriptors; doubled up to the second.
+const FIRST_REST: Duration = Duration::from_millis(10);
+const LAST_REST: Duration = Duration::from_secs(1);
+
+const FULL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n";
+
+type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Serves until it is told to stop, and then for at most `grace`.
+pub(crate) async fn run(listener: TcpListener, serving: Arc<Serving>, stop: Option<Stop>, grace: Duration) {
+    let mut tasks = JoinSet::new();
+    let mut ticker = JoinSet::new();
+    ticker.spawn(tick(Arc::clone(&serving)));
+    let stop = stopped(Arc::clone(&serving), stop);
+    either(stop, accept(&listener, &serving, &mut tasks)).await;
+    drop(listener);
+    serving.handle.stop();
+    serving.handle.close_all();
+    let _ = timeout(grace, async { while tasks.join_next().await.is_some() {} }).await;
+    tasks.shutdown().await;
+}
+
+async fn stopped(serving: Arc<Serving>, stop: Option<Stop>) {
+    let mut stopping = serving.handle.stopping();
+    let told = async {
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    };
+    match stop {
+        Some(stop) => either(stop, told).await,
+        None => told.await,
+    }
+}
+
+async fn accept(listener: &TcpListener, serving: &Arc<Serving>, tasks: &mut JoinSet<()>) {
+    let mut rest = FIRST_REST;
+    loop {
+        match next(listener, tasks).await {
+            Ok((stream, peer)) => {
+                rest = FIRST_REST;
+                admit(stream, peer, serving, tasks);
+            }
+            Err(error) if concerns_one_connection(&error) => {}
+            Err(_) => {
+                // Accepting again at once would spin; the backlog waits meanwhile.
+                sleep(rest).await;
+                rest = (rest * 2).min(LAST_REST);
+            }
+        }
+    }
+}
+
+/// The next connection; tasks that have ended are cleared away meanwhile.
+async fn next(listener: &TcpListener, tasks: &mut JoinSet<()>) -> io::Result<(TcpStream, SocketAddr)> {
+    poll_fn(|cx| {
+        while let Poll::Ready(Some(_)) = tasks.poll_join_next(cx) {}
+        listener.poll_accept(cx)
+    })
+    .await
+}
+
+fn admit(stream: TcpStream, peer: SocketAddr, serving: &Arc<Serving>, tasks: &mut JoinSet<()>) {
+    let _ = stream.set_nodelay(true);
+    let Some((admitted, handshake)) = serving.admission.admit(peer.ip()) else {
+        // The socket's buffer is empty: this fits, or the peer is gone.
+        let _ = stream.try_write(FULL);
+        return;
+    };
+    let serving = Arc::clone(serving);
+    tasks.spawn(async move {
+        handshake::serve(serving, stream, peer, handshake).await;
+        drop(admitted);
+    });
+}
+
+fn concerns_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    matches!(error.kind(), K::ConnectionAborted | K::ConnectionReset | K::ConnectionRefused | K::Interrupted)
+}
+
+/// One timer for all connections: looks at their deadlines while there are any.
+async fn tick(serving: Arc<Serving>) {
+    loop {
+        if serving.handle.count() == 0 {
+            serving.added.notified().await;
+        }
+        sleep(TICK).await;
+        serving.handle.registry.sweep(serving.clock.now().as_millis());
+    }
+}
+
+/// Ready when one of both is.
+async fn either(a: impl Future<Output = ()>, b: impl Future<Output = ()>) {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    poll_fn(|cx| if a.as_mut().poll(cx).is_ready() { Poll::Ready(()) } else { b.as_mut().poll(cx) }).await;
+}

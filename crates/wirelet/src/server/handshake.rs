@@ -1,0 +1,298 @@
+//! The opening handshake: read, decided, answered. What is no request for a WebSocket goes on to HTTP.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use wirelet_proto::handshake::{
+    AcceptOptions, HandshakeError, HeadLimits, HeadScanner, Rejection, RequestHead, UpgradeRequest,
+    WriteError, is_upgrade,
+};
+use wirelet_proto::{CloseCode, Config, Role, Storage, Upgraded};
+
+use super::context::Context;
+use super::limits::HandshakePermit;
+use super::router::{Params, Verdict, Ws};
+use super::{Serving, http1};
+use crate::WebSocket;
+use crate::connection::Shared;
+use crate::connection::driver::{Driver, Handler};
+use crate::connection::inbound::Inbound;
+use crate::transport::Transport;
+
+/// The longest time that a refused peer has to take its refusal.
+const REFUSAL_TIME: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Serves one connection from its first byte to its last.
+pub(crate) async fn serve(
+    serving: Arc<Serving>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    permit: HandshakePermit,
+) {
+    // Boxed, so that what the handshake needs is not kept for the connection's life.
+    let next = Box::pin(open(&serving, stream, peer)).await;
+    drop(permit);
+    let opened = match next {
+        Next::WebSocket(opened) => Some(opened),
+        Next::Http(stream, leftover) => Box::pin(http1::serve(&serving, stream, leftover, peer)).await,
+        Next::End => None,
+    };
+    if let Some(opened) = opened {
+        let (driver, registered) = (*opened).start(&serving, peer);
+        drop(serving);
+        driver.await;
+        drop(registered);
+    }
+}
+
+/// What follows the first request.
+enum Next {
+    WebSocket(Box<Opened>),
+    Http(TcpStream, Bytes),
+    End,
+}
+
+/// A connection that was accepted.
+pub(crate) struct Opened {
+    pub(crate) accepted: Accepted,
+    pub(crate) transport: Transport,
+    /// The response, unless it has been sent.
+    pub(crate) response: Vec<u8>,
+    /// What was read behind the request.
+    pub(crate) leftover: Bytes,
+}
+
+/// What the routes have to say about a request.
+pub(crate) struct Accepted {
+    handler: Box<dyn FnOnce(WebSocket, Context) -> Handler + Send>,
+    context: Context,
+    config: Arc<Config>,
+    route: Arc<str>,
+    subprotocol: Option<u16>,
+}
+
+/// The answer to a request for a WebSocket.
+pub(crate) struct Answer {
+    /// The response, with the body of a refusal.
+    pub(crate) response: Vec<u8>,
+    pub(crate) accepted: Option<Accepted>,
+}
+
+impl Opened {
+    fn start(self, serving: &Arc<Serving>, peer: SocketAddr) -> (Driver, super::registry::Registered) {
+        let Self { accepted, transport, response, leftover } = self;
+        let Accepted { handler, mut context, config, route, subprotocol } = accepted;
+        let upgraded = Upgraded { subprotocol, ..Upgraded::default() };
+        let shared = Shared::new(transport, Role::Server, config, upgraded, &leftover, serving.clock);
+        // It leaves together with what the handler says first, or before the connection first waits.
+        shared.lock().out.push(&response);
+        let registered = serving.handle.registry.add(Arc::clone(&shared), peer, route);
+        serving.added.notify_one();
+        context.id = Some(registered.id);
+        let ws = WebSocket::new(Arc::clone(&shared));
+        let driver = Driver::new(Arc::clone(&shared), true, || handler(ws, context));
+        if serving.handle.is_stopping() {
+            let _ = shared.close(CloseCode::GOING_AWAY, "");
+        }
+        (driver, registered)
+    }
+}
+
+async fn open(serving: &Arc<Serving>, stream: TcpStream, peer: SocketAddr) -> Next {
+    let mut transport = Transport::Tcp(stream);
+    let mut inbound = Inbound::default();
+    let limit = serving.config.limits.handshake_time;
+    let answer = match timeout(limit, first_request(serving, &mut transport, &mut inbound, peer)).await {
+        Ok(Some(First::Upgrade(answer, len))) => {
+            inbound.discard_front(len);
+            answer
+        }
+        Ok(Some(First::Other)) => {
+            let Transport::Tcp(stream) = transport else { return Next::End };
+            return Next::Http(stream, Bytes::copy_from_slice(inbound.filled()));
+        }
+        Ok(None) => return Next::End,
+        // Silence is not answered: there is no request.
+        Err(_) if inbound.filled().is_empty() => return Next::End,
+        Err(_) => Answer::refuse(408, "the request did not arrive in time"),
+    };
+    let Answer { response, accepted } = answer;
+    let Some(accepted) = accepted else {
+        inbound.release();
+        refuse(transport, &response).await;
+        return Next::End;
+    };
+    let leftover = Bytes::copy_from_slice(inbound.filled());
+    Next::WebSocket(Box::new(Opened { accepted, transport, response, leftover }))
+}
+
+enum First {
+    /// A request for a WebSocket, and the length of its head.
+    Upgrade(Answer, usize),
+    Other,
+}
+
+/// Reads the first request's head, and decides when it asks for a WebSocket. `None`: the peer has gone.
+async fn first_request(
+    serving: &Arc<Serving>,
+    transport: &mut Transport,
+    inbound: &mut Inbound,
+    peer: SocketAddr,
+) -> Option<First> {
+    let limits = head_limits(&serving.config);
+    let mut scanner = HeadScanner::new();
+    let len = loop {
+        match scanner.scan(inbound.filled(), &limits) {
+            Ok(Some(len)) => break len,
+            Ok(None) => {}
+            Err(error) => return Some(First::Upgrade(Answer::of_error(error), 0)),
+        }
+        let read = poll_fn(|cx| {
+            let read = inbound.poll_read(transport, cx);
+            if read.is_pending() {
+                inbound.rest();
+            }
+            read
+        });
+        if read.await.ok()? == 0 {
+            return None;
+        }
+    };
+    let head = &inbound.filled()[..len];
+    match RequestHead::parse(head) {
+        Err(error) => Some(First::Upgrade(Answer::of_error(error), len)),
+        Ok(request) if !is_upgrade(&request) => Some(First::Other),
+        Ok(_) => Some(First::Upgrade(decide(serving, head, peer).await, len)),
+    }
+}
+
+pub(crate) fn head_limits(config: &Config) -> HeadLimits {
+    HeadLimits { bytes: config.limits.head_bytes, headers: config.limits.head_fields }
+}
+
+/// The one place where it is decided who may connect, whatever the request came through.
+///
+/// Everything is checked before the request is answered: the handshake itself, host, route, origin, subprotocol, and
+/// last the application's own decision.
+pub(crate) async fn decide(serving: &Arc<Serving>, head: &[u8], peer: SocketAddr) -> Answer {
+    let request = match RequestHead::parse(head).and_then(UpgradeRequest::verify) {
+        Ok(request) => request,
+        Err(error) => return Answer::of_error(error),
+    };
+    if !serving.serves_host(request.host()) {
+        return Answer::refuse(421, "this host is not served here");
+    }
+    let Some((route, path, params)) = serving.router.socket(request.head().path()) else {
+        return Answer::refuse(404, "no WebSocket is here");
+    };
+    // RFC 6455 4.2.2, 4 and 10.2: 403 for an origin that is not acceptable.
+    if !route.origins.admit(&request) {
+        return Answer::refuse(403, "pages of this origin may not connect");
+    }
+    let (mut context, mut headers) = (common_context(serving, route, &request, params, peer), Vec::new());
+    let mut chosen = context.common_subprotocols().next().map(str::to_owned);
+    if let Some(gate) = &route.gate {
+        match gate(context.clone()).await {
+            Verdict::Accept { subprotocol, headers: additional } => {
+                chosen = subprotocol.or(chosen);
+                headers = additional;
+            }
+            Verdict::Reject { status, headers, body } => return Answer::rejected(status, &headers, &body),
+        }
+    }
+    let position =
+        chosen.as_ref().and_then(|name| route.subprotocols.iter().position(|known| **known == **name));
+    let options =
+        AcceptOptions { subprotocol: chosen.as_deref(), extensions: None, headers: &borrowed(&headers) };
+    let Ok(response) = written(|out| request.accept(&options, out)) else {
+        return Answer::refuse(500, "the application's answer cannot be sent");
+    };
+    context.subprotocol = chosen.map(Into::into);
+    let handler = Arc::clone(&route.handler);
+    let accepted = Accepted {
+        handler: Box::new(move |ws, context| handler(ws, context)),
+        context,
+        config: Arc::clone(route.config.as_ref().unwrap_or(&serving.config)),
+        route: Arc::clone(path),
+        subprotocol: position.and_then(|position| u16::try_from(position).ok()),
+    };
+    Answer { response, accepted: Some(accepted) }
+}
+
+fn common_context(
+    serving: &Serving,
+    route: &Ws,
+    request: &UpgradeRequest<'_>,
+    params: Params,
+    peer: SocketAddr,
+) -> Context {
+    let offered = |name: &&Arc<str>| request.subprotocols().any(|offer| offer == &***name);
+    let common = route.subprotocols.iter().filter(offered).cloned().collect();
+    Context::new(request.head(), params, peer, common, serving.handle.clone())
+}
+
+impl Answer {
+    fn of_error(error: HandshakeError) -> Self {
+        Self::refuse(error.status(), &error.to_string())
+    }
+
+    pub(crate) fn refuse(status: u16, text: &str) -> Self {
+        let headers = [("Content-Type".to_owned(), "text/plain; charset=utf-8".to_owned())];
+        Self::rejected(status, &headers, text.as_bytes())
+    }
+
+    /// A refusal that can't be sent as it is becomes a 500.
+    fn rejected(status: u16, headers: &[(String, String)], body: &[u8]) -> Self {
+        let rejection = Rejection { status, headers: &borrowed(headers), body };
+        let response = written(|out| rejection.write(out))
+            .or_else(|_| written(|out| Rejection::new(500).write(out)))
+            .unwrap_or_default();
+        Self { response, accepted: None }
+    }
+}
+
+impl Serving {
+    /// Whether `host`, with its port if it has one, is served.
+    pub(crate) fn serves_host(&self, host: &str) -> bool {
+        let Some(hosts) = &self.hosts else { return true };
+        let port_at = host.rfind(':').filter(|at| !host[*at..].contains(']'));
+        let name = &host[..port_at.unwrap_or(host.len())];
+        hosts.iter().any(|known| known.eq_ignore_ascii_case(host) || known.eq_ignore_ascii_case(name))
+    }
+}
+
+fn borrowed(headers: &[(String, String)]) -> Vec<(&str, &str)> {
+    headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+/// What `write` writes, into as much memory as it needs.
+fn written(write: impl Fn(&mut [u8]) -> Result<usize, WriteError>) -> Result<Vec<u8>, WriteError> {
+    let mut out = vec![0; 512];
+    loop {
+        match write(&mut out) {
+            Ok(len) => {
+                out.truncate(len);
+                return Ok(out);
+            }
+            Err(WriteError::BufferTooSmall { needed }) if needed > out.len() => out.resize(needed, 0),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Sends a refusal and sees to it that it arrives: a socket that is closed with unread input is reset.
+async fn refuse(mut transport: Transport, response: &[u8]) {
+    let _ = timeout(REFUSAL_TIME, async {
+        transport.write_all(response).await?;
+        transport.shutdown().await?;
+        let mut rest = [0; 1024];
+        while transport.read(&mut rest).await? > 0 {}
+        std::io::Result::Ok(())
+    })
+    .await;
+}

@@ -1,0 +1,199 @@
+//! Requests that are no WebSocket handshakes, through hyper, and handshakes on a connection that hyper has kept.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use http::header::{HOST, HeaderName, HeaderValue};
+use http::{Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep, timeout};
+use wirelet_proto::handshake::{RequestHead, ResponseHead, is_upgrade};
+
+use super::Serving;
+use super::handshake::{Accepted, Answer, Opened, decide};
+use super::router::{self, Body};
+use crate::transport::Transport;
+
+/// A peer that takes nothing of a response for this long is given up.
+const WRITE_TIME: Duration = Duration::from_secs(30);
+
+/// An upgrade that was accepted and has not happened yet.
+type Pending = Arc<Mutex<Option<(OnUpgrade, Accepted)>>>;
+
+/// Serves HTTP until the connection ends, or becomes a WebSocket.
+pub(crate) async fn serve(
+    serving: &Arc<Serving>,
+    stream: TcpStream,
+    leftover: Bytes,
+    peer: SocketAddr,
+) -> Option<Box<Opened>> {
+    let pending = Pending::default();
+    let service = service_fn(|request| answer(Arc::clone(serving), request, peer, Arc::clone(&pending)));
+    let limits = &serving.config.limits;
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.handshake_time)
+        .max_headers(usize::from(limits.head_fields))
+        // hyper asks for at least 8 KiB.
+        .max_buf_size(limits.head_bytes.max(8192))
+        .serve_connection(TokioIo::new(Rewind::new(stream, leftover)), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let mut stopping = serving.handle.stopping();
+    let mut stopped = pin!(stopping.wait_for(|stopping| *stopping));
+    let mut told = false;
+    let ended = poll_fn(|cx| {
+        if !told && stopped.as_mut().poll(cx).is_ready() {
+            told = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(cx)
+    });
+    ended.await.ok()?;
+    let (upgrade, accepted) = pending.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+    let parts = upgrade.await.ok()?.downcast::<TokioIo<Rewind>>().ok()?;
+    let Rewind { stream, leftover, .. } = parts.io.into_inner();
+    let leftover = Bytes::from([parts.read_buf, leftover].concat());
+    let transport = Transport::Tcp(stream);
+    Some(Box::new(Opened { accepted, transport, response: Vec::new(), leftover }))
+}
+
+async fn answer(
+    serving: Arc<Serving>,
+    mut request: Request<Incoming>,
+    peer: SocketAddr,
+    pending: Pending,
+) -> Result<Response<Body>, Infallible> {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    if !serving.serves_host(request.uri().host().or(host).unwrap_or_default()) {
+        return Ok(router::text(StatusCode::MISDIRECTED_REQUEST, "this host is not served here"));
+    }
+    let head = head_of(&request);
+    if !RequestHead::parse(&head).is_ok_and(|head| is_upgrade(&head)) {
+        let path = request.uri().path().to_owned();
+        return Ok(serving.router.answer(&path, request).await);
+    }
+    let limit = serving.config.limits.handshake_time;
+    let answer = timeout(limit, decide(&serving, &head, peer)).await;
+    let Answer { response, accepted } =
+        answer.unwrap_or_else(|_| Answer::refuse(503, "the decision did not come in time"));
+    if let Some(accepted) = accepted {
+        let upgrade = hyper::upgrade::on(&mut request);
+        *pending.lock().unwrap_or_else(PoisonError::into_inner) = Some((upgrade, accepted));
+    }
+    Ok(response_of(&response))
+}
+
+/// The head as it came, but for the order of the fields' names.
+fn head_of(request: &Request<Incoming>) -> Vec<u8> {
+    let version = if request.version() == Version::HTTP_10 { "1.0" } else { "1.1" };
+    let mut head = format!("{} {} HTTP/{version}\r\n", request.method(), request.uri()).into_bytes();
+    for (name, value) in request.headers() {
+        head.extend_from_slice(name.as_str().as_bytes());
+        head.extend_from_slice(b": ");
+        head.extend_from_slice(value.as_bytes());
+        head.extend_from_slice(b"\r\n");
+    }
+    head.extend_from_slice(b"\r\n");
+    head
+}
+
+/// A response that has been written already, as hyper wants it.
+fn response_of(bytes: &[u8]) -> Response<Body> {
+    let Ok(head) = ResponseHead::parse(bytes) else {
+        return router::text(StatusCode::INTERNAL_SERVER_ERROR, "");
+    };
+    let body = Bytes::copy_from_slice(bytes.get(head.len()..).unwrap_or_default());
+    let mut response = Response::new(router::full(body));
+    *response.status_mut() = StatusCode::from_u16(head.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for header in head.headers() {
+        let name = HeaderName::from_bytes(header.name().as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(header.value())) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    response
+}
+
+/// A socket with the bytes that were read from it already.
+struct Rewind {
+    stream: TcpStream,
+    leftover: Bytes,
+    /// Runs while the peer takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl Rewind {
+    const fn new(stream: TcpStream, leftover: Bytes) -> Self {
+        Self { stream, leftover, stalled: None }
+    }
+
+    fn watch<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if poll.is_ready() {
+            self.stalled = None;
+            return poll;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(WRITE_TIME)));
+        match stalled.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncRead for Rewind {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.leftover.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        }
+        let len = self.leftover.len().min(buffer.remaining());
+        buffer.put_slice(&self.leftover[..len]);
+        self.leftover.advance(len);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Rewind {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write(cx, data);
+        self.watch(cx, poll)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.watch(cx, poll)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

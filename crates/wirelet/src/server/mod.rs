@@ -1,0 +1,313 @@
+//! The server: a listener, limits, routes, and all connections by number.
+//!
+//! ```no_run
+//! use wirelet::server::{Page, Router, Server, shutdown_signal, ws};
+//!
+//! # async fn run() -> std::io::Result<()> {
+//! let router = Router::new()
+//!     .page("/", Page::html("<h1>an echo is at /ws</h1>"))
+//!     .ws("/ws", ws(|mut ws, _context| async move {
+//!         while let Some(message) = ws.recv().await? {
+//!             ws.send(message).await?;
+//!         }
+//!         Ok::<_, wirelet::Error>(())
+//!     }));
+//! Server::bind("127.0.0.1:8080").await?.shutdown_on(shutdown_signal()).serve(router).await
+//! # }
+//! ```
+
+mod accept;
+mod context;
+mod handshake;
+mod http1;
+mod limits;
+mod origin;
+mod registry;
+mod router;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, ToSocketAddrs};
+use tokio::sync::{Notify, watch};
+use wirelet_proto::{CloseCode, Config, Keepalive, Limits};
+
+use crate::time::Clock;
+use crate::{Error, Message, Sender, TrySendError};
+pub use context::Context;
+use limits::Admission;
+pub use limits::Capacity;
+pub use origin::Origins;
+use registry::Registry;
+pub use registry::{ConnectionId, ConnectionInfo};
+pub use router::{Body, BoxError, Page, Router, Verdict, Ws, ws, ws_with};
+
+/// A server that is bound to its address. It serves when it is told [`serve`](Self::serve).
+pub struct Server {
+    listener: TcpListener,
+    config: Config,
+    capacity: Capacity,
+    hosts: Option<Vec<String>>,
+    grace: Duration,
+    stop: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    common: Common,
+}
+
+/// What exists before the server serves.
+struct Common {
+    registry: Arc<Registry>,
+    stopping: watch::Sender<bool>,
+}
+
+/// All connections of a server, and the server itself, from any task.
+#[derive(Clone)]
+pub struct ServerHandle {
+    registry: Arc<Registry>,
+    stopping: watch::Sender<bool>,
+}
+
+/// What the tasks of a serving server share.
+pub(crate) struct Serving {
+    pub(crate) router: Router,
+    pub(crate) config: Arc<Config>,
+    pub(crate) hosts: Option<Vec<String>>,
+    pub(crate) clock: Clock,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) handle: ServerHandle,
+    /// Told when a connection was added.
+    pub(crate) added: Notify,
+}
+
+impl Server {
+    /// Binds to `address`.
+    ///
+    /// # Errors
+    /// The system's.
+    ///
+    /// # Cancel safety
+    /// Nothing is bound when the future is dropped.
+    pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
+        Ok(Self::from_listener(TcpListener::bind(address).await?))
+    }
+
+    /// Serves on a listener that exists already.
+    pub fn from_listener(listener: TcpListener) -> Self {
+        Self {
+            listener,
+            config: Config::new(),
+            capacity: Capacity::default(),
+            hosts: None,
+            grace: Duration::from_secs(10),
+            stop: None,
+            common: Common { registry: Arc::default(), stopping: watch::Sender::new(false) },
+        }
+    }
+
+    /// The address that it is bound to.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Limits, keepalive and delivery of all routes that don't have their own.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Limits of all routes that don't have their own. The handshake's limits are these in any case.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.config.limits = limits;
+        self
+    }
+
+    /// Keepalive of all routes that don't have their own.
+    #[must_use]
+    pub fn keepalive(mut self, keepalive: Keepalive) -> Self {
+        self.config.keepalive = keepalive;
+        self
+    }
+
+    /// How many connections it takes.
+    #[must_use]
+    pub const fn capacity(mut self, capacity: Capacity) -> Self {
+        self.capacity = capacity;
+        self
+    }
+
+    /// Serves requests for these hosts only, each with or without port, and answers others with 421. A page of another
+    /// name that resolves to this address (DNS rebinding) gets nothing then.
+    #[must_use]
+    pub fn hosts<I>(mut self, hosts: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.hosts = Some(hosts.into_iter().map(|host| host.into().to_ascii_lowercase()).collect());
+        self
+    }
+
+    /// How long connections have to end when the server stops. Default: 10 s.
+    #[must_use]
+    pub const fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Stops when `stop` is ready; see [`shutdown_signal`] and [`ServerHandle::stop`].
+    #[must_use]
+    pub fn shutdown_on(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.stop = Some(Box::pin(stop));
+        self
+    }
+
+    /// All connections, from any task.
+    pub fn handle(&self) -> ServerHandle {
+        self.common.handle()
+    }
+
+    /// Serves until it is stopped. Then nothing more is accepted, all connections are closed with 1001, and what has
+    /// not ended after the time of [`grace`](Self::grace) is cut off.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] for a route that can't work. Errors of accepting are waited out.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops all connections.
+    pub async fn serve(self, router: Router) -> io::Result<()> {
+        let config = Arc::new(self.config);
+        let router =
+            router.build(&config).map_err(|mistake| io::Error::new(io::ErrorKind::InvalidInput, mistake))?;
+        let serving = Serving {
+            router,
+            config,
+            hosts: self.hosts,
+            clock: Clock::start(),
+            admission: Arc::new(Admission::new(self.capacity)),
+            handle: self.common.handle(),
+            added: Notify::new(),
+        };
+        accept::run(self.listener, Arc::new(serving), self.stop, self.grace).await;
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("listener", &self.listener).field("capacity", &self.capacity).finish()
+    }
+}
+
+impl Common {
+    fn handle(&self) -> ServerHandle {
+        ServerHandle { registry: Arc::clone(&self.registry), stopping: self.stopping.clone() }
+    }
+}
+
+impl ServerHandle {
+    /// All WebSocket connections.
+    pub fn connections(&self) -> Vec<ConnectionInfo> {
+        self.registry.list()
+    }
+
+    /// How many WebSocket connections there are.
+    pub fn count(&self) -> usize {
+        self.registry.len()
+    }
+
+    /// A sender to one connection; `None` when it has ended.
+    pub fn sender(&self, id: ConnectionId) -> Option<Sender> {
+        self.registry.find(id).map(Sender::new)
+    }
+
+    /// Queues a message for one connection.
+    ///
+    /// # Errors
+    /// [`TrySendError::Full`], and [`TrySendError::Closed`] also when the connection has ended long ago.
+    pub fn try_send(&self, id: ConnectionId, message: impl Into<Message>) -> Result<(), TrySendError> {
+        let message = message.into();
+        match self.sender(id) {
+            Some(sender) => sender.try_send(message),
+            None => Err(TrySendError::Closed(message)),
+        }
+    }
+
+    /// Queues a message for all connections, and answers for how many it was: those that are not closing and whose queue
+    /// is not full. The payload is shared.
+    pub fn broadcast(&self, message: impl Into<Message>) -> usize {
+        let message = message.into();
+        let senders = self.registry.all().into_iter().map(Sender::new);
+        senders.filter(|sender| sender.try_send(message.clone()).is_ok()).count()
+    }
+
+    /// Closes one connection behind what has been queued for it.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when it is closing, or has ended; [`Error::Misuse`] for a code that must not be sent or a
+    /// reason of more than 123 bytes.
+    pub fn close(&self, id: ConnectionId, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.registry.find(id).ok_or(Error::Closed)?.close(code, reason)
+    }
+
+    /// Stops the server; see [`Server::serve`].
+    pub fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
+    /// RFC 6455 7.4.1: 1001 is for a server that goes down.
+    fn close_all(&self) {
+        for shared in self.registry.all() {
+            let _ = shared.close(CloseCode::GOING_AWAY, "");
+        }
+    }
+}
+
+impl std::fmt::Debug for ServerHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerHandle").field("connections", &self.count()).finish()
+    }
+}
+
+/// Ready when the process is told to end: Ctrl-C, and SIGTERM on Unix.
+///
+/// # Cancel safety
+/// The signals stay caught when the future is dropped, and do nothing then.
+pub async fn shutdown_signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+        let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
+            return std::future::pending().await;
+        };
+        std::future::poll_fn(|cx| {
+            let interrupted = interrupt.poll_recv(cx).is_ready();
+            if interrupted | terminate.poll_recv(cx).is_ready() {
+                std::task::Poll::Ready(())
+            } else {
+                std::task::Poll::Pending
+            }
+        })
+        .await;
+    }
+    #[cfg(not(unix))]
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,462 @@
+//! The server on real sockets: routes, policy, limits, the registry, stopping.
+
+mod peer;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http_body_util::Full;
+use peer::*;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use wirelet::proto::CloseCode;
+use wirelet::server::{Capacity, Context, Origins, Page, Router, Server, ServerHandle, Verdict, ws, ws_with};
+use wirelet::{Bytes, Error, Limits, Message, TrySendError, WebSocket};
+
+async fn echo(mut ws: WebSocket, _: Context) -> Result<(), Error> {
+    while let Some(message) = ws.recv().await? {
+        ws.send(message).await?;
+    }
+    Ok(())
+}
+
+struct Running {
+    address: SocketAddr,
+    handle: ServerHandle,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Running {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// A connection whose handshake is done.
+    async fn open(&self, target: &str) -> TcpStream {
+        let mut stream = self.connect().await;
+        write(&mut stream, upgrade_request(target, "").as_bytes()).await;
+        let (status, ..) = read_response(&mut stream).await.unwrap();
+        assert_eq!(status, 101, "{target}");
+        stream
+    }
+
+    /// The answer to a request on a new connection.
+    async fn ask(&self, request: &str) -> (u16, String, Vec<u8>) {
+        let mut stream = self.connect().await;
+        write(&mut stream, request.as_bytes()).await;
+        read_response(&mut stream).await.unwrap()
+    }
+}
+
+async fn serve_with(router: Router, change: impl FnOnce(Server) -> Server) -> Running {
+    let server = change(Server::bind("127.0.0.1:0").await.unwrap());
+    let (address, handle) = (server.local_addr().unwrap(), server.handle());
+    Running { address, handle, task: tokio::spawn(server.serve(router)) }
+}
+
+async fn serve(router: Router) -> Running {
+    serve_with(router, |server| server).await
+}
+
+#[tokio::test]
+async fn the_handler_sees_the_request() {
+    let route = ws_with("state", |mut ws: WebSocket, context: Context, state: &'static str| async move {
+        let seen = format!(
+            "{state} {} {} {:?} {} {:?} {:?} {}",
+            context.path(),
+            context.param("room").unwrap_or("-"),
+            context.query(),
+            context.query_value("q").unwrap_or_default(),
+            context.header("x-test"),
+            context.subprotocol(),
+            context.peer().ip(),
+        );
+        ws.send(seen).await
+    });
+    let running = serve(Router::new().ws("/rooms/{room}", route.subprotocols(["b", "a"]))).await;
+    let mut stream = running.connect().await;
+    let more = "X-Test: yes\r\nSec-WebSocket-Protocol: a, c, b\r\n";
+    write(&mut stream, upgrade_request("/rooms/caf%C3%A9?p=1&q=a+b%21", more).as_bytes()).await;
+    let (status, head, _) = read_response(&mut stream).await.unwrap();
+    assert_eq!(status, 101);
+    assert!(head.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n"), "{head}");
+    assert!(head.contains("sec-websocket-protocol: b\r\n"), "{head}");
+    let (_, seen) = read_frame(&mut stream).await.unwrap();
+    let expected = r#"state /rooms/caf%C3%A9 café Some("p=1&q=a+b%21") a b! Some("yes") Some("b") 127.0.0.1"#;
+    assert_eq!(String::from_utf8(seen).unwrap(), expected);
+    assert_eq!(read_frame(&mut stream).await.unwrap(), (CLOSE, close_payload(1000).to_vec()));
+}
+
+#[tokio::test]
+async fn a_request_in_any_pieces_and_with_frames_behind_it_is_served() {
+    let running = serve(Router::new().ws("/ws", ws(echo))).await;
+    let wire = [upgrade_request("/ws", "").into_bytes(), client_frame(TEXT, b"early")].concat();
+    for piece in [1, 7, wire.len() - 3, wire.len()] {
+        let mut stream = running.connect().await;
+        stream.set_nodelay(true).unwrap();
+        for part in wire.chunks(piece) {
+            write(&mut stream, part).await;
+            tokio::task::yield_now().await;
+        }
+        assert!(read_head(&mut stream).await.unwrap().starts_with("HTTP/1.1 101 "));
+        assert_eq!(read_frame(&mut stream).await.unwrap(), (TEXT, b"early".to_vec()));
+    }
+}
+
+#[tokio::test]
+async fn pages_json_services_and_refusals_of_http() {
+    let service = hyper::service::service_fn(|request: http::Request<hyper::body::Incoming>| async move {
+        let text = format!("{} {}", request.method(), request.uri().path());
+        Ok::<_, std::convert::Infallible>(http::Response::new(Full::new(Bytes::from(text))))
+    });
+    let page = Page::html("<p>hi").header("x-frame-options", "DENY").header("bad name", "x");
+    let router = Router::new()
+        .page("/", page)
+        .json("/status", || r#"{"up":1}"#.to_owned())
+        .service("/api/*", service)
+        .ws("/ws", ws(echo));
+    let running = serve(router).await;
+    let mut kept = running.connect().await;
+    for (request, status, contains, body) in [
+        ("GET / HTTP/1.1\r\n", 200, "x-frame-options: deny", "<p>hi"),
+        ("GET /status HTTP/1.1\r\n", 200, "content-type: application/json", r#"{"up":1}"#),
+        ("POST /api/x HTTP/1.1\r\n", 200, "", "POST /api/x"),
+        ("POST / HTTP/1.1\r\nContent-Length: 0\r\n", 405, "allow: get, head", "method not allowed"),
+        ("GET /none HTTP/1.1\r\n", 404, "text/plain", "not found"),
+        ("GET /ws HTTP/1.1\r\n", 426, "upgrade: websocket", "here is a WebSocket"),
+    ] {
+        let request = format!("{request}Host: x\r\n\r\n");
+        for stream in [&mut kept, &mut running.connect().await] {
+            write(stream, request.as_bytes()).await;
+            let (got, head, text) = read_response(stream).await.unwrap();
+            assert_eq!((got, String::from_utf8_lossy(&text).as_ref()), (status, body), "{request}");
+            assert!(head.contains(contains), "{head}");
+        }
+    }
+    write(&mut kept, b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(read_head(&mut kept).await.unwrap().to_ascii_lowercase().contains("content-length: 5\r\n"));
+    // The connection that hyper has kept becomes a WebSocket.
+    let wire = [upgrade_request("/ws", "").into_bytes(), client_frame(TEXT, b"early")].concat();
+    write(&mut kept, &wire).await;
+    assert_eq!(read_response(&mut kept).await.unwrap().0, 101);
+    assert_eq!(read_frame(&mut kept).await.unwrap(), (TEXT, b"early".to_vec()));
+    assert_eq!(running.handle.count(), 1);
+}
+
+/// Class M: every rule holds before 101, on a new connection and on one that hyper has kept.
+#[tokio::test]
+async fn policy_is_the_same_on_a_new_and_on_a_kept_connection() {
+    let gated = ws(echo).subprotocols(["x", "y"]).on_upgrade(|context: Context| async move {
+        match context.query() {
+            Some("no") => Verdict::Reject {
+                status: 401,
+                headers: vec![("WWW-Authenticate".into(), "Bearer".into())],
+                body: "who are you".into(),
+            },
+            Some("inject") => {
+                Verdict::Accept { subprotocol: None, headers: vec![("X".into(), "a\r\nB: c".into())] }
+            }
+            Some("wrong") => Verdict::Accept { subprotocol: Some("z".into()), headers: Vec::new() },
+            Some("status") => Verdict::reject(101, ""),
+            _ => Verdict::Accept {
+                subprotocol: Some("y".into()),
+                headers: vec![("X-Seen".into(), "1".into())],
+            },
+        }
+    });
+    let router = Router::new()
+        .page("/", Page::html("x"))
+        .ws("/same", ws(echo))
+        .ws("/list", ws(echo).origins(Origins::allow(["https://good.example"])))
+        .ws("/any", ws(echo).origins(Origins::any()))
+        .ws("/gate", gated);
+    let running = serve_with(router, |server| server.hosts(["localhost"])).await;
+    let own = "Origin: http://localhost:8080\r\n";
+    let good = "Origin: https://good.example\r\n";
+    let evil = "Origin: https://evil.example\r\n";
+    let request = |path: &str, more: &str| upgrade_request(path, more);
+    let without = |line: &str| request("/same", "").replace(line, "");
+    let table = [
+        (request("/same", ""), 101),
+        (request("/same", own), 101),
+        // A proxy may have taken TLS off: the scheme does not count.
+        (request("/same", "Origin: https://localhost:8080\r\n"), 101),
+        (request("/same", "Origin: http://localhost:8081\r\n"), 403),
+        (request("/same", "Origin: null\r\n"), 403),
+        (request("/same", evil), 403),
+        (request("/list", good), 101),
+        (request("/list", own), 101),
+        (request("/list", evil), 403),
+        (request("/list", "Origin: https://good.example.evil.example\r\n"), 403),
+        (request("/any", evil), 101),
+        (request("/none", ""), 404),
+        (request("/same", "").replace("localhost:8080", "rebound.example"), 421),
+        (request("/same", "").replace("localhost:8080", "LOCALHOST"), 101),
+        (request("/same", "").replace("Version: 13", "Version: 8"), 426),
+        (without("Sec-WebSocket-Version: 13\r\n"), 426),
+        (without("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"), 400),
+        (without("Connection: Upgrade\r\n"), 400),
+        (request("/same", "").replace("GET", "POST"), 405),
+        (request("/same", "Sec-WebSocket-Protocol: a,a\r\n"), 400),
+        (request("/gate?no", ""), 401),
+        (request("/gate?no", evil), 403),
+        (request("/gate?inject", ""), 500),
+        (request("/gate?wrong", "Sec-WebSocket-Protocol: x, z\r\n"), 101),
+        (request("/gate?status", ""), 500),
+        (request("/gate", "Sec-WebSocket-Protocol: x, y\r\n"), 101),
+        (request("/gate", ""), 500),
+    ];
+    for (request, expected) in table {
+        let (fresh, fresh_head, body) = running.ask(&request).await;
+        let mut kept = running.connect().await;
+        write(&mut kept, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        assert_eq!(read_response(&mut kept).await.unwrap().0, 200);
+        write(&mut kept, request.as_bytes()).await;
+        let (kept, kept_head, kept_body) = read_response(&mut kept).await.unwrap();
+        assert_eq!((fresh, kept), (expected, expected), "{request}{fresh_head}{kept_head}");
+        assert_eq!(body, kept_body, "{request}");
+        for line in fresh_head.lines().skip(1).filter(|line| !line.starts_with("connection")) {
+            assert!(kept_head.contains(line), "{line} of {fresh_head} in {kept_head}");
+        }
+        assert!(!fresh_head.contains("\nb: c"));
+    }
+    let (_, head, _) = running.ask(&upgrade_request("/gate", "Sec-WebSocket-Protocol: x, y\r\n")).await;
+    assert!(head.contains("sec-websocket-protocol: y\r\n") && head.contains("x-seen: 1\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn heads_are_limited() {
+    let limits = Limits { head_bytes: 1000, head_fields: 20, ..Limits::new() };
+    let running = serve_with(Router::new().ws("/ws", ws(echo)), |server| server.limits(limits)).await;
+    let many = "X: y\r\n".repeat(2000);
+    for (request, status) in [
+        (upgrade_request("/ws", &many), 431),
+        (upgrade_request("/ws", &format!("X: {}\r\n", "y".repeat(2000))), 431),
+        (upgrade_request(&format!("/{}", "y".repeat(2000)), ""), 414),
+        ("GET /ws HTTP/1.1\r\nX\0: y\r\n\r\n".to_owned(), 400),
+        ("\u{16}\u{3}\u{1}\r\n\r\n".to_owned(), 400),
+    ] {
+        assert_eq!(running.ask(&request).await.0, status);
+    }
+    running.open("/ws").await;
+}
+
+#[tokio::test]
+async fn one_connection_too_many_gets_503_until_another_ends() {
+    let full = Capacity { connections: 3, ..Capacity::default() };
+    let address = Capacity { per_address: 3, ..Capacity::default() };
+    for capacity in [full, address] {
+        let running = serve_with(Router::new().ws("/ws", ws(echo)), |server| server.capacity(capacity)).await;
+        let mut open = Vec::new();
+        for _ in 0..3 {
+            open.push(running.open("/ws").await);
+        }
+        let mut refused = running.connect().await;
+        assert!(read_head(&mut refused).await.unwrap().starts_with("HTTP/1.1 503 "));
+        // A close frame, its answer, and the end: then there is room again.
+        let mut first = open.swap_remove(0);
+        write(&mut first, &client_frame(CLOSE, &close_payload(1000))).await;
+        assert_eq!(read_frame(&mut first).await.unwrap().0, CLOSE);
+        assert_eq!(read_all(&mut first).await, b"");
+        drop(first);
+        while running.handle.count() > 2 {
+            tokio::task::yield_now().await;
+        }
+        loop {
+            // The permit goes a moment after the connection.
+            let mut stream = running.connect().await;
+            let _ = stream.write_all(upgrade_request("/ws", "").as_bytes()).await;
+            if read_head(&mut stream).await.is_ok_and(|head| head.starts_with("HTTP/1.1 101 ")) {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn half_open_handshakes_are_limited_and_do_not_count_when_they_are_done() {
+    let capacity = Capacity { handshakes: 2, ..Capacity::default() };
+    let running = serve_with(Router::new().ws("/ws", ws(echo)), |server| server.capacity(capacity)).await;
+    let done = (running.open("/ws").await, running.open("/ws").await, running.open("/ws").await);
+    let half = (running.connect().await, running.connect().await);
+    let mut refused = running.connect().await;
+    assert!(read_head(&mut refused).await.unwrap().starts_with("HTTP/1.1 503 "));
+    drop((done, half));
+}
+
+/// Class P, the first deadline.
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_does_not_end_gets_408_and_silence_gets_nothing() {
+    let running = serve(Router::new().ws("/ws", ws(echo)).page("/", Page::html("x"))).await;
+    let began = tokio::time::Instant::now();
+    let mut slow = running.connect().await;
+    write(&mut slow, b"GET /ws HTTP/1.1\r\nHost: lo").await;
+    assert_eq!(read_response(&mut slow).await.unwrap().0, 408);
+    let mut silent = running.connect().await;
+    assert_eq!(read_all(&mut silent).await, b"");
+    // A kept connection waits no longer for its next request.
+    let mut kept = running.connect().await;
+    write(&mut kept, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert_eq!(read_response(&mut kept).await.unwrap().0, 200);
+    assert_eq!(read_all(&mut kept).await, b"");
+    let took = began.elapsed();
+    assert!((Duration::from_secs(29)..Duration::from_secs(40)).contains(&took), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_servers_ticker_keeps_the_deadlines_of_its_connections() {
+    let running = serve(Router::new().ws("/ws", ws(echo))).await;
+    let mut stream = running.open("/ws").await;
+    let began = tokio::time::Instant::now();
+    assert_eq!(read_frame(&mut stream).await.unwrap().0, PING);
+    let pinged = began.elapsed();
+    assert!((Duration::from_secs(19)..Duration::from_secs(22)).contains(&pinged), "{pinged:?}");
+    assert_eq!(read_frame(&mut stream).await.unwrap(), (CLOSE, close_payload(3008).to_vec()));
+    let failed = began.elapsed();
+    assert!((Duration::from_secs(39)..Duration::from_secs(43)).contains(&failed), "{failed:?}");
+    assert_eq!(read_all(&mut stream).await, b"");
+    drop(stream);
+    while running.handle.count() > 0 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn connections_are_listed_sent_to_broadcast_to_and_closed_by_number() {
+    let running = serve(Router::new().ws("/a", ws(echo)).ws("/b/{x}", ws(echo))).await;
+    let mut a = running.open("/a").await;
+    let mut b = running.open("/b/1").await;
+    let list = running.handle.connections();
+    assert_eq!(list.iter().map(|info| &*info.route).collect::<Vec<_>>(), ["/a", "/b/{x}"]);
+    assert_eq!(list[0].peer, a.local_addr().unwrap());
+    let (first, second) = (list[0].id, list[1].id);
+    running.handle.try_send(second, "to b").unwrap();
+    assert_eq!(read_frame(&mut b).await.unwrap(), (TEXT, b"to b".to_vec()));
+    assert_eq!(running.handle.broadcast(vec![1, 2]), 2);
+    for stream in [&mut a, &mut b] {
+        assert_eq!(read_frame(stream).await.unwrap(), (BINARY, vec![1, 2]));
+    }
+    running.handle.try_send(first, "last").unwrap();
+    running.handle.close(first, CloseCode::POLICY_VIOLATION, "go").unwrap();
+    assert_eq!(read_frame(&mut a).await.unwrap(), (TEXT, b"last".to_vec()));
+    assert_eq!(read_frame(&mut a).await.unwrap(), (CLOSE, b"\x03\xf0go".to_vec()));
+    assert!(matches!(running.handle.close(first, CloseCode::NORMAL, ""), Err(Error::Closed)));
+    write(&mut a, &client_frame(CLOSE, &close_payload(1008))).await;
+    assert_eq!(read_all(&mut a).await, b"");
+    drop(a);
+    while running.handle.count() > 1 {
+        tokio::task::yield_now().await;
+    }
+    // The next connection takes the place, but not the number.
+    let mut c = running.open("/a").await;
+    assert!(running.handle.sender(first).is_none());
+    let lost = running.handle.try_send(first, "stale");
+    assert_eq!(lost, Err(TrySendError::Closed("stale".into())));
+    assert!(matches!(running.handle.close(first, CloseCode::NORMAL, ""), Err(Error::Closed)));
+    assert_eq!(running.handle.broadcast("all"), 2);
+    assert_eq!(read_frame(&mut c).await.unwrap(), (TEXT, b"all".to_vec()));
+}
+
+#[tokio::test]
+async fn a_panic_closes_one_connection_and_no_other() {
+    std::panic::set_hook(Box::new(|_| {}));
+    let at_once = |_: WebSocket, context: Context| {
+        assert!(context.query().is_none(), "a panic before the first await");
+        async {}
+    };
+    let later = |mut ws: WebSocket, _: Context| async move {
+        let message = ws.recv().await;
+        assert!(message.is_err(), "a panic in the handler");
+    };
+    let router = Router::new().ws("/echo", ws(echo)).ws("/at-once", ws(at_once)).ws("/later", ws(later));
+    let running = serve(router).await;
+    let mut survivor = running.open("/echo").await;
+    let mut one = running.open("/at-once?x").await;
+    assert_eq!(read_frame(&mut one).await.unwrap(), (CLOSE, close_payload(1011).to_vec()));
+    let mut two = running.open("/later").await;
+    write(&mut two, &client_frame(TEXT, b"now")).await;
+    assert_eq!(read_frame(&mut two).await.unwrap(), (CLOSE, close_payload(1011).to_vec()));
+    write(&mut survivor, &client_frame(TEXT, b"still here")).await;
+    assert_eq!(read_frame(&mut survivor).await.unwrap(), (TEXT, b"still here".to_vec()));
+    let _ = std::panic::take_hook();
+}
+
+#[tokio::test]
+async fn stopping_says_1001_to_all_takes_nobody_and_ends() {
+    let router = Router::new().ws("/ws", ws(echo)).page("/", Page::html("x"));
+    let mut running = serve(router).await;
+    let mut stream = running.open("/ws").await;
+    let mut kept = running.connect().await;
+    write(&mut kept, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert_eq!(read_response(&mut kept).await.unwrap().0, 200);
+    running.handle.stop();
+    assert_eq!(read_frame(&mut stream).await.unwrap(), (CLOSE, close_payload(1001).to_vec()));
+    write(&mut stream, &client_frame(CLOSE, &close_payload(1001))).await;
+    assert_eq!(read_all(&mut stream).await, b"");
+    drop(stream);
+    assert_eq!(read_all(&mut kept).await, b"");
+    (&mut running.task).await.unwrap().unwrap();
+    assert!(TcpStream::connect(running.address).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_is_bounded_when_peers_and_handlers_do_not_end() {
+    let deaf = |ws: WebSocket, _: Context| async move {
+        std::future::pending::<()>().await;
+        drop(ws);
+    };
+    let router = Router::new().ws("/deaf", ws(deaf)).ws("/ws", ws(echo));
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let stopped = async {
+        let _ = stopped.await;
+    };
+    let change = |server: Server| server.grace(Duration::from_secs(7)).shutdown_on(stopped);
+    let mut running = serve_with(router, change).await;
+    let deaf = (running.open("/deaf").await, running.open("/ws").await);
+    let began = tokio::time::Instant::now();
+    stop.send(()).unwrap();
+    (&mut running.task).await.unwrap().unwrap();
+    let took = began.elapsed();
+    assert!((Duration::from_secs(6)..Duration::from_secs(9)).contains(&took), "{took:?}");
+    assert_eq!(running.handle.count(), 0);
+    drop(deaf);
+}
+
+#[tokio::test]
+async fn a_route_that_cannot_work_is_an_error_of_serve() {
+    let server = Server::bind("127.0.0.1:0").await.unwrap();
+    let error = server.serve(Router::new().ws("/a", ws(echo)).ws("/a", ws(echo))).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("/a"));
+}
+
+#[tokio::test]
+async fn other_tasks_send_while_the_handler_waits_and_after_it_has_split() {
+    let route = ws(|ws: WebSocket, context: Context| async move {
+        let (send, mut receive) = ws.split();
+        let sender = send.sender();
+        let id = context.id().unwrap();
+        while let Some(message) = receive.recv().await? {
+            let (sender, server) = (sender.clone(), context.server().clone());
+            tokio::spawn(async move {
+                sender.send(Message::from("Async data")).await.unwrap();
+                server.try_send(id, message).unwrap();
+            });
+        }
+        Ok::<_, Error>(())
+    });
+    let running = serve(Router::new().ws("/ws", route)).await;
+    let mut stream = running.open("/ws").await;
+    for _ in 0..3 {
+        write(&mut stream, &client_frame(TEXT, b"Trigger async")).await;
+        assert_eq!(read_frame(&mut stream).await.unwrap(), (TEXT, b"Async data".to_vec()));
+        assert_eq!(read_frame(&mut stream).await.unwrap(), (TEXT, b"Trigger async".to_vec()));
+    }
+}
