@@ -17,6 +17,9 @@ fn main() -> std::io::Result<()> {
         closes.iter().map(|code| [&u16::to_be_bytes(*code)[..], "går 😀".as_bytes()].concat()).collect();
     payloads.extend([vec![], vec![3], vec![3, 232], vec![3, 232, 0xff], [3, 232].repeat(62)]);
     write("close_payload", payloads)?;
+    write("server_handshake", requests())?;
+    write("client_handshake", responses())?;
+    write("header_lists", LISTS.iter().map(|list| list.as_bytes().to_vec()))?;
     write("pair", (0..24).map(|seed| Rng::new(seed).bytes(8 + 4 * seed as usize)))
 }
 
@@ -32,6 +35,74 @@ fn frames(role: Role) -> Vec<Vec<u8>> {
     streams.extend((0..8).map(|seed| stream(&mut Rng::new(seed), sender)).filter(|wire| wire.len() < 4096));
     let heads = [[0, 0, 255, 255, 255], [1, 0, 0, 0, 0], [0, 100, 6, 0, 20], [3, 200, 1, 2, 3]];
     streams.into_iter().zip(heads.iter().cycle()).map(|(wire, head)| [&head[..], &wire].concat()).collect()
+}
+
+const REQUEST: &str = "GET /chat?x=1 HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\n\
+    Connection: keep-alive, Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    Origin: http://example.com\r\nSec-WebSocket-Protocol: chat, superchat\r\n\
+    Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+const RESPONSE: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\n";
+
+const LISTS: &[&str] = &[
+    "chat, superchat",
+    "permessage-deflate; client_max_window_bits=\"15\", foo; a=b",
+    "x; y=\"\\a\\b\"",
+    ",, ,",
+    "\"",
+    "a;b=\"c",
+    "keep-alive, Upgrade",
+    "WebSocket",
+    "[::1]:8080",
+    "https://example.com:443",
+    "ws://user@example.com:81/path?query",
+    "wss://[2001:db8::1]/",
+    "ws://h?q",
+];
+
+/// Requests behind the size of the pieces.
+fn requests() -> Vec<Vec<u8>> {
+    let changes = [
+        ("", ""),
+        ("GET", "POST"),
+        ("HTTP/1.1", "HTTP/1.0"),
+        ("/chat?x=1", "http://other:81/"),
+        ("websocket", "h2c, WebSocket"),
+        ("Version: 13", "Version: 8"),
+        ("dGhl", "dGh"),
+        ("Host:", "Hos:"),
+        ("Origin: http", "Origin: https"),
+        ("chat, superchat", "chat, chat"),
+        ("\r\n\r\n", "\r\nContent-Length: 5\r\n\r\nhello"),
+        ("\r\n\r\n", ""),
+    ];
+    heads(REQUEST, &changes)
+}
+
+/// Responses behind the size of the pieces.
+fn responses() -> Vec<Vec<u8>> {
+    let changes = [
+        ("", ""),
+        ("101 Switching Protocols", "401 Unauthorized"),
+        ("101 Switching Protocols", "301 Moved\r\nLocation: /x\r\nContent-Length: 3"),
+        ("HTTP/1.1 101", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 101"),
+        ("xOo=", "xOo"),
+        ("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", ""),
+        ("Protocol: chat", "Protocol: other"),
+        ("Protocol: chat", "Extensions: permessage-deflate"),
+        ("\r\nConnection", "\t \r\nConnection"),
+        ("Upgrade: websocket\r\n", ""),
+        ("101 Switching Protocols", "503 x\r\nTransfer-Encoding: chunked"),
+    ];
+    heads(RESPONSE, &changes)
+}
+
+fn heads(usual: &str, changes: &[(&str, &str)]) -> Vec<Vec<u8>> {
+    let head = |(size, (from, to)): (usize, &(&str, &str))| {
+        [&[(size * 37) as u8][..], usual.replacen(from, to, 1).as_bytes()].concat()
+    };
+    changes.iter().enumerate().map(head).collect()
 }
 
 fn write(target: &str, seeds: impl IntoIterator<Item = Vec<u8>>) -> std::io::Result<()> {

@@ -1,6 +1,8 @@
 //! The bodies of the fuzz targets: any bytes in, a panic where the core is wrong. The targets in `fuzz/` call
 //! them, and so do tests, with the seeds.
 
+mod handshake;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +13,8 @@ use crate::reference::{self, Rules};
 use crate::trace::{Buffer, Seen, run};
 use crate::wire::{Frame, peer};
 
+pub use handshake::{NONCE, client_handshake, header_lists, server_handshake};
+
 /// A fuzz target.
 pub type Target = fn(&[u8]);
 
@@ -20,6 +24,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("frames_client", frames_client),
     ("close_payload", close_payload),
     ("pair", pair),
+    ("server_handshake", server_handshake),
+    ("client_handshake", client_handshake),
+    ("header_lists", header_lists),
 ];
 
 /// [`frames`] as a server receives them.
