@@ -195,14 +195,15 @@ impl<S: Storage> RecvBuffer<S> {
     #[inline]
     pub(crate) fn check_text(&mut self, n: usize, ascii: bool) -> Result<(), ProtocolError> {
         let from = self.message_end.wrapping_sub(n);
+        if !ascii || !self.utf8.is_complete() {
+            let added = self.storage.filled().get(from..self.message_end).unwrap_or_default();
+            self.utf8.push(added).map_err(|_| ProtocolError::InvalidUtf8)?;
+        }
+        // After the check, not before: what failed it must never count as checked.
         if from == self.checked_end {
             self.checked_end = self.message_end;
         }
-        if ascii && self.utf8.is_complete() {
-            return Ok(());
-        }
-        let added = self.storage.filled().get(from..self.message_end).unwrap_or_default();
-        self.utf8.push(added).map_err(|_| ProtocolError::InvalidUtf8)
+        Ok(())
     }
 
     pub(crate) const fn ends_with_whole_character(&self) -> bool {

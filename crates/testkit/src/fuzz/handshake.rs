@@ -101,6 +101,10 @@ fn accept(upgrade: &UpgradeRequest<'_>) {
     let mut out = [0; 512];
     let len = upgrade.accept(&options, &mut out).expect("what was selected can be accepted");
     let key = upgrade.head().header("Sec-WebSocket-Key").expect("verified");
+    if !b"AQgw".contains(&key[21]) {
+        // Bits that are in none of the 16 bytes are set: no client of ours writes that.
+        return;
+    }
     let offer = RequestOptions { subprotocols: &OFFERED, ..RequestOptions::new("h", "/") };
     let mut client = ClientHandshake::new(decode_key(key), offer);
     let Ok(Some(Answer::Accepted(accepted))) = client.read_response(&out[..len], &HeadLimits::default())
