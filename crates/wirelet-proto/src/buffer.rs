@@ -235,6 +235,8 @@ impl<S: Storage> RecvBuffer<S> {
     pub(crate) fn clear(&mut self) {
         self.parsed = self.storage.filled().len();
         self.discard_parsed();
+        // The check of a text may stand inside a character that is gone now.
+        self.untouched = false;
     }
 
     /// All that was received is parsed: closes the gap of eaten headers and makes room for more.

@@ -186,7 +186,7 @@ pub enum SendError {
     Busy,
     /// A fragmented message of the other kind is being sent.
     WrongKind,
-    /// A control payload of more than 125 bytes, or a close reason of more than 123.
+    /// A control payload of more than 125 bytes, a close reason of more than 123, or a frame of 2^63 or more.
     TooLong,
     /// A close code that must not be sent, or a reason without a code.
     InvalidCloseCode,
@@ -198,7 +198,7 @@ impl fmt::Display for SendError {
             Self::NotOpen => "the connection is not open",
             Self::Busy => "a control frame is still being sent",
             Self::WrongKind => "a fragmented message of the other kind is being sent",
-            Self::TooLong => "the payload of a control frame is limited to 125 bytes",
+            Self::TooLong => "the payload is longer than its frame may be",
             Self::InvalidCloseCode => "the close code must not be sent",
         })
     }

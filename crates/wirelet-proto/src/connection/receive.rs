@@ -382,20 +382,22 @@ impl<C: Deref<Target = Config>> Connection<C> {
         let progress =
             codec.decompress(rx.piece(), output, last).map_err(|_| ProtocolError::InvalidCompressedData)?;
         rx.eat_piece(progress.consumed);
-        out.append(progress.produced);
-        if progress.produced as u64 > allowed {
+        // A codec that claims more than there was room for is not believed.
+        let produced = progress.produced.min(room);
+        out.append(produced);
+        if produced as u64 > allowed {
             return Err(LimitError::Message.into());
         }
         if self.receiving.kind == Some(MessageKind::Text) {
-            out.check_text(progress.produced, false)?;
+            out.check_text(produced, false)?;
         }
         if progress.done {
             self.receiving.step = Step::Decode;
-        } else if progress.produced == 0 && progress.consumed == 0 && room > 0 {
+        } else if produced == 0 && progress.consumed == 0 && room > 0 {
             return Err(ProtocolError::InvalidCompressedData.into());
         }
         let finished = progress.done && last;
-        self.delivered(out, progress.produced, progress.done && end, finished)
+        self.delivered(out, produced, progress.done && end, finished)
     }
 
     /// A complete control frame. It stays where it is until its answer has room.

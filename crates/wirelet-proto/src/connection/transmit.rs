@@ -105,7 +105,8 @@ impl<C: Deref<Target = Config>> Connection<C> {
     /// with `fin` (RFC 6455 5.4). Queue a frame wholly before its first byte leaves.
     ///
     /// # Errors
-    /// [`SendError::NotOpen`] after a close frame; [`SendError::WrongKind`] inside a message of the other kind.
+    /// [`SendError::NotOpen`] after a close frame; [`SendError::WrongKind`] inside a message of the other kind;
+    /// [`SendError::TooLong`] for 2^63 bytes or more.
     #[inline]
     pub fn begin_frame(
         &mut self,
@@ -153,6 +154,10 @@ impl<C: Deref<Target = Config>> Connection<C> {
             Some(begun) if begun == kind => OpCode::Continuation,
             Some(_) => return Err(SendError::WrongKind),
         };
+        // RFC 6455 5.2: the most significant bit of a payload length MUST be 0.
+        if len >> 63 != 0 {
+            return Err(SendError::TooLong);
+        }
         self.sending.fragments_of = (!fin).then_some(kind);
         let key = self.frame_key(keys);
         self.sending.key = key.unwrap_or_default();
