@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the protocol core for a chip without an operating system (riscv32imc: no compare-and-swap), without and with `alloc`.
+# Builds the protocol core for a chip without an operating system (riscv32imc: no compare-and-swap), without and with
+# `alloc`.
 #
 # With rustup's target when it is installed (`rustup target add riscv32imc-unknown-none-elf`), else with Debian's
 # rustc-web and the core library built from rust-web-src, which this script installs. What it builds is kept in

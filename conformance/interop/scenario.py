@@ -52,10 +52,16 @@ def start_server(program, *options):
 
 
 class Relay:
-    """Stands between a client and a server for one connection and remembers what each of them sent."""
+    """Stands between a client and a server for one connection and remembers what each of them sent.
 
-    def __init__(self, port):
+    With `last_words`, what the server sends after the client's close frame is held until the server has closed its side,
+    and delivered as that function returns it.
+    """
+
+    def __init__(self, port, last_words=None):
         self._upstream = port
+        self._last_words = last_words
+        self._client_is_closing = False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._accepted = threading.Event()
@@ -68,34 +74,35 @@ class Relay:
         client, _ = self._listener.accept()
         self._accepted.set()
         server = socket.create_connection(("127.0.0.1", self._upstream))
-        upward = threading.Thread(target=self._copy, args=(client, server, self.from_client), daemon=True)
+        upward = threading.Thread(target=self._upward, args=(client, server), daemon=True)
         upward.start()
-        self._copy(server, client, self.from_server)
+        self._downward(server, client)
         upward.join()
         client.close()
         server.close()
 
-    @staticmethod
-    def _copy(source, sink, record):
-        """Copies until the source ends; goes on recording when the sink has left."""
-        open_sink = True
-        while True:
-            try:
-                data = source.recv(65536)
-            except OSError:
-                data = b""
-            if not data:
-                break
-            record += data
-            if open_sink:
-                try:
-                    sink.sendall(data)
-                except OSError:
-                    open_sink = False
-        try:
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
+    def _upward(self, client, server):
+        while data := receive(client):
+            self.from_client += data
+            if b"\r\n\r\n" in self.from_client:
+                sent, _ = frames(self.from_client)
+                self._client_is_closing = bool(sent) and sent[-1][1] == 8
+            deliver(server, data)
+        half_close(server)
+
+    def _downward(self, server, client):
+        held = b""
+        while data := receive(server):
+            if self._last_words and self._client_is_closing:
+                held += data
+                continue
+            self.from_server += data
+            deliver(client, data)
+        if held:
+            held = self._last_words(held)
+            self.from_server += held
+            deliver(client, held)
+        half_close(client)
 
     def join(self, seconds):
         """Waits until both sides have closed; to be called when the client has ended."""
@@ -104,6 +111,30 @@ class Relay:
         self._thread.join(seconds)
         if self._thread.is_alive():
             raise Failure("the connection was never closed by both sides")
+
+
+def receive(source):
+    """The next bytes; none at the end, whatever kind of end it is."""
+    try:
+        return source.recv(65536)
+    except OSError:
+        return b""
+
+
+def deliver(sink, data):
+    """Passes bytes on to a side that may have left."""
+    try:
+        sink.sendall(data)
+    except OSError:
+        pass
+
+
+def half_close(sink):
+    """Passes the end on."""
+    try:
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
 
 
 def frames(data):
@@ -137,7 +168,7 @@ def frames(data):
 
 
 class Demo(typing.NamedTuple):
-    """What a run of the tutorial's client left behind: its output, and the frames of both sides and what followed them."""
+    """What a run of the tutorial's client left behind: its output, both sides' frames and what followed them."""
 
     output: str
     sent: list
@@ -146,9 +177,9 @@ class Demo(typing.NamedTuple):
     after_received: bytes
 
 
-def run_demo(program, port, path="/"):
+def run_demo(program, port, path="/", last_words=None):
     """The tutorial's client through a relay to the server at the port."""
-    relay = Relay(port)
+    relay = Relay(port, last_words)
     client = Process("wirelet demo", [program, "demo", f"ws://127.0.0.1:{relay.port}{path}", "--watchdog", "5s"])
     status = client.wait()
     if status:
@@ -192,7 +223,7 @@ def run_server_with(checks, program, name, command, **options):
 
     with server:
         peer = Process(name, [*command, f"ws://127.0.0.1:{port}/ws", str(limit)], on_line=line, **options)
-        status = peer.wait(12 * HANG)  # each of its checks has a bound of its own
+        status = peer.wait(12 * HANG)  # Each of its checks has a bound of its own.
         checks.failed += sum(text.startswith("FAILED ") for text in peer.lines)
         checks.check(f"the client of {name} ran to its end", status == 0, f"status {status}")
         ended = server.wait() if "ready for shutdown" in peer.lines else "not asked to end"
@@ -204,5 +235,7 @@ def finish(checks):
     return 1 if checks.failed else 0
 
 
-__all__ = ["Checks", "Failure", "PEERS", "Process", "SKIPPED", "check_demo", "closes_with_1000", "finish", "free_port", "main", "run_demo",
-           "run_server_with", "start_server", "wirelet"]
+__all__ = [
+    "Checks", "Failure", "PEERS", "Process", "SKIPPED", "check_demo", "closes_with_1000", "finish", "free_port", "main",
+    "run_demo", "run_server_with", "start_server", "wirelet",
+]
