@@ -1,6 +1,7 @@
 //! The two halves of a connection, for two tasks.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -32,8 +33,8 @@ impl ReceiveHalf {
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
-    pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
-        poll_fn(|cx| self.poll_recv(cx)).await.transpose()
+    pub fn recv(&mut self) -> impl Future<Output = Result<Option<Message>, Error>> + Send {
+        poll_fn(|cx| self.poll_recv(cx).map(Option::transpose))
     }
 
     /// As [`WebSocket::recv_chunk`](crate::WebSocket::recv_chunk).
@@ -101,9 +102,8 @@ impl SendHalf {
     ///
     /// # Cancel safety
     /// A dropped future has queued the message whole or not at all.
-    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), Error> {
-        let message = message.into();
-        self.transmit(message.kind(), Payload::Owned(message.into_bytes()), true, true).await
+    pub fn send(&mut self, message: impl Into<Message>) -> impl Future<Output = Result<(), Error>> + Send {
+        self.transmit_message(message.into(), true)
     }
 
     /// As [`WebSocket::send_text`](crate::WebSocket::send_text).
@@ -113,8 +113,11 @@ impl SendHalf {
     ///
     /// # Cancel safety
     /// As [`send`](Self::send).
-    pub async fn send_text(&mut self, text: &str) -> Result<(), Error> {
-        self.transmit(MessageKind::Text, Payload::Borrowed(text.as_bytes()), true, true).await
+    pub fn send_text<'a>(
+        &'a mut self,
+        text: &'a str,
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<'a> {
+        self.transmit(MessageKind::Text, Payload::Borrowed(text.as_bytes()), true)
     }
 
     /// As [`WebSocket::send_binary`](crate::WebSocket::send_binary).
@@ -124,8 +127,11 @@ impl SendHalf {
     ///
     /// # Cancel safety
     /// As [`send`](Self::send).
-    pub async fn send_binary(&mut self, data: &[u8]) -> Result<(), Error> {
-        self.transmit(MessageKind::Binary, Payload::Borrowed(data), true, true).await
+    pub fn send_binary<'a>(
+        &'a mut self,
+        data: &'a [u8],
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<'a> {
+        self.transmit(MessageKind::Binary, Payload::Borrowed(data), true)
     }
 
     /// As [`WebSocket::feed`](crate::WebSocket::feed).
@@ -135,9 +141,8 @@ impl SendHalf {
     ///
     /// # Cancel safety
     /// As [`send`](Self::send).
-    pub async fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
-        let message = message.into();
-        self.transmit(message.kind(), Payload::Owned(message.into_bytes()), true, false).await
+    pub fn feed(&mut self, message: impl Into<Message>) -> impl Future<Output = Result<(), Error>> + Send {
+        self.transmit_message(message.into(), false)
     }
 
     /// As [`WebSocket::flush`](crate::WebSocket::flush).
@@ -192,16 +197,12 @@ impl SendHalf {
         Sender::new(Arc::clone(&self.shared))
     }
 
-    /// Queues a frame, and writes it where nobody else will.
-    pub(crate) async fn transmit(
-        &self,
-        kind: MessageKind,
-        payload: Payload<'_>,
-        fin: bool,
-        flush: bool,
-    ) -> Result<(), Error> {
-        let mut payload = Some(payload);
-        poll_fn(|cx| self.shared.poll_append(cx, kind, &mut payload, fin, flush)).await
+    fn transmit_message(&self, message: Message, flush: bool) -> Transmit<'_> {
+        self.transmit(message.kind(), Payload::Owned(message.into_bytes()), flush)
+    }
+
+    fn transmit<'a>(&'a self, kind: MessageKind, payload: Payload<'a>, flush: bool) -> Transmit<'a> {
+        Transmit { shared: &self.shared, kind, payload: Some(payload), flush }
     }
 
     /// Queues a message for which there is room.
@@ -212,6 +213,23 @@ impl SendHalf {
         engine.append(kind, Payload::Owned(payload), true)?;
         self.shared.appended(&mut engine);
         Ok(())
+    }
+}
+
+/// Queues a message, and writes it where nobody else will. By hand, since it is part of every handler's memory.
+struct Transmit<'a> {
+    shared: &'a Arc<Shared>,
+    kind: MessageKind,
+    payload: Option<Payload<'a>>,
+    flush: bool,
+}
+
+impl Future for Transmit<'_> {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        this.shared.poll_append(cx, this.kind, &mut this.payload, true, this.flush)
     }
 }
 

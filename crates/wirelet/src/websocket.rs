@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use wirelet_proto::{CloseCode, CloseInfo, Config, Role, State, Upgraded};
 
 use crate::connection::Shared;
-use crate::connection::driver::Driver;
+use crate::connection::driver::{Driver, judged};
 use crate::time::Clock;
 use crate::transport::Transport;
 use crate::{BinaryFragments, Chunk, Error, Event, Message, ReceiveHalf, SendHalf, Sender, TextFragments};
@@ -77,8 +77,8 @@ impl WebSocket {
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
-    pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
-        self.receive.recv().await
+    pub fn recv(&mut self) -> impl Future<Output = Result<Option<Message>, Error>> + Send {
+        self.receive.recv()
     }
 
     /// The next piece of a message, with [`Delivery::Chunks`](wirelet_proto::Delivery::Chunks): messages may be
@@ -116,8 +116,8 @@ impl WebSocket {
     ///
     /// # Cancel safety
     /// A dropped future has queued the message whole or not at all.
-    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), Error> {
-        self.send.send(message).await
+    pub fn send(&mut self, message: impl Into<Message>) -> impl Future<Output = Result<(), Error>> + Send {
+        self.send.send(message)
     }
 
     /// [`send`](Self::send) for text that is borrowed: no memory is allocated for it.
@@ -127,8 +127,11 @@ impl WebSocket {
     ///
     /// # Cancel safety
     /// As [`send`](Self::send).
-    pub async fn send_text(&mut self, text: &str) -> Result<(), Error> {
-        self.send.send_text(text).await
+    pub fn send_text<'a>(
+        &'a mut self,
+        text: &'a str,
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<'a> {
+        self.send.send_text(text)
     }
 
     /// [`send`](Self::send) for data that is borrowed: no memory is allocated for it.
@@ -138,8 +141,11 @@ impl WebSocket {
     ///
     /// # Cancel safety
     /// As [`send`](Self::send).
-    pub async fn send_binary(&mut self, data: &[u8]) -> Result<(), Error> {
-        self.send.send_binary(data).await
+    pub fn send_binary<'a>(
+        &'a mut self,
+        data: &'a [u8],
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<'a> {
+        self.send.send_binary(data)
     }
 
     /// Queues a message, to be written together with others: by [`flush`](Self::flush), by the next
@@ -150,8 +156,8 @@ impl WebSocket {
     ///
     /// # Cancel safety
     /// As [`send`](Self::send).
-    pub async fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
-        self.send.feed(message).await
+    pub fn feed(&mut self, message: impl Into<Message>) -> impl Future<Output = Result<(), Error>> + Send {
+        self.send.feed(message)
     }
 
     /// Waits until everything that was sent has been handed to the network.
@@ -241,10 +247,7 @@ impl WebSocket {
         Fut::Output: Outcome,
     {
         let shared = Arc::clone(self.shared());
-        Driver::new(shared, false, move || {
-            let running = handler(self);
-            Box::pin(async move { running.await.is_success() })
-        })
+        Driver::new(shared, false, move || judged(handler(self)))
     }
 
     /// Open, closing or closed.

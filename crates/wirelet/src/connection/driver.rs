@@ -9,14 +9,45 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
+use pin_project_lite::pin_project;
 use wirelet_proto::CloseCode;
 
 use super::Shared;
 use super::engine::{Engine, Wait};
 use super::wakers::Who;
+use crate::Outcome;
 
 /// A handler, as the connection sees it: whether it ended well.
 pub(crate) type Handler = Pin<Box<dyn Future<Output = bool> + Send>>;
+
+pin_project! {
+    /// A handler's future and what is made of its output; an async block would keep it twice.
+    struct Judged<F> {
+        #[pin]
+        running: F,
+    }
+}
+
+impl<F> Future for Judged<F>
+where
+    F: Future,
+    F::Output: Outcome,
+{
+    type Output = bool;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
+        self.project().running.poll(cx).map(|output| output.is_success())
+    }
+}
+
+/// A handler's future, as the connection sees it.
+pub(crate) fn judged<F>(running: F) -> Handler
+where
+    F: Future + Send + 'static,
+    F::Output: Outcome,
+{
+    Box::pin(Judged { running })
+}
 
 /// See the module. Ready when the socket is closed and the handler has returned.
 pub(crate) struct Driver {

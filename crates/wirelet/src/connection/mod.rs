@@ -382,3 +382,17 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What each connection costs, on 64-bit.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn sizes() {
+        assert!(size_of::<Connection<Arc<Config>>>() <= 448);
+        assert!(size_of::<Shared>() <= 768, "{}", size_of::<Shared>());
+        assert!(size_of::<driver::Driver>() <= 24);
+    }
+}

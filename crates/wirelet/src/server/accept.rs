@@ -5,14 +5,17 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::limits::Admitted;
+use super::registry::Registered;
 use super::{Serving, handshake};
+use crate::connection::driver::Driver;
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(500);
@@ -23,6 +26,7 @@ const LAST_REST: Duration = Duration::from_secs(1);
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n";
 
+type Opening = Pin<Box<dyn Future<Output = Option<(Driver, Registered)>> + Send>>;
 type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Serves until it is told to stop, and then for at most `grace`.
@@ -68,6 +72,33 @@ async fn accept(listener: &TcpListener, serving: &Arc<Serving>, tasks: &mut Join
     }
 }
 
+/// The task of a connection. What the handshake needs is not kept for the connection's life.
+struct Connection {
+    stage: Stage,
+    _admitted: Admitted,
+}
+
+enum Stage {
+    Opening(Opening),
+    Open(Driver, #[allow(dead_code, reason = "held for its end")] Registered),
+}
+
+impl Future for Connection {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match &mut self.stage {
+                Stage::Opening(opening) => match ready!(opening.as_mut().poll(cx)) {
+                    Some((driver, registered)) => self.stage = Stage::Open(driver, registered),
+                    None => return Poll::Ready(()),
+                },
+                Stage::Open(driver, _) => return Pin::new(driver).poll(cx),
+            }
+        }
+    }
+}
+
 /// The next connection; tasks that have ended are cleared away meanwhile.
 async fn next(listener: &TcpListener, tasks: &mut JoinSet<()>) -> io::Result<(TcpStream, SocketAddr)> {
     poll_fn(|cx| {
@@ -84,11 +115,8 @@ fn admit(stream: TcpStream, peer: SocketAddr, serving: &Arc<Serving>, tasks: &mu
         let _ = stream.try_write(FULL);
         return;
     };
-    let serving = Arc::clone(serving);
-    tasks.spawn(async move {
-        handshake::serve(serving, stream, peer, handshake).await;
-        drop(admitted);
-    });
+    let opening = Box::pin(handshake::open(Arc::clone(serving), stream, peer, handshake));
+    tasks.spawn(Connection { stage: Stage::Opening(opening), _admitted: admitted });
 }
 
 fn concerns_one_connection(error: &io::Error) -> bool {

@@ -16,6 +16,7 @@ use wirelet_proto::{CloseCode, Config, Role, Storage, Upgraded};
 
 use super::context::Context;
 use super::limits::HandshakePermit;
+use super::registry::Registered;
 use super::router::{Params, Verdict, Ws};
 use super::{Serving, http1};
 use crate::WebSocket;
@@ -27,27 +28,21 @@ use crate::transport::Transport;
 /// The longest time that a refused peer has to take its refusal.
 const REFUSAL_TIME: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// Serves one connection from its first byte to its last.
-pub(crate) async fn serve(
+/// Serves a connection from its first byte until it is a WebSocket, or to its end.
+pub(crate) async fn open(
     serving: Arc<Serving>,
     stream: TcpStream,
     peer: SocketAddr,
     permit: HandshakePermit,
-) {
-    // Boxed, so that what the handshake needs is not kept for the connection's life.
-    let next = Box::pin(open(&serving, stream, peer)).await;
+) -> Option<(Driver, Registered)> {
+    let next = begin(&serving, stream, peer).await;
     drop(permit);
     let opened = match next {
-        Next::WebSocket(opened) => Some(opened),
-        Next::Http(stream, leftover) => Box::pin(http1::serve(&serving, stream, leftover, peer)).await,
-        Next::End => None,
+        Next::WebSocket(opened) => opened,
+        Next::Http(stream, leftover) => Box::pin(http1::serve(&serving, stream, leftover, peer)).await?,
+        Next::End => return None,
     };
-    if let Some(opened) = opened {
-        let (driver, registered) = (*opened).start(&serving, peer);
-        drop(serving);
-        driver.await;
-        drop(registered);
-    }
+    Some((*opened).start(&serving, peer))
 }
 
 /// What follows the first request.
@@ -84,7 +79,7 @@ pub(crate) struct Answer {
 }
 
 impl Opened {
-    fn start(self, serving: &Arc<Serving>, peer: SocketAddr) -> (Driver, super::registry::Registered) {
+    fn start(self, serving: &Arc<Serving>, peer: SocketAddr) -> (Driver, Registered) {
         let Self { accepted, transport, response, leftover } = self;
         let Accepted { handler, mut context, config, route, subprotocol } = accepted;
         let upgraded = Upgraded { subprotocol, ..Upgraded::default() };
@@ -103,7 +98,7 @@ impl Opened {
     }
 }
 
-async fn open(serving: &Arc<Serving>, stream: TcpStream, peer: SocketAddr) -> Next {
+async fn begin(serving: &Arc<Serving>, stream: TcpStream, peer: SocketAddr) -> Next {
     let mut transport = Transport::Tcp(stream);
     let mut inbound = Inbound::default();
     let limit = serving.config.limits.handshake_time;

@@ -14,7 +14,7 @@ use wirelet_proto::{Config, Delivery, Keepalive, Limits};
 
 use super::context::Context;
 use super::origin::Origins;
-use crate::connection::driver::Handler as HandlerFuture;
+use crate::connection::driver::{Handler as HandlerFuture, judged};
 use crate::{Outcome, WebSocket};
 
 /// Parameters of a path, by name.
@@ -114,10 +114,7 @@ where
     Fut::Output: Outcome,
 {
     Ws {
-        handler: Arc::new(move |ws, context| {
-            let running = handler(ws, context);
-            Box::pin(async move { running.await.is_success() })
-        }),
+        handler: Arc::new(move |ws, context| judged(handler(ws, context))),
         subprotocols: Vec::new(),
         origins: Origins::same(),
         gate: None,
