@@ -52,10 +52,12 @@ impl Clock {
         }
     }
 
-    fn shift(&mut self, by: u64) {
-        self.heard = self.heard.after(by);
-        self.message_began = self.message_began.after(by);
-        self.pinged = self.pinged.map(|pinged| pinged.after(by));
+    /// Time has stood still from `since` to `now`, or from the moment in between when something happened.
+    fn shift(&mut self, since: Instant, now: Instant) {
+        let shifted = |moment: Instant| moment.after(millis(now.duration_since(moment.max(since))));
+        self.heard = shifted(self.heard);
+        self.message_began = shifted(self.message_began);
+        self.pinged = self.pinged.map(shifted);
     }
 }
 
@@ -107,7 +109,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
             (true, None) => self.clock.held = Some(now),
             (false, Some(since)) => {
                 self.clock.held = None;
-                self.clock.shift(millis(now.duration_since(since)));
+                self.clock.shift(since, now);
             }
             _ => {}
         }
