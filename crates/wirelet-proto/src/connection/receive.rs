@@ -41,6 +41,9 @@ pub(super) struct Receiving {
     fresh: bool,
 }
 
+/// What a compressed message may have on the wire beyond twice the limit, bytes: it is not kept, but read.
+const COMPRESSED_SLACK: u64 = 1024;
+
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
@@ -294,9 +297,15 @@ impl<C: Deref<Target = Config>> Connection<C> {
         if header.len > limits.frame {
             return Err(LimitError::Frame.into());
         }
-        let whole = self.config.delivery == Delivery::Messages && !receiving.compressed;
-        let most = if whole { limits.message.min(capacity) } else { limits.message };
-        if receiving.bytes.saturating_add(header.len) > most {
+        let (so_far, most) = if receiving.compressed {
+            // The limit holds for what comes out, where it comes out. Compression may make data larger.
+            (receiving.received, limits.message.saturating_mul(2).saturating_add(COMPRESSED_SLACK))
+        } else if self.config.delivery == Delivery::Messages {
+            (receiving.bytes, limits.message.min(capacity))
+        } else {
+            (receiving.bytes, limits.message)
+        };
+        if so_far.saturating_add(header.len) > most {
             return Err(LimitError::Message.into());
         }
         if receiving.fragments > limits.fragments {
