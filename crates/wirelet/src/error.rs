@@ -39,6 +39,8 @@ pub enum Timeout {
     Idle,
     /// A message that began did not end.
     Message,
+    /// The peer took nothing of what waits to be sent, for as long as it may be idle.
+    Stalled,
     /// The closing handshake did not end.
     Closing,
 }
@@ -87,6 +89,7 @@ impl fmt::Display for Timeout {
             Self::Pong => "nothing arrived after a ping",
             Self::Idle => "nothing arrived for too long",
             Self::Message => "a message that began did not end in time",
+            Self::Stalled => "the peer took nothing of what was sent for too long",
             Self::Closing => "the closing handshake did not end in time",
         })
     }

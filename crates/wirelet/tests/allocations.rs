@@ -41,6 +41,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// Lets go of the context at once: it would be the handler's own memory.
+#[allow(clippy::manual_async_fn, reason = "an async function would keep the context")]
 fn echo(mut ws: WebSocket, _: Context) -> impl Future<Output = Result<(), Error>> + Send {
     async move {
         while let Some(message) = ws.recv().await? {

@@ -151,3 +151,21 @@ async fn a_connection_that_is_not_polled_for_long_is_not_given_up_for_it() {
         assert_eq!(server.recv().await.unwrap(), Some("tick".into()), "{n}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_sends_and_never_reads_is_given_up_although_reading_is_held() {
+    let (server, mut far) = server_over_pipe(Config::new(), 100);
+    let began = Instant::now();
+    let server = tokio::spawn(server.drive(|mut ws| async move {
+        while let Some(message) = ws.recv().await? {
+            // The peer does not read: this waits, and the next message waits behind it.
+            while ws.send(message.clone()).await.is_ok() {}
+        }
+        Ok::<_, Error>(())
+    }));
+    write(&mut far, &client_frame(TEXT, &[b'x'; 1000])).await;
+    write(&mut far, &client_frame(TEXT, b"undelivered")).await;
+    server.await.unwrap();
+    assert!((120..=126).contains(&seconds(began)), "{}", seconds(began));
+    drop(far);
+}

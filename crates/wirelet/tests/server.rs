@@ -38,6 +38,11 @@ impl Running {
         TcpStream::connect(self.address).await.unwrap()
     }
 
+    /// How often the runtime's tasks were polled.
+    fn polls(&self) -> u64 {
+        tokio::runtime::Handle::current().metrics().worker_park_unpark_count(0)
+    }
+
     /// A connection whose handshake is done.
     async fn open(&self, target: &str) -> TcpStream {
         let mut stream = self.connect().await;
@@ -459,4 +464,93 @@ async fn other_tasks_send_while_the_handler_waits_and_after_it_has_split() {
         assert_eq!(read_frame(&mut stream).await.unwrap(), (TEXT, b"Async data".to_vec()));
         assert_eq!(read_frame(&mut stream).await.unwrap(), (TEXT, b"Trigger async".to_vec()));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_connections_senders_and_threads_lose_nothing() {
+    let route = ws(|ws: WebSocket, _: Context| async move {
+        let sender = ws.sender();
+        let (mut send, mut receive) = ws.split();
+        // Every other message goes back by another task and through the queue.
+        let (to, mut from) = tokio::sync::mpsc::channel(8);
+        let other = tokio::spawn(async move {
+            while let Some(message) = from.recv().await {
+                let message: Message = message;
+                sender.send(message).await.unwrap();
+            }
+        });
+        let mut turn = false;
+        while let Some(message) = receive.recv().await? {
+            turn = !turn;
+            match turn {
+                true => send.send(message).await?,
+                false => to.send(message).await.unwrap(),
+            }
+        }
+        drop(to);
+        other.await.unwrap();
+        Ok::<_, Error>(())
+    });
+    let running = serve(Router::new().ws("/ws", route)).await;
+    let mut clients = Vec::new();
+    for client in 0..20_usize {
+        let stream = running.open("/ws").await;
+        clients.push(tokio::spawn(async move {
+            let (mut read, mut write) = tokio::io::split(stream);
+            let writing = tokio::spawn(async move {
+                for n in 0..300 {
+                    let text = format!("{n} {}", "x".repeat((n * client) % 3000));
+                    peer::write(&mut write, &client_frame(TEXT, text.as_bytes())).await;
+                }
+                write
+            });
+            let mut missing: std::collections::BTreeSet<_> = (0..300).collect();
+            while !missing.is_empty() {
+                let (first, text) = read_frame(&mut read).await.unwrap();
+                let text = String::from_utf8(text).unwrap();
+                let n: usize = text.split(' ').next().unwrap().parse().unwrap();
+                assert_eq!((first, text), (TEXT, format!("{n} {}", "x".repeat((n * client) % 3000))));
+                assert!(missing.remove(&n));
+            }
+            drop(writing.await.unwrap());
+        }));
+    }
+    for client in clients {
+        client.await.unwrap();
+    }
+}
+
+/// Runs itself again with few file descriptors.
+#[test]
+fn running_out_of_file_descriptors_is_waited_out() {
+    let program = std::env::current_exe().unwrap();
+    let command = format!("ulimit -n 40 && exec {program:?} --ignored --exact with_few_file_descriptors");
+    let status = std::process::Command::new("sh").args(["-c", &command]).output().unwrap();
+    assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stdout));
+    assert!(String::from_utf8_lossy(&status.stdout).contains("1 passed"));
+}
+
+#[test]
+#[ignore = "needs a limit of 40 file descriptors"]
+fn with_few_file_descriptors() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let running = serve(Router::new().ws("/ws", ws(echo))).await;
+        // One descriptor is kept for a last client, whose connection the server then cannot accept.
+        let spare = std::fs::File::open("/dev/null").unwrap();
+        let mut open = Vec::new();
+        while let Ok(stream) = TcpStream::connect(running.address).await {
+            open.push(stream);
+            tokio::task::yield_now().await;
+        }
+        drop(spare);
+        let mut last = TcpStream::connect(running.address).await.unwrap();
+        write(&mut last, upgrade_request("/ws", "").as_bytes()).await;
+        let before = running.polls();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        // Rests of 10, 20, 40 ... ms: a handful of attempts, however fast the machine is.
+        assert!(running.polls() - before < 100);
+        drop(open);
+        assert!(read_head(&mut last).await.unwrap().starts_with("HTTP/1.1 101 "));
+    });
 }

@@ -52,6 +52,8 @@ pub(crate) struct Engine {
     /// Why the connection ended, until somebody has been told.
     error: Option<Error>,
     close_reason: Option<Box<str>>,
+    /// Since when the peer has taken nothing of what waits to be sent.
+    stalled: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
     /// What the transport wakes where the connection has no future of its own.
     pub(crate) relay: Option<Waker>,
@@ -120,6 +122,7 @@ impl Engine {
             announced: None,
             error: None,
             close_reason: None,
+            stalled: None,
             timer: None,
             relay: None,
             flags: Flags::default(),
@@ -319,12 +322,18 @@ impl Engine {
     /// Writes what is queued. An error of the transport ends the connection and is told to whoever receives.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            match ready!(self.out.poll_flush(&mut self.transport, cx)) {
-                Ok(()) => {}
-                Err(error) => {
-                    self.lose(error);
-                    return Poll::Ready(());
+            let before = self.out.len();
+            let flushed = self.out.poll_flush(&mut self.transport, cx);
+            let Poll::Ready(result) = flushed else {
+                if self.stalled.is_none() || self.out.len() < before {
+                    self.stalled = Some(self.now);
                 }
+                return Poll::Pending;
+            };
+            self.stalled = None;
+            if let Err(error) = result {
+                self.lose(error);
+                return Poll::Ready(());
             }
             self.move_slot();
             if self.out.is_empty() {
@@ -455,14 +464,26 @@ impl Engine {
 
     /// When something is due, milliseconds of the shared clock; `u64::MAX`: never.
     pub(crate) fn deadline(&self) -> u64 {
-        match self.is_gone() {
-            true => u64::MAX,
-            false => self.core.poll_deadline().map_or(u64::MAX, Instant::as_millis),
-        }
+        self.next_deadline().map_or(u64::MAX, Instant::as_millis)
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let core = self.core.poll_deadline().filter(|_| !self.is_gone());
+        [core, self.stall_deadline()].into_iter().flatten().min()
+    }
+
+    /// Until when the peer has to take something, even while the application holds reading.
+    fn stall_deadline(&self) -> Option<Instant> {
+        let idle = self.core.config().keepalive.idle.filter(|_| !self.flags.ended)?;
+        Some(self.stalled?.plus(idle))
     }
 
     /// Does what is due.
     pub(crate) fn handle_deadlines(&mut self) {
+        if self.stall_deadline().is_some_and(|deadline| deadline <= self.now) {
+            self.fail(CloseCode::TIMEOUT);
+            self.error = Some(Error::Timeout(Timeout::Stalled));
+        }
         while let Some(deadline) = self.core.poll_deadline().filter(|deadline| *deadline <= self.now) {
             match self.core.handle_deadline(&mut ThreadKeys, self.now) {
                 Some(wirelet_proto::Expired::Closing) => {
@@ -484,7 +505,7 @@ impl Engine {
     /// Keeps a timer of the connection's own, which is touched only when it fires or must fire earlier.
     pub(crate) fn poll_timer(&mut self, cx: &mut Context<'_>) {
         loop {
-            let Some(deadline) = self.core.poll_deadline().filter(|_| !self.is_gone()) else { return };
+            let Some(deadline) = self.next_deadline() else { return };
             let due = self.clock.instant(deadline);
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
             if timer.deadline() > due {
