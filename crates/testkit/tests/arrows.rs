@@ -10,6 +10,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("wirelet-cli", &["wirelet"]),
     ("testkit", &["wirelet-proto"]),
     ("conformance", &["wirelet"]),
+    ("example-echo-server", &["wirelet"]),
+    ("example-chat", &["wirelet"]),
+    ("example-core-on-std", &["wirelet-proto"]),
 ];
 
 #[test]
