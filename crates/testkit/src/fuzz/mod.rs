@@ -129,9 +129,11 @@ pub fn pair(data: &[u8]) {
     // All that was accepted arrives.
     for i in 0..2 {
         pair.links[i].capacity = 1 << 20;
+        pair.links[i].delay = 0;
     }
     pair.most_written = usize::MAX;
-    pair.drive(pair.now() + 1000);
+    // What is on its way was delayed by 300 ms at most.
+    pair.drive(pair.now() + 301);
     for (i, accepted) in accepted.iter().enumerate() {
         assert!(pair.ends[i].expired.is_empty(), "{:?}", pair.ends[i].expired);
         assert_eq!(pair.ends[i].endpoint.failure, None);
@@ -186,7 +188,7 @@ fn finish(pair: &mut Pair) {
         &mut crate::random::Keys::new(1),
         wirelet_proto::Instant::from_millis(pair.now()),
     );
-    pair.drive(pair.now() + 1000);
+    pair.drive(pair.now() + 2);
     assert!(pair.is_over(), "{:?}", [pair.ends[0].endpoint.closed, pair.ends[1].endpoint.closed]);
     for end in &pair.ends {
         let info = end.endpoint.connection.close_info();
