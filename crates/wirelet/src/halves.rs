@@ -205,6 +205,11 @@ impl SendHalf {
         Transmit { shared: &self.shared, kind, payload: Some(payload), flush }
     }
 
+    /// How many bytes of output have been queued and how many written since the connection began.
+    pub(crate) fn progress(&self) -> (u64, u64) {
+        self.shared.lock().out.progress()
+    }
+
     /// Queues a message for which there is room.
     pub(crate) fn append(&self, message: Message) -> Result<(), Error> {
         let mut engine = self.shared.lock();

@@ -93,6 +93,10 @@ impl Shared {
             ready!(self.poll_undriven(&mut engine));
         }
         engine.flags.receiving = false;
+        if engine.is_gone() {
+            // Whoever waits to send is told, since the socket wakes nobody any more.
+            self.wakers.wake_other(Who::Sender, cx.waker());
+        }
         let news = engine.take_news();
         match (&news, engine.flags.driven) {
             (_, true) => engine.resume(),
@@ -120,6 +124,9 @@ impl Shared {
                 return Poll::Ready(());
             }
             let _ = engine.poll_flush(cx);
+            if engine.has_news() {
+                return Poll::Ready(());
+            }
         }
         engine.rest();
         Poll::Pending
@@ -315,7 +322,12 @@ impl Shared {
     /// Writes what can be written now.
     fn write(self: &Arc<Self>, engine: &mut Engine) {
         let waker = self.io_waker(engine);
+        let was_gone = engine.is_gone();
         let _ = engine.poll_flush(&mut Context::from_waker(&waker));
+        if engine.is_gone() && !was_gone {
+            // A socket that is gone wakes nobody: whoever receives is told here.
+            self.wakers.wake();
+        }
     }
 
     /// Reads up to one event, so that the end of the connection is seen while sending waits.
@@ -392,7 +404,7 @@ mod tests {
     #[cfg(target_pointer_width = "64")]
     fn sizes() {
         assert!(size_of::<Connection<Arc<Config>>>() <= 448);
-        assert!(size_of::<Shared>() <= 768, "{}", size_of::<Shared>());
+        assert!(size_of::<Shared>() <= 784, "{}", size_of::<Shared>());
         assert!(size_of::<driver::Driver>() <= 24);
     }
 }

@@ -28,6 +28,10 @@ pub(crate) struct Outbound {
     len: usize,
     /// The transport itself has something to flush.
     unflushed: bool,
+    /// Queued since the beginning, bytes.
+    pushed: u64,
+    /// Written since the beginning, bytes.
+    written: u64,
 }
 
 impl Outbound {
@@ -42,6 +46,12 @@ impl Outbound {
         self.len == 0 && !self.unflushed
     }
 
+    /// How many bytes have been queued and how many have been written since the beginning. What was queued when
+    /// the connection broke is never written.
+    pub(crate) const fn progress(&self) -> (u64, u64) {
+        (self.pushed, self.written)
+    }
+
     /// Appends a copy of `bytes`, and answers it, to be masked.
     #[inline]
     pub(crate) fn push(&mut self, bytes: &[u8]) -> &mut [u8] {
@@ -51,6 +61,7 @@ impl Outbound {
         let start = self.tail.len();
         self.tail.extend_from_slice(bytes);
         self.len += bytes.len();
+        self.pushed += bytes.len() as u64;
         &mut self.tail[start..]
     }
 
@@ -58,6 +69,7 @@ impl Outbound {
     pub(crate) fn push_owned(&mut self, bytes: Bytes) {
         self.close_tail();
         self.len += bytes.len();
+        self.pushed += bytes.len() as u64;
         self.push_segment(bytes);
     }
 
@@ -123,6 +135,7 @@ impl Outbound {
 
     fn consume(&mut self, mut n: usize) {
         self.len -= n;
+        self.written += n as u64;
         while let Some(first) = self.segments.front_mut() {
             if n < first.len() {
                 first.advance(n);

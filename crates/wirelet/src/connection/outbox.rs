@@ -88,17 +88,22 @@ impl Outbox {
 
     /// Nothing is taken any more; what is queued is dropped.
     pub(crate) fn close(&self) {
+        drop(self.end());
+    }
+
+    /// Nothing is taken any more; answers what is queued.
+    pub(crate) fn end(&self) -> VecDeque<Message> {
         let mut queue = self.lock();
         if queue.closed {
-            return;
+            return VecDeque::new();
         }
         queue.closed = true;
         queue.bytes = 0;
-        let dropped = std::mem::take(&mut queue.messages);
+        let messages = std::mem::take(&mut queue.messages);
         self.filled.store(false, Ordering::Release);
         drop(queue);
-        drop(dropped);
         self.room.notify_waiters();
+        messages
     }
 
     /// Ready when there may be room, or none ever. Take it before trying to [`push`](Self::push).
