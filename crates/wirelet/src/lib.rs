@@ -56,6 +56,7 @@
 //! | what a handler has sent and the peer has not read | 64 KiB + one message | `send` waits |
 //! | connections | 65,536, 1,024 of one address, 1,024 in their handshake | 503 |
 
+pub mod client;
 mod connection;
 mod error;
 mod fragments;
@@ -71,6 +72,7 @@ mod transport;
 mod websocket;
 
 pub use bytes::Bytes;
+pub use client::Client;
 pub use error::{Error, Timeout};
 pub use fragments::{BinaryFragments, TextFragments};
 pub use halves::{ReceiveHalf, SendHalf};

@@ -1,0 +1,298 @@
+//! What a client is asked to do.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use wirelet_proto::handshake::UriError;
+use wirelet_proto::reconnect::ReconnectConfig;
+use wirelet_proto::{Config, Delivery, Extensions, Keepalive, Limits, Role, Upgraded};
+
+use super::dial::dial;
+use super::error::{ConnectError, RedirectError};
+use super::event::{Reason, retry};
+use super::handle::Client;
+use super::response::Response;
+use super::target::{Target, basic};
+use super::upgrade::{Outcome, Request, upgrade};
+use crate::WebSocket;
+
+/// Sent as User-Agent unless the application has another one.
+const USER_AGENT: &str = concat!("wirelet/", env!("CARGO_PKG_VERSION"));
+/// Default of [`Builder::connect_timeout`].
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+
+/// Decides whether to try again.
+pub(super) type RetryIf = Box<dyn FnMut(&Reason) -> bool + Send>;
+
+/// How to connect; made by [`Client::builder`].
+///
+/// [`connect_once`](Self::connect_once) makes one connection, [`connect`](Self::connect) a client that connects again
+/// whenever it must.
+#[must_use = "nothing happens before connect or connect_once"]
+pub struct Builder {
+    settings: Settings,
+    pub(super) reconnect: ReconnectConfig,
+    pub(super) retry_if: RetryIf,
+}
+
+/// What each attempt needs.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    target: Result<Target, UriError>,
+    request: Request,
+    addresses: Vec<SocketAddr>,
+    connect_time: Duration,
+    redirects: u8,
+    pub(super) config: Config,
+}
+
+impl Builder {
+    /// A client for `url`: `ws://[user[:password]@]host[:port][/path][?query]`. What is wrong with it is told by
+    /// [`connect`](Self::connect) and [`connect_once`](Self::connect_once). User information becomes Basic
+    /// authorization (RFC 7617).
+    pub(super) fn new(url: &str) -> Self {
+        let (target, authorization) = match Target::parse(url) {
+            Ok((target, authorization)) => (Ok(target), authorization),
+            Err(error) => (Err(error), None),
+        };
+        let request = Request { authorization, user_agent: Some(USER_AGENT.into()), ..Request::default() };
+        let settings = Settings {
+            target,
+            request,
+            addresses: Vec::new(),
+            connect_time: CONNECT_TIME,
+            redirects: 0,
+            config: Config::new(),
+        };
+        Self { settings, reconnect: ReconnectConfig::DEFAULT, retry_if: Box::new(retry::transient) }
+    }
+
+    /// Adds a header to the request. Those that the handshake writes itself are refused when it is sent, as are
+    /// control characters. `Authorization`, `Origin` and `User-Agent` take the place of what was set before.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let (name, value) = (name.into(), value.into());
+        let request = &mut self.settings.request;
+        let own = [
+            ("Authorization", &mut request.authorization),
+            ("Origin", &mut request.origin),
+            ("User-Agent", &mut request.user_agent),
+        ];
+        match own.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(&name)) {
+            Some((_, slot)) => *slot = Some(value),
+            None => request.headers.push((name, value)),
+        }
+        self
+    }
+
+    /// The User-Agent header. Default: `wirelet/` and its version.
+    pub fn user_agent(mut self, name: impl Into<String>) -> Self {
+        self.settings.request.user_agent = Some(name.into());
+        self
+    }
+
+    /// The Origin header. Default: none, since this is no browser.
+    pub fn origin(mut self, origin: impl Into<String>) -> Self {
+        self.settings.request.origin = Some(origin.into());
+        self
+    }
+
+    /// Offers a subprotocol, after those that were offered before, which are preferred.
+    pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
+        self.settings.request.subprotocols.push(name.into());
+        self
+    }
+
+    /// Basic authorization (RFC 7617) by name and password, as user information in the URL does it.
+    pub fn basic_auth(mut self, user: &str, password: &str) -> Self {
+        self.settings.request.authorization = Some(basic(user.as_bytes(), password.as_bytes()));
+        self
+    }
+
+    /// Connects to these addresses, in this order, instead of asking for those of the URL's host. The request still
+    /// names the host. A redirect to another host is looked up.
+    pub fn addresses(mut self, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.settings.addresses = addresses.into_iter().collect();
+        self
+    }
+
+    /// How long looking up the name and connecting may take, all addresses together. Default: 10 s.
+    pub const fn connect_timeout(mut self, time: Duration) -> Self {
+        self.settings.connect_time = time;
+        self
+    }
+
+    /// How long the opening handshake may take once the connection stands. Default: 10 s. The same as
+    /// [`Limits::handshake_time`].
+    pub const fn handshake_timeout(mut self, time: Duration) -> Self {
+        self.settings.config.limits.handshake_time = time;
+        self
+    }
+
+    /// How many redirects (301, 302, 303, 307, 308) are followed. Default: 0, a redirect is a refusal with a
+    /// [location](Response::location). They may lead to the schemes `ws` and `http`. Another host, or another port, is
+    /// sent no `Authorization`, `Proxy-Authorization` and `Cookie`.
+    pub const fn redirects(mut self, most: u8) -> Self {
+        self.settings.redirects = most;
+        self
+    }
+
+    /// What the server may cost. [`Limits::queued`] bounds what waits for a connection too.
+    pub const fn limits(mut self, limits: Limits) -> Self {
+        self.settings.config.limits = limits;
+        self
+    }
+
+    /// How a silent server is noticed. [`Keepalive::idle`] is a watchdog that every byte resets.
+    pub const fn keepalive(mut self, keepalive: Keepalive) -> Self {
+        self.settings.config.keepalive = keepalive;
+        self
+    }
+
+    /// Whole messages, or pieces as they arrive.
+    pub const fn delivery(mut self, delivery: Delivery) -> Self {
+        self.settings.config.delivery = delivery;
+        self
+    }
+
+    /// How long to wait between attempts. For [`connect`](Self::connect).
+    pub const fn reconnect(mut self, reconnect: ReconnectConfig) -> Self {
+        self.reconnect = reconnect;
+        self
+    }
+
+    /// Decides, each time that there is no connection any more, or none yet, whether to try again. For
+    /// [`connect`](Self::connect). Default: [`retry::transient`]; others are beside it.
+    pub fn retry_if(mut self, decide: impl FnMut(&Reason) -> bool + Send + 'static) -> Self {
+        self.retry_if = Box::new(decide);
+        self
+    }
+
+    /// Makes one connection: looks up the name, tries its addresses (the next one after 250 ms, or as soon as one has
+    /// failed), and performs the opening handshake. Nagle's algorithm is off.
+    ///
+    /// # Errors
+    /// [`ConnectError`], which says how far it came.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the attempt up and closes what it had opened; the builder can be used again.
+    pub async fn connect_once(&self) -> Result<(WebSocket, Response), ConnectError> {
+        self.settings.connect().await
+    }
+
+    /// A client that connects, and connects again, until it is closed or
+    /// [`retry_if`](Self::retry_if) or [`ReconnectConfig::max_attempts`] ends it. It lives in a task of its own.
+    ///
+    /// # Errors
+    /// What no attempt could change: a malformed URL, `wss://`, a header that must not be sent.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn connect(self) -> Result<Client, ConnectError> {
+        self.settings.check()?;
+        Ok(Client::start(self))
+    }
+
+    pub(super) const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Neither the request's credentials nor the hook.
+        let Settings { target, addresses, config, .. } = &self.settings;
+        f.debug_struct("Builder")
+            .field("target", target)
+            .field("addresses", addresses)
+            .field("config", config)
+            .field("reconnect", &self.reconnect)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// Whether an attempt makes sense.
+    fn check(&self) -> Result<&Target, ConnectError> {
+        let target = self.target.as_ref().map_err(|error| ConnectError::Url(*error))?;
+        if target.secure {
+            return Err(ConnectError::Tls { url: target.to_string() });
+        }
+        self.request.check(target).map_err(ConnectError::Request)?;
+        Ok(target)
+    }
+
+    /// One attempt, with the redirects that it takes.
+    pub(super) async fn connect(&self) -> Result<(WebSocket, Response), ConnectError> {
+        let mut target = self.check()?.clone();
+        let mut request = self.request.clone();
+        let mut addresses = &self.addresses[..];
+        let mut left = self.redirects;
+        loop {
+            match self.attempt(&target, &request, addresses).await? {
+                Attempted::Open(websocket, response) => return Ok((websocket, response)),
+                Attempted::Refused(response) => {
+                    let next = match redirected(&target, &response, left, self.redirects) {
+                        Some(Ok(next)) => next,
+                        Some(Err(error)) => {
+                            return Err(ConnectError::Redirect { error, response: Box::new(response) });
+                        }
+                        None => return Err(ConnectError::Refused(Box::new(response))),
+                    };
+                    if !next.is_same_host(&target) {
+                        request.forget_credentials();
+                        addresses = &[];
+                    }
+                    target = next;
+                    left = left.saturating_sub(1);
+                }
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        target: &Target,
+        request: &Request,
+        addresses: &[SocketAddr],
+    ) -> Result<Attempted, ConnectError> {
+        let deadline = Instant::now() + self.connect_time;
+        let (mut stream, address) = dial(target, addresses, deadline).await?;
+        match upgrade(&mut stream, address, target, request, &self.config.limits).await? {
+            Outcome::Refused(response) => Ok(Attempted::Refused(response)),
+            Outcome::Open { response, subprotocol, leftover } => {
+                Ok(Attempted::Open(self.open(stream, subprotocol, &leftover), response))
+            }
+        }
+    }
+
+    fn open(&self, stream: TcpStream, subprotocol: Option<u16>, leftover: &[u8]) -> WebSocket {
+        let upgraded = Upgraded { subprotocol, extensions: Extensions::NONE };
+        WebSocket::with_upgraded(stream, Role::Client, Arc::new(self.config.clone()), upgraded, leftover)
+    }
+}
+
+enum Attempted {
+    Open(WebSocket, Response),
+    Refused(Response),
+}
+
+/// Where to go next; `None` where this is no redirect, or none was to be followed.
+fn redirected(
+    target: &Target,
+    response: &Response,
+    left: u8,
+    allowed: u8,
+) -> Option<Result<Target, RedirectError>> {
+    let location = response.location().filter(|_| allowed > 0)?;
+    if left == 0 {
+        return Some(Err(RedirectError::TooMany));
+    }
+    Some(match target.resolve(location.as_bytes()) {
+        Ok(next) if next.secure => Err(RedirectError::Tls),
+        Ok(next) => Ok(next),
+        Err(error) => Err(RedirectError::Location(error)),
+    })
+}

@@ -1,0 +1,47 @@
+//! The client: one connection, or as many as it takes.
+//!
+//! ```no_run
+//! use wirelet::client::{Client, Event};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! // One connection.
+//! let (mut websocket, response) = Client::builder("ws://127.0.0.1:8080/ws").connect_once().await?;
+//! println!("{} {:?}", response.status, response.subprotocol);
+//! websocket.send("hello").await?;
+//! println!("{:?}", websocket.recv().await?);
+//!
+//! // A client that connects again whenever it must.
+//! let mut client = Client::builder("ws://127.0.0.1:8080/ws").connect()?;
+//! client.send("sent as soon as there is a connection").await?;
+//! while let Some(event) = client.next().await {
+//!     match event {
+//!         Event::Message(message) => println!("{message:?}"),
+//!         Event::Disconnected { reason, retry_in, .. } => println!("{reason}; next attempt in {retry_in:?}"),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Messages are masked with keys from a CSPRNG that each thread seeds from the operating system (RFC 6455 5.3).
+
+mod builder;
+mod dial;
+mod error;
+mod event;
+mod handle;
+mod inbox;
+mod queue;
+mod race;
+mod response;
+mod session;
+mod target;
+mod upgrade;
+
+pub use builder::Builder;
+pub use error::{Attempt, ConnectError, Phase, RedirectError};
+pub use event::{Closed, Event, Reason, retry};
+pub use handle::{Client, Sender};
+pub use response::Response;
+pub use wirelet_proto::reconnect::ReconnectConfig;

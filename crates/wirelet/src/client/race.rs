@@ -1,0 +1,35 @@
+//! Two futures at once.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+/// Which of two futures has ended.
+pub(super) enum First<A, B> {
+    One(A),
+    Other(B),
+}
+
+/// Waits until one of two futures ends; the first one has precedence. What has not ended may be waited for
+/// again.
+pub(super) async fn race<A: Future, B: Future>(
+    mut one: Pin<&mut A>,
+    mut other: Pin<&mut B>,
+) -> First<A::Output, B::Output> {
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = one.as_mut().poll(cx) {
+            return Poll::Ready(First::One(output));
+        }
+        other.as_mut().poll(cx).map(First::Other)
+    })
+    .await
+}
+
+/// `None` when `future` has not ended after `patience`.
+pub(super) async fn within<F: Future>(patience: Duration, future: F) -> Option<F::Output> {
+    match race(pin!(future), pin!(tokio::time::sleep(patience))).await {
+        First::One(output) => Some(output),
+        First::Other(()) => None,
+    }
+}

@@ -1,0 +1,238 @@
+//! The client's task: attempts, connections, and what happens between them.
+
+use std::convert::Infallible;
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use wirelet_proto::CloseCode;
+use wirelet_proto::reconnect::Reconnect;
+
+use super::builder::{RetryIf, Settings};
+use super::event::{Closed, Event, Reason};
+use super::inbox::Producer;
+use super::queue::Queue;
+use super::race::{First, race, within};
+use crate::connection::Shared;
+use crate::keys::random_u32;
+use crate::{Error, ReceiveHalf, SendHalf, WebSocket};
+
+/// A wish to close: code and reason.
+pub(super) type Wish = (CloseCode, String);
+
+/// What the client's task works with.
+pub(super) struct Session {
+    pub(super) settings: Settings,
+    pub(super) reconnect: Reconnect,
+    pub(super) events: Producer,
+    pub(super) queue: Arc<Queue>,
+    pub(super) connected: watch::Sender<bool>,
+    pub(super) wish: watch::Receiver<Option<Wish>>,
+    pub(super) now: Arc<Notify>,
+    pub(super) started: Instant,
+}
+
+/// The client is to be closed.
+struct Closing;
+
+impl Session {
+    /// Lives until the client is closed or goes on no more.
+    pub(super) async fn run(mut self, mut retry_if: RetryIf) {
+        let ending = Ending { queue: Arc::clone(&self.queue), connected: self.connected.clone() };
+        let mut closed = self.live(&mut retry_if).await;
+        closed.unsent = ending.queue.end();
+        self.events.put(Event::Closed(closed));
+    }
+
+    async fn live(&mut self, retry_if: &mut RetryIf) -> Closed {
+        let mut attempt = 0_u32;
+        loop {
+            attempt = attempt.saturating_add(1);
+            let mut last = Closed::default();
+            let reason = match self.attempt(attempt).await {
+                Err(Closing) => return last,
+                Ok(Err(reason)) => reason,
+                Ok(Ok(websocket)) => {
+                    attempt = 0;
+                    let (closed, lost) = self.connection(websocket).await;
+                    last = closed;
+                    match lost {
+                        Some(reason) => reason,
+                        None => return last,
+                    }
+                }
+            };
+            let again = self.may_retry(&reason) && retry_if(&reason);
+            match self.pause(reason, again).await {
+                Err(Closing) => return Closed::default(),
+                Ok(false) => return last,
+                Ok(true) => {}
+            }
+        }
+    }
+
+    /// One attempt to connect.
+    async fn attempt(&self, attempt: u32) -> Result<Result<WebSocket, Reason>, Closing> {
+        self.emit(Event::Connecting { attempt }).await?;
+        match self.unless_closing(self.settings.connect()).await? {
+            Ok((websocket, response)) => {
+                self.emit(Event::Connected(Box::new(response))).await?;
+                Ok(Ok(websocket))
+            }
+            Err(error) => Ok(Err(Reason::Connect(error))),
+        }
+    }
+
+    /// A connection from its beginning to its end. Why it was lost; `None` when it was to be closed.
+    async fn connection(&mut self, websocket: WebSocket) -> (Closed, Option<Reason>) {
+        self.reconnect.connected(self.millis());
+        self.connected.send_replace(true);
+        let shared = Arc::clone(websocket.shared());
+        let (mut send, receive) = websocket.split();
+        let (end, wished) = self.converse(&shared, &mut send, &receive).await;
+        self.queue.left(send.progress().1);
+        self.connected.send_replace(false);
+        self.reconnect.disconnected(self.millis());
+        let engine = shared.lock();
+        let (info, text) = (engine.core.close_info(), engine.close_reason().unwrap_or_default().to_owned());
+        let lost = (!wished).then(|| match end {
+            Some(error) => Reason::Failed(error),
+            None => Reason::Closed { info, text: text.clone() },
+        });
+        (Closed { info, text, unsent: Vec::new() }, lost)
+    }
+
+    /// Sends and receives until the connection has ended; whether the client was to be closed.
+    async fn converse(
+        &self,
+        shared: &Arc<Shared>,
+        send: &mut SendHalf,
+        receive: &ReceiveHalf,
+    ) -> (Option<Error>, bool) {
+        let mut reading = pin!(read(receive, &self.events));
+        let mut writing = pin!(write(send, &self.queue));
+        let wish = {
+            let work = pin!(race(reading.as_mut(), writing.as_mut()));
+            match race(work, pin!(self.wish())).await {
+                First::One(end) => return (ended(end), false),
+                First::Other(wish) => wish,
+            }
+        };
+        let patience = self.settings.config.limits.closing_time;
+        {
+            // What is queued leaves first, if it can.
+            let work = pin!(race(reading.as_mut(), writing.as_mut()));
+            if let Some(First::One(end)) = within(patience, race(work, pin!(self.queue.idle()))).await {
+                return (ended(end), true);
+            }
+        }
+        // When the connection is closing already there is nothing left to say.
+        let _ = shared.close(wish.0, &wish.1);
+        match within(patience, race(reading, writing)).await {
+            Some(end) => (ended(end), true),
+            None => (None, true),
+        }
+    }
+
+    /// Says why there is no connection, and waits for the next attempt; `false`: there is none.
+    async fn pause(&mut self, reason: Reason, again: bool) -> Result<bool, Closing> {
+        let requeued = self.queue.again();
+        let delay = if again { self.reconnect.next_delay(random_u32()) } else { None };
+        let retry_in = delay.map(Duration::from_millis);
+        self.emit(Event::Disconnected { reason, retry_in, requeued }).await?;
+        let Some(retry_in) = retry_in else { return Ok(false) };
+        self.unless_closing(race(pin!(tokio::time::sleep(retry_in)), pin!(self.now.notified()))).await?;
+        Ok(true)
+    }
+
+    fn may_retry(&self, reason: &Reason) -> bool {
+        reason.status().is_none_or(|status| self.reconnect.is_worth_retrying(status))
+    }
+
+    async fn emit(&self, event: Event) -> Result<(), Closing> {
+        self.unless_closing(self.events.room()).await?;
+        self.events.put(event);
+        Ok(())
+    }
+
+    async fn unless_closing<F: Future>(&self, future: F) -> Result<F::Output, Closing> {
+        match race(pin!(self.wish()), pin!(future)).await {
+            First::One(_) => Err(Closing),
+            First::Other(output) => Ok(output),
+        }
+    }
+
+    /// Waits until the client is to be closed.
+    async fn wish(&self) -> Wish {
+        let mut wish = self.wish.clone();
+        match wish.wait_for(Option::is_some).await.map(|wish| wish.clone()) {
+            Ok(Some(wish)) => wish,
+            // The client is gone, and with it this task, soon.
+            _ => pending().await,
+        }
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Receives for the application, as long as it has room. The error that ended the connection; `None` when it was
+/// closed in good order.
+async fn read(half: &ReceiveHalf, events: &Producer) -> Option<Error> {
+    loop {
+        events.room().await;
+        match poll_fn(|cx| half.shared.poll_recv(cx, false)).await? {
+            Ok(crate::Event::Message(message)) => events.put(Event::Message(message)),
+            Ok(crate::Event::Chunk(chunk)) => events.put(Event::Chunk(chunk)),
+            Ok(crate::Event::Ping(_) | crate::Event::Pong(_)) => {}
+            Err(error) => return Some(error),
+        }
+    }
+}
+
+/// Sends what is queued. It never ends: when the connection does, reading says why.
+async fn write(half: &mut SendHalf, queue: &Queue) -> Infallible {
+    loop {
+        if send_all(half, queue).await.is_err() {
+            return pending().await;
+        }
+        queue.filled().await;
+    }
+}
+
+/// Writes until nothing waits: as many messages at once as there are.
+async fn send_all(half: &mut SendHalf, queue: &Queue) -> Result<(), Error> {
+    while let Some(message) = queue.take() {
+        half.feed(message).await?;
+        let (pushed, written) = half.progress();
+        queue.took(pushed);
+        queue.left(written);
+    }
+    let flushed = half.flush().await;
+    queue.left(half.progress().1);
+    flushed
+}
+
+fn ended(end: First<Option<Error>, Infallible>) -> Option<Error> {
+    match end {
+        First::One(end) => end,
+        First::Other(never) => match never {},
+    }
+}
+
+/// However the task ends, senders are told.
+struct Ending {
+    queue: Arc<Queue>,
+    connected: watch::Sender<bool>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        drop(self.queue.end());
+        self.connected.send_replace(false);
+    }
+}

@@ -1,0 +1,180 @@
+//! Where a client connects to: a URL, taken apart and owned, and what a Location header makes of it.
+
+use std::fmt;
+
+use wirelet_proto::handshake::{Uri, UriError};
+
+/// A WebSocket URL without user information, which is kept apart so that no log shows a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) secure: bool,
+    /// The Host header: with the port unless it is the scheme's own.
+    pub(super) authority: String,
+    /// The name or address, without brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// Path and query.
+    pub(super) path: String,
+}
+
+impl Target {
+    /// Takes a URL apart; answers the value of the Authorization header that its user information asks for.
+    pub(super) fn parse(url: &str) -> Result<(Self, Option<String>), UriError> {
+        let uri = Uri::parse(url)?;
+        let target = Self {
+            secure: uri.is_secure(),
+            authority: uri.host_header().to_owned(),
+            host: uri.host_name().to_owned(),
+            port: uri.port(),
+            path: uri.target().to_owned(),
+        };
+        Ok((target, uri.userinfo().map(from_userinfo)))
+    }
+
+    /// Where a Location header leads from here (RFC 3986 5.2). Its user information is not taken over.
+    pub(super) fn resolve(&self, location: &[u8]) -> Result<Self, UriError> {
+        let location = std::str::from_utf8(location).map_err(|_| UriError::Character)?;
+        let location = location.split('#').next().unwrap_or_default();
+        let scheme = if self.secure { "wss" } else { "ws" };
+        let path = self.path.split('?').next().unwrap_or_default();
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let here = format!("{scheme}://{}", self.authority);
+        let absolute = if has_scheme(location) {
+            location.to_owned()
+        } else if location.starts_with("//") {
+            format!("{scheme}:{location}")
+        } else if location.starts_with('/') {
+            format!("{here}{location}")
+        } else if location.is_empty() {
+            format!("{here}{}", self.path)
+        } else if location.starts_with('?') {
+            format!("{here}{path}{location}")
+        } else {
+            format!("{here}{folder}/{location}")
+        };
+        Self::parse(&absolute).map(|(target, _)| target)
+    }
+
+    /// Whether both are the same host and port, over the same kind of transport.
+    pub(super) fn is_same_host(&self, other: &Self) -> bool {
+        self.secure == other.secure && self.port == other.port && self.host.eq_ignore_ascii_case(&other.host)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let slash = if self.path.starts_with('/') { "" } else { "/" };
+        write!(f, "{}://{}{slash}{}", if self.secure { "wss" } else { "ws" }, self.authority, self.path)
+    }
+}
+
+/// RFC 3986 3.1: a scheme ends at the first colon, before any slash or question mark.
+fn has_scheme(reference: &str) -> bool {
+    reference.split(['/', '?']).next().is_some_and(|start| start.contains(':'))
+}
+
+/// The Authorization header for a name and a password (RFC 7617 2).
+pub(super) fn basic(user: &[u8], password: &[u8]) -> String {
+    let pair = [user, b":", password].concat();
+    format!("Basic {}", base64(&pair))
+}
+
+/// `user:password`, percent-encoded.
+fn from_userinfo(userinfo: &str) -> String {
+    let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+    basic(&percent_decoded(user), &percent_decoded(password))
+}
+
+/// RFC 3986 2.1. What is no escape stays as it is.
+fn percent_decoded(text: &str) -> Vec<u8> {
+    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
+    let mut rest = text.as_bytes();
+    let mut out = Vec::with_capacity(rest.len());
+    while let Some((first, after)) = rest.split_first() {
+        match (first, digit(after.first()), digit(after.get(1))) {
+            (b'%', Some(high), Some(low)) => {
+                out.push((high * 16 + low) as u8);
+                rest = &after[2..];
+            }
+            _ => {
+                out.push(*first);
+                rest = after;
+            }
+        }
+    }
+    out
+}
+
+/// RFC 4648 4.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let bits = (0..3).fold(0_u32, |bits, at| bits << 8 | u32::from(group.get(at).copied().unwrap_or(0)));
+        for at in 0..4 {
+            let sextet = (bits >> (18 - 6 * at)) as usize & 63;
+            out.push(if at > group.len() { '=' } else { char::from(ALPHABET[sextet]) });
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(url: &str) -> Target {
+        Target::parse(url).unwrap().0
+    }
+
+    #[test]
+    fn parts_of_a_url() {
+        let (target, authorization) = Target::parse("ws://Aladdin:open%20sesame@[::1]:81/a?b=1").unwrap();
+        assert_eq!((target.host.as_str(), target.port, target.path.as_str()), ("::1", 81, "/a?b=1"));
+        // RFC 7617 2: the example.
+        assert_eq!(authorization.as_deref(), Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="));
+        assert_eq!(target.to_string(), "ws://[::1]:81/a?b=1");
+        assert_eq!(Target::parse("ws://h?q").unwrap().0.to_string(), "ws://h/?q");
+    }
+
+    #[test]
+    fn base64_of_every_remainder() {
+        // RFC 4648 10.
+        let vectors = ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"];
+        for (len, expected) in vectors.iter().enumerate() {
+            assert_eq!(base64(&b"foobar"[..len]), *expected);
+        }
+    }
+
+    #[test]
+    fn malformed_escapes_stay() {
+        assert_eq!(percent_decoded("%41%4%zz%"), b"A%4%zz%");
+        assert_eq!(from_userinfo("a"), basic(b"a", b""));
+    }
+
+    #[test]
+    fn locations() {
+        let base = target("ws://h:81/a/b?c");
+        let resolved = |location: &str| base.resolve(location.as_bytes()).map(|target| target.to_string());
+        assert_eq!(resolved("/x?y").unwrap(), "ws://h:81/x?y");
+        assert_eq!(resolved("x").unwrap(), "ws://h:81/a/x");
+        assert_eq!(resolved("x?to=http://y").unwrap(), "ws://h:81/a/x?to=http://y");
+        assert_eq!(resolved("?y").unwrap(), "ws://h:81/a/b?y");
+        assert_eq!(resolved("").unwrap(), "ws://h:81/a/b?c");
+        assert_eq!(resolved("//other/x").unwrap(), "ws://other/x");
+        assert_eq!(resolved("http://u:p@other/x#y").unwrap(), "ws://other/x");
+        assert_eq!(resolved("https://other/x").unwrap(), "wss://other/x");
+        assert_eq!(resolved("ftp://other/x"), Err(UriError::Scheme));
+        assert_eq!(resolved("mailto:a@b"), Err(UriError::Scheme));
+        assert_eq!(resolved("/a b"), Err(UriError::Character));
+        assert_eq!(base.resolve(b"/\xff"), Err(UriError::Character));
+    }
+
+    #[test]
+    fn the_same_host_means_port_and_transport_too() {
+        assert!(target("ws://a").is_same_host(&target("http://A:80/x")));
+        for other in ["ws://b", "ws://a:81", "wss://a:80"] {
+            assert!(!target("ws://a").is_same_host(&target(other)), "{other}");
+        }
+    }
+}

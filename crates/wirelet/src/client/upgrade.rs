@@ -1,0 +1,331 @@
+//! The opening handshake over a connection that stands.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use wirelet_proto::Limits;
+use wirelet_proto::handshake::{
+    Accepted, Answer, BodyLength, ClientHandshake, HeadLimits, Refusal, RequestOptions, ResponseHead,
+    WriteError,
+};
+
+use super::error::{Attempt, ConnectError};
+use super::response::Response;
+use super::target::Target;
+use crate::Timeout;
+use crate::keys::random_u32;
+
+/// As much of a refusal's body is kept, bytes.
+const BODY_BYTES: usize = 16 * 1024;
+/// So long is waited for it.
+const BODY_TIME: Duration = Duration::from_secs(2);
+/// One read.
+const READ: usize = 4 * 1024;
+
+/// What the request says besides its target.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Request {
+    pub(super) subprotocols: Vec<String>,
+    pub(super) origin: Option<String>,
+    pub(super) user_agent: Option<String>,
+    pub(super) authorization: Option<String>,
+    pub(super) headers: Vec<(String, String)>,
+}
+
+/// The server's answer.
+pub(super) enum Outcome {
+    /// A WebSocket, whose first bytes may have come with the answer.
+    Open {
+        response: Response,
+        subprotocol: Option<u16>,
+        leftover: Vec<u8>,
+    },
+    Refused(Response),
+}
+
+impl Request {
+    /// Forgets what another host must not see.
+    pub(super) fn forget_credentials(&mut self) {
+        const SECRET: [&str; 3] = ["Authorization", "Cookie", "Proxy-Authorization"];
+        self.authorization = None;
+        self.headers.retain(|(name, _)| !SECRET.iter().any(|secret| secret.eq_ignore_ascii_case(name)));
+    }
+
+    /// Whether it may be sent.
+    ///
+    /// # Errors
+    /// What must not be sent: CR, LF or NUL in a header, for example.
+    pub(super) fn check(&self, target: &Target) -> Result<(), WriteError> {
+        let lists = self.lists();
+        request_bytes(&ClientHandshake::new([0; 16], self.options(target, &lists))).map(drop)
+    }
+
+    fn lists(&self) -> Lists<'_> {
+        Lists {
+            subprotocols: self.subprotocols.iter().map(String::as_str).collect(),
+            headers: self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+        }
+    }
+
+    fn options<'a>(&'a self, target: &'a Target, lists: &'a Lists<'a>) -> RequestOptions<'a> {
+        RequestOptions {
+            subprotocols: &lists.subprotocols,
+            origin: self.origin.as_deref(),
+            user_agent: self.user_agent.as_deref(),
+            authorization: self.authorization.as_deref(),
+            headers: &lists.headers,
+            ..RequestOptions::new(&target.authority, &target.path)
+        }
+    }
+}
+
+/// The lists of a [`Request`], as the core wants them.
+struct Lists<'a> {
+    subprotocols: Vec<&'a str>,
+    headers: Vec<(&'a str, &'a str)>,
+}
+
+/// Sends `request` and reads the answer, within [`Limits::handshake_time`].
+pub(super) async fn upgrade(
+    stream: &mut TcpStream,
+    address: SocketAddr,
+    target: &Target,
+    request: &Request,
+    limits: &Limits,
+) -> Result<Outcome, ConnectError> {
+    let deadline = Instant::now() + limits.handshake_time;
+    let lists = request.lists();
+    let mut handshake = ClientHandshake::new(nonce(), request.options(target, &lists));
+    let bytes = request_bytes(&handshake).map_err(ConnectError::Request)?;
+    let mut buffer = Vec::new();
+    let exchange = async {
+        stream.write_all(&bytes).await.map_err(|error| ConnectError::Io { address, error })?;
+        read_head(stream, address, &mut handshake, &mut buffer, limits).await
+    };
+    let Ok(head) = tokio::time::timeout_at(deadline, exchange).await else {
+        let tried = vec![Attempt { address, error: None }];
+        return Err(ConnectError::Timeout { which: Timeout::Handshake, tried });
+    };
+    head?;
+    // The same answer again, now that nothing more is read into the buffer.
+    match handshake.read_response(&buffer, &head_limits(limits)) {
+        Ok(Some(Answer::Accepted(accepted))) => Ok(open(&accepted, &buffer, target, address, request)),
+        Ok(Some(Answer::Refused(refusal))) => {
+            Ok(Outcome::Refused(refused(&refusal, &buffer, stream, target, address, deadline).await))
+        }
+        Ok(None) => Err(ConnectError::Io { address, error: io::ErrorKind::UnexpectedEof.into() }),
+        Err(error) => Err(ConnectError::Handshake { address, error, status: None }),
+    }
+}
+
+/// 16 bytes from the thread's CSPRNG (RFC 6455 4.1).
+fn nonce() -> [u8; 16] {
+    let mut nonce = [0; 16];
+    nonce.as_chunks_mut().0.iter_mut().for_each(|word| *word = random_u32().to_le_bytes());
+    nonce
+}
+
+fn request_bytes(handshake: &ClientHandshake<'_>) -> Result<Vec<u8>, WriteError> {
+    let mut bytes = vec![0; 1024];
+    loop {
+        match handshake.write_request(&mut bytes) {
+            Ok(len) => {
+                bytes.truncate(len);
+                return Ok(bytes);
+            }
+            Err(WriteError::BufferTooSmall { needed }) if needed > bytes.len() => bytes.resize(needed, 0),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+const fn head_limits(limits: &Limits) -> HeadLimits {
+    HeadLimits { bytes: limits.head_bytes, headers: limits.head_fields }
+}
+
+/// Reads until the answer's head is in `buffer`.
+async fn read_head(
+    stream: &mut TcpStream,
+    address: SocketAddr,
+    handshake: &mut ClientHandshake<'_>,
+    buffer: &mut Vec<u8>,
+    limits: &Limits,
+) -> Result<(), ConnectError> {
+    loop {
+        buffer.reserve(READ);
+        match stream.read_buf(buffer).await {
+            Ok(0) => {
+                let error =
+                    io::Error::new(io::ErrorKind::UnexpectedEof, "the server ended it without an answer");
+                return Err(ConnectError::Io { address, error });
+            }
+            Ok(_) => {}
+            Err(error) => return Err(ConnectError::Io { address, error }),
+        }
+        match handshake.read_response(buffer, &head_limits(limits)) {
+            Ok(None) => {}
+            Ok(Some(_)) => return Ok(()),
+            Err(error) => {
+                let status = ResponseHead::parse(buffer).ok().map(|head| head.status());
+                return Err(ConnectError::Handshake { address, error, status });
+            }
+        }
+    }
+}
+
+fn open(
+    accepted: &Accepted<'_>,
+    buffer: &[u8],
+    target: &Target,
+    address: SocketAddr,
+    request: &Request,
+) -> Outcome {
+    let mut response = Response::new(accepted.head(), target.to_string(), address);
+    response.subprotocol = accepted.subprotocol().map(str::to_owned);
+    let chosen = |name: &String| Some(name.as_str()) == accepted.subprotocol();
+    let subprotocol = request.subprotocols.iter().position(chosen).and_then(|at| u16::try_from(at).ok());
+    let leftover = buffer.get(accepted.len()..).unwrap_or_default().to_vec();
+    Outcome::Open { response, subprotocol, leftover }
+}
+
+/// Reads as much of a refusal's body as is worth it.
+async fn refused(
+    refusal: &Refusal<'_>,
+    buffer: &[u8],
+    stream: &mut TcpStream,
+    target: &Target,
+    address: SocketAddr,
+    deadline: Instant,
+) -> Response {
+    let mut response = Response::new(refusal.head(), target.to_string(), address);
+    let mut body = Body::new(refusal.body_length(), buffer.get(refusal.len()..).unwrap_or_default());
+    let deadline = deadline.min(Instant::now() + BODY_TIME);
+    let ended = tokio::time::timeout_at(deadline, body.read(stream)).await;
+    let (bytes, is_complete) = body.finish(matches!(ended, Ok(Ok(()))));
+    response.body = bytes;
+    response.is_complete = is_complete;
+    response
+}
+
+/// The body of a refusal as it arrives.
+struct Body {
+    length: BodyLength,
+    raw: Vec<u8>,
+}
+
+impl Body {
+    fn new(length: BodyLength, begun: &[u8]) -> Self {
+        Self { length, raw: begun.to_vec() }
+    }
+
+    /// Reads until the end of the body or of the connection, or until there is more than is kept.
+    async fn read(&mut self, stream: &mut TcpStream) -> io::Result<()> {
+        while self.raw.len() <= BODY_BYTES && !self.is_whole() {
+            self.raw.reserve(READ);
+            if stream.read_buf(&mut self.raw).await? == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_whole(&self) -> bool {
+        match self.length {
+            BodyLength::Bytes(len) => self.raw.len() as u64 >= len,
+            BodyLength::Chunked => dechunk(&self.raw).1,
+            BodyLength::UntilClose => false,
+        }
+    }
+
+    /// What is kept, and whether it is all. `ended`: reading came to an end of its own.
+    fn finish(self, ended: bool) -> (Bytes, bool) {
+        let (mut body, whole) = match self.length {
+            BodyLength::Bytes(len) => {
+                let whole = self.is_whole();
+                let mut body = self.raw;
+                body.truncate(usize::try_from(len).unwrap_or(usize::MAX));
+                (body, whole)
+            }
+            BodyLength::Chunked => dechunk(&self.raw),
+            BodyLength::UntilClose => {
+                let whole = ended && self.raw.len() <= BODY_BYTES;
+                (self.raw, whole)
+            }
+        };
+        let whole = whole && body.len() <= BODY_BYTES;
+        body.truncate(BODY_BYTES);
+        (body.into(), whole)
+    }
+}
+
+/// What has arrived of a body in chunked transfer coding (RFC 9112 7.1), and whether its last chunk has.
+fn dechunk(mut raw: &[u8]) -> (Vec<u8>, bool) {
+    let mut body = Vec::new();
+    while let Some(end) = raw.windows(2).position(|pair| pair == b"\r\n") {
+        let digits = raw[..end].split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        let size = std::str::from_utf8(digits).ok().and_then(|digits| usize::from_str_radix(digits, 16).ok());
+        match size {
+            Some(0) => return (body, true),
+            None => break,
+            Some(size) => {
+                let chunk = &raw[end + 2..];
+                body.extend_from_slice(&chunk[..size.min(chunk.len())]);
+                let Some(rest) = size.checked_add(2).and_then(|next| chunk.get(next..)) else { break };
+                raw = rest;
+            }
+        }
+    }
+    (body, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_at_every_split() {
+        let raw = b"4;x=y\r\nWiki\r\n6\r\npedia \r\nB\r\nin chunks.\n\r\n0\r\n\r\n";
+        let body = b"Wikipedia in chunks.\n";
+        for end in 0..=raw.len() {
+            let (got, whole) = dechunk(&raw[..end]);
+            assert!(body.starts_with(&got), "{end}");
+            assert_eq!(whole, end >= raw.len() - 2, "{end}");
+        }
+        assert_eq!(dechunk(raw).0, body);
+    }
+
+    #[test]
+    fn malformed_chunks_end_the_body() {
+        for raw in
+            [&b"x\r\nabc"[..], b"-1\r\nabc", b"ffffffffffffffff\r\nabc", b"\r\n", b"fffffffffffffffff\r\n"]
+        {
+            assert!(!dechunk(raw).1, "{}", raw.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_body_is_bounded() {
+        let body = |length, len| Body::new(length, &vec![b'x'; len]).finish(true);
+        assert_eq!(body(BodyLength::Bytes(5), 7), (Bytes::from_static(b"xxxxx"), true));
+        assert!(!body(BodyLength::Bytes(u64::MAX), 7).1);
+        for length in [BodyLength::Bytes(1 << 20), BodyLength::UntilClose] {
+            let (kept, whole) = body(length, 1 << 20);
+            assert_eq!((kept.len(), whole), (BODY_BYTES, false));
+        }
+        assert!(body(BodyLength::UntilClose, 9).1);
+    }
+
+    #[test]
+    fn credentials_stay_with_their_host() {
+        let header = |name: &str| (name.to_owned(), String::new());
+        let headers = ["cookie", "AUTHORIZATION", "x-a", "Proxy-Authorization"].map(header).to_vec();
+        let mut request = Request { authorization: Some("Basic x".into()), headers, ..Request::default() };
+        request.forget_credentials();
+        assert_eq!((request.authorization, request.headers), (None, vec![header("x-a")]));
+    }
+}
