@@ -352,3 +352,68 @@ async fn leftover_bytes_of_the_handshake_come_first() {
     assert_eq!(ws.recv().await.unwrap(), Some("early".into()));
     assert_eq!(ws.recv().await.unwrap(), Some("split".into()));
 }
+
+#[tokio::test]
+async fn senders_wait_behind_a_fragmented_message_and_pings_do_not() {
+    for driven in [true, false] {
+        let (server, mut far) = server_over_pipe(Config::new(), 1000);
+        let sender = server.sender();
+        let run = |mut ws: WebSocket| async move {
+            let mut message = ws.binary_fragments();
+            message.write(b"one").await.unwrap();
+            sender.try_send("between").unwrap();
+            tokio::task::yield_now().await;
+            message.write(b"two").await.unwrap();
+            message.finish(b"three").await.unwrap();
+            assert_eq!(ws.recv().await.unwrap(), None);
+        };
+        let server = match driven {
+            true => tokio::spawn(server.drive(run)),
+            false => tokio::spawn(run(server)),
+        };
+        write(&mut far, &client_frame(PING, b"p")).await;
+        let mut data = Vec::new();
+        while data.len() < 4 {
+            match read_frame(&mut far).await.unwrap() {
+                (PONG, payload) => assert_eq!(payload, b"p"),
+                frame => data.push(frame),
+            }
+        }
+        let expected: [(u8, &[u8]); 4] = [(2, b"one"), (0, b"two"), (0x80, b"three"), (TEXT, b"between")];
+        assert_eq!(data, expected.map(|(first, payload)| (first, payload.to_vec())));
+        write(&mut far, &client_frame(CLOSE, &[])).await;
+        drop(read_all(&mut far).await);
+        drop(far);
+        server.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_waits_for_room_and_loses_nothing() {
+    let mut config = Config::new();
+    config.limits.queued = 1000;
+    let (server, mut far) = server_over_pipe(config, 100);
+    let sender = server.sender();
+    let server = tokio::spawn(server.drive(|mut ws| async move { ws.recv().await.map(drop) }));
+    let sending = tokio::spawn(async move {
+        for n in 0..2000 {
+            sender.send(format!("{n} {}", "x".repeat(300))).await.unwrap();
+            assert!(sender.queued() <= 1000);
+        }
+        // Larger than the whole queue: taken when nothing else waits.
+        sender.send("y".repeat(5000)).await.unwrap();
+        sender.close(CloseCode::NORMAL, "").unwrap();
+        assert_eq!(sender.send("late").await.unwrap_err().0, Message::from("late"));
+    });
+    for n in 0..2000 {
+        let text = format!("{n} {}", "x".repeat(300));
+        assert_eq!(read_frame(&mut far).await.unwrap(), (TEXT, text.into_bytes()));
+    }
+    assert_eq!(read_frame(&mut far).await.unwrap().1.len(), 5000);
+    assert_eq!(read_frame(&mut far).await.unwrap(), (CLOSE, close_payload(1000).to_vec()));
+    sending.await.unwrap();
+    write(&mut far, &client_frame(CLOSE, &close_payload(1000))).await;
+    assert_eq!(read_all(&mut far).await, b"");
+    drop(far);
+    server.await.unwrap();
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use peer::*;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use wirelet::proto::CloseCode;
@@ -563,4 +563,33 @@ fn with_few_file_descriptors() {
         drop(open);
         assert!(read_head(&mut last).await.unwrap().starts_with("HTTP/1.1 101 "));
     });
+}
+
+/// A socket that is closed with unread input is reset, and takes what it has sent with it.
+#[tokio::test]
+async fn the_close_frame_of_a_failed_connection_arrives_whatever_the_peer_goes_on_sending() {
+    let running = serve(Router::new().ws("/ws", ws(echo))).await;
+    for _ in 0..20 {
+        let mut stream = running.open("/ws").await;
+        write(&mut stream, &client_frame(0x83, b"a reserved opcode")).await;
+        for _ in 0..20 {
+            write(&mut stream, &[0; 50_000]).await;
+        }
+        assert_eq!(read_frame(&mut stream).await.unwrap(), (CLOSE, close_payload(1002).to_vec()));
+        // The end of input, and no reset: what the peer goes on sending is discarded.
+        assert_eq!(stream.read_to_end(&mut Vec::new()).await.unwrap(), 0);
+        for _ in 0..5 {
+            write(&mut stream, &[0; 50_000]).await;
+        }
+    }
+    // So it is with refused handshakes.
+    let mut stream = running.connect().await;
+    let request = upgrade_request("/none", "");
+    write(&mut stream, request.as_bytes()).await;
+    write(&mut stream, &[0; 100_000]).await;
+    assert_eq!(read_response(&mut stream).await.unwrap().0, 404);
+    assert_eq!(stream.read_to_end(&mut Vec::new()).await.unwrap(), 0);
+    for _ in 0..5 {
+        write(&mut stream, &[0; 50_000]).await;
+    }
 }
