@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("example-echo-server", &["wirelet"]),
     ("example-chat", &["wirelet"]),
     ("example-core-on-std", &["wirelet-proto"]),
+    ("example-reconnecting-client", &["wirelet"]),
 ];
 
 #[test]
