@@ -39,6 +39,7 @@
 //! | module | what is there |
 //! |---|---|
 //! | [`server`] | [`Server`](server::Server), [`Router`](server::Router), pages and HTTP services on the same port, who may connect, all connections by number, stopping |
+//! | [`client`] | a client that reconnects, and one that connects once |
 //! | here | [`WebSocket`] and its halves, [`Message`], [`Sender`], fragments, errors; [`WebSocket::from_upgraded`] for other HTTP libraries |
 //! | [`proto`] | the protocol core: limits, keepalive, close codes |
 //!
@@ -51,6 +52,7 @@
 //! | message | 1 MiB, 131,072 fragments, 60 s + 1 ms a byte | close 1009, 1008, 3008 |
 //! | head of a request | 8 KiB, 64 fields, 10 s | 431 or 414, 408 |
 //! | silence | ping after 20 s, answer within 20 s, 120 s in all | close 3008 |
+//! | a peer that takes nothing of what waits to be sent | as long as it may be silent: 120 s | close 3008, then the socket |
 //! | closing handshake | 5 s | the socket is closed |
 //! | queue of [`Sender`]s | 1 MiB | [`SlowReceiver`] |
 //! | what a handler has sent and the peer has not read | 64 KiB + one message | `send` waits |
