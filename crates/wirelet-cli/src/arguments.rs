@@ -1,0 +1,327 @@
+//! The command line.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use clap::builder::styling::{AnsiColor, Style, Styles};
+use clap::{Args, Parser, Subcommand};
+
+use crate::sizes::{Interval, parse_bytes, parse_duration, parse_interval, parse_some_duration};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(Style::new().dimmed());
+
+/// The whole command line. Without a subcommand the arguments are those of `serve`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "wirelet",
+    version,
+    styles = STYLES,
+    args_conflicts_with_subcommands = true,
+    about = "A WebSocket echo server with a browser console, and a client that shows what a WebSocket can do",
+    after_help = HELP,
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) serve: Serve,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve the echo application and the browser console (also without a subcommand)
+    #[command(after_help = SERVE_HELP)]
+    Serve(Serve),
+    /// Connect, send five texts and a fragmented one, show every event, close when it is quiet
+    #[command(after_help = DEMO_HELP)]
+    Demo(Demo),
+}
+
+/// `wirelet serve`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Serve {
+    /// Where to listen: ADDRESS:PORT, or a port on 127.0.0.1; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = parse_address)]
+    pub(crate) addr: SocketAddr,
+    /// The path of the WebSocket endpoint
+    #[arg(long, value_name = "PATH", default_value = "/ws", value_parser = parse_path)]
+    pub(crate) path: String,
+    /// Also accept pages from this origin, such as https://example.org; `*` for any [default: the same origin]
+    #[arg(long, value_name = "ORIGIN", value_parser = parse_origin)]
+    pub(crate) allow_origin: Vec<String>,
+    /// Answer only requests for this host name, which defeats DNS rebinding; repeatable [default: any]
+    #[arg(long, value_name = "HOST")]
+    pub(crate) allow_host: Vec<String>,
+    /// A subprotocol that clients may ask for; repeatable, the first one that both know is chosen
+    #[arg(long, value_name = "NAME", value_parser = parse_token)]
+    pub(crate) subprotocol: Vec<String>,
+    /// Do not serve the browser console
+    #[arg(long)]
+    pub(crate) no_console: bool,
+    /// The largest message that is accepted: 64KiB, 16MiB or plain bytes; larger ones are closed with 1009
+    #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = parse_bytes)]
+    pub(crate) max_message: u64,
+    /// Ping a connection that has been silent for so long; a missing answer ends it
+    #[arg(long, value_name = "INTERVAL|off", default_value = "20s", value_parser = parse_interval)]
+    pub(crate) ping: Interval,
+    #[command(flatten)]
+    pub(crate) log: LogFlags,
+}
+
+/// `wirelet demo`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Demo {
+    /// The server: ws://HOST[:PORT][/PATH][?QUERY]
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// How many texts to send, `hello 0000` and so on
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) count: u32,
+    /// The time between two texts
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_duration)]
+    pub(crate) interval: Duration,
+    /// Close after so long without data, counted from the last text or the last data received
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_some_duration)]
+    pub(crate) watchdog: Duration,
+    /// A subprotocol to ask for; repeatable, the preferred one first
+    #[arg(long, value_name = "NAME", value_parser = parse_token)]
+    pub(crate) subprotocol: Vec<String>,
+    /// A header field for the opening handshake; repeatable
+    #[arg(long, value_name = "NAME: VALUE", value_parser = parse_header)]
+    pub(crate) header: Vec<(String, String)>,
+    /// The longest time for connecting, for a send and for closing, each
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_some_duration)]
+    pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) log: LogFlags,
+}
+
+/// How much is logged.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct LogFlags {
+    /// Show pings, pongs and HTTP requests too; twice: whole texts
+    #[arg(short, long, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub(crate) verbose: u8,
+    /// Show only warnings and errors
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+const HELP: &str = "\
+Examples:
+  wirelet                               serve on 127.0.0.1:8080; then open
+                                        http://127.0.0.1:8080/ in a browser
+  wirelet demo ws://127.0.0.1:8080/ws   in a second terminal: the client
+  wirelet serve --addr 0.0.0.0:9000     serve to the whole network
+  wirelet help serve                    the server's options, with examples
+  wirelet help demo                     the client's options, with examples
+
+Exit codes: 0 done, 1 unexpected (such as an address in use), 2 wrong arguments.
+`demo` has more: see `wirelet help demo`.
+Colours are shown on terminals only, and never when NO_COLOR is set.";
+
+const SERVE_HELP: &str = "\
+Examples:
+  wirelet serve                       the console on http://127.0.0.1:8080/,
+                                      the echo on ws://127.0.0.1:8080/ws
+  wirelet serve --addr 9000           another port; 0 takes a free one
+  wirelet serve --addr 0.0.0.0:8080   every address of this machine, so that
+                                      a board or a phone can connect
+  wirelet serve --allow-origin https://example.org
+                                      pages from there may connect too
+  wirelet serve --max-message 64KiB --ping 5s
+                                      small messages; dead peers soon noticed
+  wirelet serve -v                    show pings, pongs, HTTP requests too
+
+Paths: / is the console, --path is the echo, /status tells counters as JSON.
+Text and binary messages come back as they are. The text `Trigger async` is
+answered with `Async data`, which another task sends.
+Ctrl-C or SIGTERM closes all connections with 1001 and ends with exit code 0;
+a second Ctrl-C ends at once with 130.
+Exit codes: 0 stopped, 1 cannot listen or cannot go on, 2 wrong arguments.";
+
+const DEMO_HELP: &str = "\
+Examples:
+  wirelet demo ws://127.0.0.1:8080/ws
+      against `wirelet serve`: takes about ten seconds
+  wirelet demo ws://127.0.0.1:8080/ws --interval 100ms --watchdog 1s
+      the same, quicker
+  wirelet demo ws://192.168.1.20/ws -v
+      against a board; shows pings and pongs too
+  wirelet demo 'ws://127.0.0.1:5000/echo?room=1' --header 'Authorization: Bearer abc'
+      with a query and a header field
+  wirelet demo ws://127.0.0.1:8080/ws --subprotocol chat --timeout 3s
+      asks for a subprotocol; gives up after three seconds
+
+Exit codes:
+    0  the sequence was sent, and the connection was closed cleanly,
+       after the watchdog or by the server
+    1  something unexpected
+    2  wrong arguments
+    3  no connection: unknown host, nobody listens, network unreachable
+    4  refused: the server answered with another HTTP status than 101
+    5  the server broke the WebSocket protocol
+    6  a deadline passed: --timeout, or the server no longer answers
+    7  the connection ended before the sequence was sent,
+       or without a closing handshake
+  130  stopped by Ctrl-C or SIGTERM";
+
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.parse() {
+        return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    }
+    let text =
+        text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
+    text.parse().map_err(|_| {
+        "expected ADDRESS:PORT such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080, or a port alone".to_owned()
+    })
+}
+
+fn parse_path(text: &str) -> Result<String, String> {
+    // RFC 3986 3.3: what a path consists of; a query or fragment is none of it.
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()+,;=:@%".contains(&byte);
+    match text {
+        "/status" => Err("/status is the server's own; choose another path".into()),
+        _ if !text.starts_with('/') => Err(format!("a path begins with a slash: /{text}")),
+        _ if text.bytes().all(allowed) => Ok(text.to_owned()),
+        _ => Err("a path holds only letters, digits and - . _ ~ ! $ & ' ( ) + , ; = : @ % /".into()),
+    }
+}
+
+fn parse_origin(text: &str) -> Result<String, String> {
+    let Some((scheme, host)) = text.split_once("://") else {
+        return if text == "*" { Ok(text.into()) } else { Err(ORIGIN_HINT.into()) };
+    };
+    let good = !scheme.is_empty()
+        && !host.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
+        && !host.contains(['/', '?', '#', '@']);
+    if good { Ok(text.to_ascii_lowercase()) } else { Err(ORIGIN_HINT.into()) }
+}
+
+const ORIGIN_HINT: &str =
+    "expected an origin without a path, such as https://example.org or http://localhost:3000, or '*'";
+
+fn parse_token(text: &str) -> Result<String, String> {
+    // RFC 6455 4.1: a subprotocol is a token (RFC 9110 5.6.2).
+    if !text.is_empty() && text.bytes().all(is_token) {
+        Ok(text.to_owned())
+    } else {
+        Err("a subprotocol is one word of letters, digits and ! # $ % & ' * + - . ^ _ ` | ~".into())
+    }
+}
+
+fn parse_header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("expected 'Name: value'")?;
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err("a header's name is one word, without white space before the colon".into());
+    }
+    let value = value.trim();
+    // RFC 9110 5.5: no line breaks, no NUL, and no other control characters here.
+    if value.chars().any(char::is_control) {
+        return Err("a header's value has no control characters".into());
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(arguments: &[&str]) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(std::iter::once("wirelet").chain(arguments.iter().copied()))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn no_arguments_at_all_serve_with_the_defaults() {
+        let arguments = parse(&[]).unwrap();
+        assert!(arguments.command.is_none());
+        assert_eq!(arguments.serve.addr.to_string(), "127.0.0.1:8080");
+        assert_eq!(arguments.serve.path, "/ws");
+        assert_eq!(arguments.serve.max_message, 16 << 20);
+        assert_eq!(arguments.serve.ping, Interval(Some(Duration::from_secs(20))));
+    }
+
+    #[test]
+    fn the_servers_options_work_with_and_without_the_word() {
+        for words in [&["--addr", "9000", "-v"][..], &["serve", "--addr", "localhost:9000", "-v"]] {
+            let arguments = parse(words).unwrap();
+            let serve = match arguments.command {
+                Some(Command::Serve(serve)) => serve,
+                _ => arguments.serve,
+            };
+            assert_eq!(serve.addr.to_string(), "127.0.0.1:9000");
+            assert_eq!(serve.log.verbose, 1);
+        }
+    }
+
+    #[test]
+    fn the_demo_has_the_tutorials_numbers() {
+        let Some(Command::Demo(demo)) =
+            parse(&["demo", "ws://127.0.0.1:1/ws", "--header", "A-b:  c: d "]).unwrap().command
+        else {
+            panic!("not the demo")
+        };
+        assert_eq!(
+            (demo.count, demo.interval, demo.watchdog),
+            (5, Duration::from_secs(1), Duration::from_secs(5))
+        );
+        assert_eq!(demo.header, [("A-b".to_owned(), "c: d".to_owned())]);
+    }
+
+    #[test]
+    fn wrong_values_are_refused_with_a_hint() {
+        for (words, hint) in [
+            (&["--addr", "localhost"][..], "127.0.0.1:8080"),
+            (&["--addr", "1.2.3.4:99999"], "127.0.0.1:8080"),
+            (&["--path", "ws"], "/ws"),
+            (&["--path", "/a b"], "a path holds only"),
+            (&["--path", "/status"], "another path"),
+            (&["--allow-origin", "example.org"], "https://example.org"),
+            (&["--allow-origin", "https://example.org/path"], "without a path"),
+            (&["--max-message", "big"], "16MiB"),
+            (&["--ping", "5"], "or off"),
+            (&["-v", "-q"], "--quiet"),
+            (&["demo"], "<URL>"),
+            (&["demo", "ws://x", "--header", "A"], "Name: value"),
+            (&["demo", "ws://x", "--header", "A: b\r\nC: d"], "control characters"),
+            (&["demo", "ws://x", "--subprotocol", "a b"], "one word"),
+            (&["demo", "ws://x", "--watchdog", "0s"], "zero"),
+        ] {
+            let error = parse(words).unwrap_err().to_string();
+            assert!(error.contains(hint), "{words:?}: {error}");
+        }
+    }
+}
