@@ -21,6 +21,7 @@ const STYLES: Styles = Styles::styled()
     version,
     styles = STYLES,
     args_conflicts_with_subcommands = true,
+    args_override_self = true,
     about = "A WebSocket echo server with a browser console, and a client that shows what a WebSocket can do",
     after_help = HELP,
 )]
@@ -35,10 +36,10 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve the echo application and the browser console (also without a subcommand)
-    #[command(after_help = SERVE_HELP)]
+    #[command(after_help = SERVE_HELP, args_override_self = true)]
     Serve(Serve),
     /// Connect, send five texts and a fragmented one, show every event, close when it is quiet
-    #[command(after_help = DEMO_HELP)]
+    #[command(after_help = DEMO_HELP, args_override_self = true)]
     Demo(Demo),
 }
 

@@ -171,6 +171,14 @@ fn write_all(mut output: impl Write, queue: &Receiver<Entry>, dropped: &AtomicU6
     }
 }
 
+/// A log whose lines a test can read.
+#[cfg(test)]
+pub(crate) fn captured(level: Level) -> (Log, tests::Gate) {
+    let gate = tests::Gate::default();
+    gate.open();
+    (Log::start_on(gate.clone(), level, WhenFull::Wait), gate)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,15 +186,15 @@ mod tests {
 
     /// Holds everything back until it is opened.
     #[derive(Clone, Default)]
-    struct Gate(Arc<(Mutex<(bool, Vec<u8>)>, Condvar)>);
+    pub(crate) struct Gate(Arc<(Mutex<(bool, Vec<u8>)>, Condvar)>);
 
     impl Gate {
-        fn open(&self) {
+        pub(super) fn open(&self) {
             self.0.0.lock().unwrap_or_else(PoisonError::into_inner).0 = true;
             self.0.1.notify_all();
         }
 
-        fn text(&self) -> String {
+        pub(crate) fn text(&self) -> String {
             let bytes = self.0.0.lock().unwrap_or_else(PoisonError::into_inner).1.clone();
             anstream::adapter::strip_str(std::str::from_utf8(&bytes).unwrap()).to_string()
         }
@@ -208,9 +216,7 @@ mod tests {
 
     #[test]
     fn lines_have_level_time_tag_and_message() {
-        let gate = Gate::default();
-        gate.open();
-        let log = Log::start_on(gate.clone(), Level::Info, WhenFull::Wait);
+        let (log, gate) = captured(Level::Info);
         log.write(Level::Info, "echo #1", format_args!("hello"));
         log.write(Level::Debug, "echo #1", format_args!("not shown"));
         log.plain(format_args!("plain"));

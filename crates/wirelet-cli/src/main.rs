@@ -1,17 +1,33 @@
-//! The program `wirelet`.
+//! The program `wirelet`: `serve` answers as a WebSocket echo server with a browser console, `demo` shows what a
+//! client can do.
+
 mod arguments;
+mod demo;
 mod exit;
 mod log;
+mod serve;
 mod shown;
+mod signals;
 mod sizes;
-mod demo {
-    pub(crate) mod json;
-}
-mod serve {
-    pub(crate) mod console;
-    pub(crate) mod status;
-}
-fn main() {
-    let a = <arguments::Arguments as clap::Parser>::parse();
-    println!("{a:?}");
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        None => serve::run(arguments.serve),
+        Some(Command::Serve(serve)) => serve::run(serve),
+        Some(Command::Demo(demo)) => demo::run(demo),
+    };
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            failure.print();
+            failure.exit.into()
+        }
+    }
 }

@@ -32,6 +32,14 @@ impl fmt::Display for Text<'_> {
     }
 }
 
+/// A URL without its user information: a password is not for the screen.
+pub(crate) fn url(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return full(url).to_string() };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let at = authority.rfind('@').map_or(0, |at| at + 1);
+    full(&format!("{scheme}://{}", rest.get(at..).unwrap_or(""))).to_string()
+}
+
 /// Bytes as hexadecimal, at most `PREVIEW / 3` of them.
 pub(crate) struct Hex<'a>(pub(crate) &'a [u8]);
 
@@ -62,6 +70,14 @@ mod tests {
         assert_eq!(text("a\x1b[31mb\r\nc").to_string(), "a\\u{1b}[31mb\\u{d}\\u{a}c");
         assert_eq!(text("x\u{202e}y").to_string(), "x\\u{202e}y");
         assert_eq!(text("grün 你好 🦀").to_string(), "grün 你好 🦀");
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert_eq!(url("ws://me:secret@host:1/a@b"), "ws://host:1/a@b");
+        assert_eq!(url("ws://me:se@cret@host"), "ws://host");
+        assert_eq!(url("ws://host/?q=a@b"), "ws://host/?q=a@b");
+        assert_eq!(url("nonsense\n"), "nonsense\\u{a}");
     }
 
     #[test]

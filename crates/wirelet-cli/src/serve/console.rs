@@ -5,6 +5,7 @@ use http::header::{
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, Response, StatusCode};
+use wirelet::Bytes;
 
 /// A file of the console.
 pub(crate) struct Asset {
@@ -32,7 +33,7 @@ pub(crate) fn find(path: &str) -> Option<&'static Asset> {
 
 impl Asset {
     /// The answer to a GET request with these headers: the file, or 304 when the browser has it already.
-    pub(crate) fn respond<B: From<&'static [u8]>>(&self, request: &HeaderMap) -> Response<B> {
+    pub(crate) fn respond(&self, request: &HeaderMap) -> Response<Bytes> {
         let known = request.get_all(IF_NONE_MATCH).iter().any(|value| {
             value.to_str().is_ok_and(|tags| {
                 tags.split(',')
@@ -41,7 +42,7 @@ impl Asset {
             })
         });
         let body: &'static [u8] = if known { b"" } else { self.body };
-        let mut response = Response::new(B::from(body));
+        let mut response = Response::new(Bytes::from_static(body));
         *response.status_mut() = if known { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
         for (name, value) in self.headers() {
             response.headers_mut().insert(name, value.parse().expect("the values are ASCII"));
@@ -77,17 +78,17 @@ impl Asset {
 mod tests {
     use super::*;
 
-    fn respond(path: &str, known: Option<&str>) -> Response<Vec<u8>> {
+    fn respond(path: &str, known: Option<&str>) -> Response<Bytes> {
         let mut request = HeaderMap::new();
         if let Some(tag) = known {
             request.insert(IF_NONE_MATCH, tag.parse().unwrap());
         }
-        find(path).unwrap().respond::<Vec<u8>>(&request)
+        find(path).unwrap().respond(&request)
     }
 
     #[test]
     fn the_page_and_all_it_refers_to_are_here() {
-        let page = String::from_utf8(respond("/", None).into_body()).unwrap();
+        let page = String::from_utf8(respond("/", None).into_body().to_vec()).unwrap();
         let references: Vec<_> = page
             .split(['"', '\''])
             .filter(|piece| !piece.contains(char::is_whitespace))

@@ -1,0 +1,220 @@
+//! `wirelet serve`: the echo, the pages beside it, refusals, and how it stops.
+
+mod harness;
+
+use std::io::Read;
+use std::net::TcpListener;
+
+use harness::{Program, Server, field, request, run, upgrade};
+use rustix::process::Signal;
+
+const TEXT: u8 = 0x81;
+const BINARY: u8 = 0x82;
+const CLOSE: u8 = 0x88;
+const PING: u8 = 0x89;
+
+#[test]
+fn it_says_where_it_listens_and_how_to_stop_it() {
+    let mut program = Program::start(&["--addr", "0"]);
+    let console = program.wait_for("http://127.0.0.1:");
+    assert!(!console.contains(":0/"), "{console}");
+    program.wait_for("ws://127.0.0.1:");
+    program.wait_for("Ctrl-C");
+}
+
+#[test]
+fn text_and_binary_come_back_as_they_are() {
+    let server = Server::start(&[]);
+    let mut peer = server.websocket();
+    let long = vec![b'x'; 70_000];
+    for (first, payload) in [(TEXT, "grün".as_bytes()), (BINARY, &[0, 255, 1]), (TEXT, b""), (BINARY, &long)]
+    {
+        peer.send(first, payload);
+        assert_eq!(peer.receive(), (first, payload.to_vec()));
+    }
+    // A fragmented message comes back whole.
+    peer.send(0x01, b"he");
+    peer.send(PING, b"now");
+    peer.send(0x80, b"llo");
+    assert_eq!(peer.receive(), (0x8a, b"now".to_vec()));
+    assert_eq!(peer.receive(), (TEXT, b"hello".to_vec()));
+    peer.send(CLOSE, &[0x03, 0xe8]);
+    assert_eq!(peer.receive_close(), 1000);
+}
+
+#[test]
+fn another_task_answers_trigger_async() {
+    let mut server = Server::start(&[]);
+    let mut peer = server.websocket();
+    peer.send(TEXT, b"Trigger async");
+    assert_eq!(peer.receive(), (TEXT, b"Async data".to_vec()));
+    // Only exactly this text, and only as text.
+    peer.send(TEXT, b"Trigger async ");
+    assert_eq!(peer.receive(), (TEXT, b"Trigger async ".to_vec()));
+    peer.send(BINARY, b"Trigger async");
+    assert_eq!(peer.receive(), (BINARY, b"Trigger async".to_vec()));
+    server.program.wait_for("another task");
+}
+
+#[test]
+fn the_log_tells_what_happens_and_cannot_be_forged() {
+    let mut server = Server::start(&[]);
+    let mut peer = server.websocket();
+    server.program.wait_for("handshake done");
+    peer.send(TEXT, b"one\r\n\x1b[31mtwo");
+    let line = server.program.wait_for("text");
+    assert!(line.contains("one\\u{d}\\u{a}\\u{1b}[31mtwo"), "{line}");
+    peer.send(CLOSE, &[0x03, 0xe9, b'b', b'y', b'e']);
+    let line = server.program.wait_for("1001 (going away)");
+    assert!(line.starts_with("I ("), "{line}");
+}
+
+#[test]
+fn a_message_over_the_limit_is_closed_with_1009() {
+    let server = Server::start(&["--max-message", "1KiB", "-q"]);
+    let mut peer = server.websocket();
+    peer.send(BINARY, &[7; 1024]);
+    assert_eq!(peer.receive().1.len(), 1024);
+    peer.send(BINARY, &[7; 1025]);
+    assert_eq!(peer.receive_close(), 1009);
+}
+
+#[test]
+fn the_console_is_served_with_a_strict_policy() {
+    let server = Server::start(&[]);
+    let (head, page) = server.get("/", "");
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert_eq!(field(&head, "content-type"), Some("text/html; charset=utf-8"));
+    assert!(page.to_ascii_lowercase().contains("<!doctype html>"));
+    let policy = field(&head, "content-security-policy").expect("a policy");
+    assert!(policy.contains("default-src 'none'") && policy.contains("connect-src ws: wss:"), "{policy}");
+
+    let (head, script) = server.get("/app.js", "");
+    assert_eq!(field(&head, "content-type"), Some("text/javascript; charset=utf-8"));
+    assert!(field(&head, "content-security-policy").is_some());
+    assert!(!script.is_empty());
+
+    let tag = field(&head, "etag").expect("a tag").to_owned();
+    let (head, body) = server.get("/app.js", &format!("If-None-Match: {tag}\r\n"));
+    assert!(head.starts_with("HTTP/1.1 304 ") && body.is_empty(), "{head}");
+}
+
+#[test]
+fn status_tells_counters_as_json() {
+    let server = Server::start(&["-q"]);
+    let mut peer = server.websocket();
+    peer.send(TEXT, b"hello");
+    peer.receive();
+    let (head, body) = server.get("/status", "");
+    assert_eq!(field(&head, "content-type"), Some("application/json"));
+    assert_eq!(field(&head, "cache-control"), Some("no-store"));
+    let status: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(status["name"], "wirelet");
+    assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
+    for (name, value) in
+        [("connections", 1), ("messages_in", 1), ("messages_out", 1), ("bytes_in", 5), ("accepted", 1)]
+    {
+        assert_eq!(status[name], value, "{name}: {body}");
+    }
+}
+
+#[test]
+fn everything_else_is_refused_with_the_right_status() {
+    let server = Server::start(&["-q"]);
+    assert!(server.get("/nothing", "").0.starts_with("HTTP/1.1 404 "));
+    let (head, _) = request(server.addr, "POST", "/", "Content-Length: 0\r\n");
+    assert!(head.starts_with("HTTP/1.1 405 "), "{head}");
+    assert_eq!(field(&head, "allow"), Some("GET, HEAD"));
+    let (head, body) = request(server.addr, "HEAD", "/", "");
+    assert!(head.starts_with("HTTP/1.1 200 ") && body.is_empty(), "{head}");
+    // RFC 9110 15.5.22: the endpoint of the WebSocket wants an upgrade.
+    let (head, _) = server.get("/ws", "");
+    assert!(head.starts_with("HTTP/1.1 426 "), "{head}");
+}
+
+#[test]
+fn without_the_console_there_is_only_the_endpoint() {
+    let server = Server::start(&["--no-console", "--path", "/echo"]);
+    assert!(server.url.ends_with("/echo"), "{}", server.url);
+    assert!(server.get("/", "").0.starts_with("HTTP/1.1 404 "));
+    assert!(server.get("/app.js", "").0.starts_with("HTTP/1.1 404 "));
+    assert!(upgrade(server.addr, "/echo", "").0.starts_with("HTTP/1.1 101 "));
+    assert!(upgrade(server.addr, "/ws", "").0.starts_with("HTTP/1.1 404 "));
+}
+
+#[test]
+fn pages_of_other_origins_are_refused_unless_allowed() {
+    let strict = Server::start(&["-q"]);
+    let origin = |origin: &str| format!("Origin: {origin}\r\n");
+    assert!(upgrade(strict.addr, "/ws", &origin("https://example.org")).0.starts_with("HTTP/1.1 403 "));
+    assert!(
+        upgrade(strict.addr, "/ws", &origin(&format!("http://{}", strict.addr)))
+            .0
+            .starts_with("HTTP/1.1 101 ")
+    );
+
+    let listed = Server::start(&["-q", "--allow-origin", "https://example.org"]);
+    assert!(upgrade(listed.addr, "/ws", &origin("https://example.org")).0.starts_with("HTTP/1.1 101 "));
+    assert!(upgrade(listed.addr, "/ws", &origin("https://example.com")).0.starts_with("HTTP/1.1 403 "));
+    assert!(
+        upgrade(listed.addr, "/ws", &origin(&format!("http://{}", listed.addr)))
+            .0
+            .starts_with("HTTP/1.1 101 ")
+    );
+
+    let any = Server::start(&["-q", "--allow-origin", "*"]);
+    assert!(upgrade(any.addr, "/ws", &origin("https://example.com")).0.starts_with("HTTP/1.1 101 "));
+    assert!(upgrade(any.addr, "/ws", &origin("null")).0.starts_with("HTTP/1.1 101 "));
+}
+
+#[test]
+fn subprotocols_are_chosen_from_both_lists() {
+    let server = Server::start(&["-q", "--subprotocol", "chat", "--subprotocol", "echo"]);
+    let (head, _) = upgrade(server.addr, "/ws", "Sec-WebSocket-Protocol: other, echo\r\n");
+    assert_eq!(field(&head, "sec-websocket-protocol"), Some("echo"));
+    let (head, _) = upgrade(server.addr, "/ws", "Sec-WebSocket-Protocol: other\r\n");
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    assert_eq!(field(&head, "sec-websocket-protocol"), None);
+}
+
+#[test]
+fn a_signal_closes_every_connection_and_ends_with_0() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let server = Server::start(&[]);
+        let mut peers = [server.websocket(), server.websocket()];
+        server.program.signal(signal);
+        for peer in &mut peers {
+            assert_eq!(peer.receive_close(), 1001);
+            peer.send(CLOSE, &[0x03, 0xe9]);
+            assert_eq!(peer.0.read(&mut [0; 16]).expect("a clean end"), 0);
+        }
+        let outcome = server.program.finish();
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        assert!(outcome.stdout.contains("stopping"), "{}", outcome.stdout);
+        assert!(outcome.stdout.contains("stopped"), "{}", outcome.stdout);
+    }
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let mut server = Server::start(&[]);
+    // This peer never answers the close frame.
+    let mut peer = server.websocket();
+    server.program.signal(Signal::INT);
+    assert_eq!(peer.receive_close(), 1001);
+    server.program.wait_for("stopping");
+    server.program.signal(Signal::INT);
+    assert_eq!(server.program.finish().code, Some(130));
+}
+
+#[test]
+fn an_address_in_use_is_named_with_the_flag_that_helps() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let outcome = run(&["serve", "--addr", &addr]);
+    assert_eq!(outcome.code, Some(1));
+    assert!(outcome.stderr.contains(&addr), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("in use"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("--addr"), "{}", outcome.stderr);
+    assert_eq!(outcome.stdout, "");
+}
