@@ -1,10 +1,10 @@
 //! The browser console: static files inside the program.
 
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY,
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use http::{HeaderMap, HeaderName, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use wirelet::Bytes;
 
 /// A file of the console.
@@ -22,32 +22,38 @@ pub(crate) static ASSETS: &[Asset] = &include!(concat!(env!("OUT_DIR"), "/consol
 pub(crate) const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
      connect-src ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The file at a path; `/` is `index.html`.
-pub(crate) fn find(path: &str) -> Option<&'static Asset> {
-    let name = match path.strip_prefix('/')? {
-        "" => "index.html",
-        name => name,
-    };
-    ASSETS.iter().find(|asset| asset.name == name)
-}
-
 impl Asset {
-    /// The answer to a GET request with these headers: the file, or 304 when the browser has it already.
-    pub(crate) fn respond(&self, request: &HeaderMap) -> Response<Bytes> {
-        let known = request.get_all(IF_NONE_MATCH).iter().any(|value| {
-            value.to_str().is_ok_and(|tags| {
-                tags.split(',')
-                    .map(str::trim)
-                    .any(|tag| tag == "*" || tag.trim_start_matches("W/") == self.tag)
-            })
-        });
-        let body: &'static [u8] = if known { b"" } else { self.body };
-        let mut response = Response::new(Bytes::from_static(body));
-        *response.status_mut() = if known { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+    /// Where it is served: `index.html` at `/` too.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = String> {
+        let root = (self.name == "index.html").then(|| "/".to_owned());
+        root.into_iter().chain([format!("/{}", self.name)])
+    }
+
+    /// The answer to a request: the file, 304 when the browser has it already, or 405.
+    pub(crate) fn respond(&'static self, method: &Method, request: &HeaderMap) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::new());
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+            // RFC 9110 15.5.6: the methods that are allowed.
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return response;
+        }
         for (name, value) in self.headers() {
-            response.headers_mut().insert(name, value.parse().expect("the values are ASCII"));
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        if self.is_known(request) {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+        } else {
+            *response.body_mut() = Bytes::from_static(self.body);
         }
         response
+    }
+
+    // RFC 9110 13.1.2: the weak comparison, of each tag in the list.
+    fn is_known(&self, request: &HeaderMap) -> bool {
+        request.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|tags| {
+            tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == self.tag)
+        })
     }
 
     fn headers(&self) -> [(HeaderName, &'static str); 7] {
@@ -78,12 +84,16 @@ impl Asset {
 mod tests {
     use super::*;
 
+    fn find(path: &str) -> Option<&'static Asset> {
+        ASSETS.iter().find(|asset| asset.paths().any(|served| served == path))
+    }
+
     fn respond(path: &str, known: Option<&str>) -> Response<Bytes> {
         let mut request = HeaderMap::new();
         if let Some(tag) = known {
             request.insert(IF_NONE_MATCH, tag.parse().unwrap());
         }
-        find(path).unwrap().respond(&request)
+        find(path).unwrap().respond(&Method::GET, &request)
     }
 
     #[test]
@@ -135,9 +145,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is_found() {
-        for path in ["/nothing", "/../Cargo.toml", "/console", "index.html", "//index.html", "/index.html/"] {
-            assert!(find(path).is_none(), "{path}");
+    fn only_reading_is_allowed() {
+        let asset = find("/").unwrap();
+        for (method, status) in [(Method::HEAD, 200), (Method::POST, 405), (Method::DELETE, 405)] {
+            let response = asset.respond(&method, &HeaderMap::new());
+            assert_eq!(response.status(), status, "{method}");
+            assert_eq!(response.headers().contains_key(ALLOW), status == 405);
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use wirelet::server::Context;
 use wirelet::{Error, Event, Message, Sender, SlowReceiver, WebSocket};
 
 use super::Application;
@@ -15,15 +16,14 @@ const TRIGGER: &str = "Trigger async";
 /// What that task answers.
 const ASYNC_DATA: &str = "Async data";
 
-/// Serves one connection until it ends. `who` names the peer for the log.
+/// Serves one connection until it ends.
 ///
 /// # Cancel safety
 /// Dropping the future drops the connection.
-pub(crate) async fn serve(application: Arc<Application>, mut socket: WebSocket, who: String) {
-    let counters = &application.counters;
-    let open = counters.open();
+pub(crate) async fn serve(application: Arc<Application>, mut socket: WebSocket, context: Context) {
+    let open = application.counters.open();
     let echo = Echo { application: &application, tag: format!("ws #{}", open.number) };
-    echo.log(Level::Info, format_args!("handshake done with {who}"));
+    echo.handshake(&context);
     let end = loop {
         match socket.recv_event().await {
             Ok(Some(Event::Message(message))) => {
@@ -47,6 +47,12 @@ struct Echo<'a> {
 }
 
 impl Echo<'_> {
+    fn handshake(&self, context: &Context) {
+        let (peer, path) = (context.peer(), shown::text(context.path()));
+        let subprotocol = context.subprotocol().map(|name| format!(", subprotocol {name}")).unwrap_or_default();
+        self.log(Level::Info, format_args!("handshake done with {peer}, path {path}{subprotocol}"));
+    }
+
     async fn answer(&self, socket: &mut WebSocket, message: Message) -> Result<(), Error> {
         let counters = &self.application.counters;
         let length = message.len();
