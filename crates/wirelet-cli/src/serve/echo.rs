@@ -49,7 +49,8 @@ struct Echo<'a> {
 impl Echo<'_> {
     fn handshake(&self, context: &Context) {
         let (peer, path) = (context.peer(), shown::text(context.path()));
-        let subprotocol = context.subprotocol().map(|name| format!(", subprotocol {name}")).unwrap_or_default();
+        let subprotocol =
+            context.subprotocol().map(|name| format!(", subprotocol {name}")).unwrap_or_default();
         self.log(Level::Info, format_args!("handshake done with {peer}, path {path}{subprotocol}"));
     }
 

@@ -2,12 +2,16 @@
 
 mod console;
 mod echo;
-mod pages;
+mod routes;
 mod status;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+
+use wirelet::server::{Server, ServerHandle};
+use wirelet::{Config, Keepalive, Limits};
 
 use crate::arguments;
 use crate::exit::{Exit, Failure};
@@ -19,23 +23,95 @@ use status::Counters;
 pub(crate) struct Application {
     pub(crate) counters: Counters,
     pub(crate) log: Log,
-    /// The path of the WebSocket endpoint.
-    path: String,
-    /// Whether the console is served.
-    console: bool,
 }
 
 const TAG: &str = "serve";
+/// How long connections have to end when the server stops.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Serves until a signal asks to stop.
+///
+/// # Errors
+/// The server cannot listen, or not serve.
+pub(crate) fn run(arguments: arguments::Serve) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Unexpected, format!("the runtime does not start: {error}")))?;
+    // A terminal that is held must not hold the connections.
+    let log = Log::start(Level::from_flags(arguments.log.verbose, arguments.log.quiet), WhenFull::Drop);
+    let outcome = runtime.block_on(serve(&arguments, &log));
+    log.finish();
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(arguments: &arguments::Serve, log: &Log) -> Result<Exit, Failure> {
+    let mut signals = Signals::listen()
+        .map_err(|error| Failure::new(Exit::Unexpected, format!("signals cannot be caught: {error}")))?;
+    let server = Server::bind(arguments.addr).await.map_err(|error| cannot_listen(arguments.addr, &error))?;
+    let local = server.local_addr().map_err(|error| cannot_listen(arguments.addr, &error))?;
+    let mut server = server.config(config(arguments)).grace(GRACE);
+    if !arguments.allow_host.is_empty() {
+        server = server.hosts(&arguments.allow_host);
+    }
+    let application = Arc::new(Application { counters: Counters::new(), log: log.clone() });
+    let handle = server.handle();
+    let mut serving = pin!(server.serve(routes::router(&application, arguments)));
+    announce(arguments, local, log);
+
+    let signal = tokio::select! {
+        served = &mut serving => return ended(served),
+        signal = signals.next() => signal,
+    };
+    stopping(&handle, signal, log);
+    handle.stop();
+    tokio::select! {
+        served = &mut serving => {
+            log.write(Level::Info, TAG, format_args!("stopped"));
+            ended(served)
+        }
+        signal = signals.next() => {
+            log.write(Level::Warning, TAG, format_args!("{signal} again: not waiting any longer"));
+            Ok(Exit::Interrupted)
+        }
+    }
+}
+
+fn config(arguments: &arguments::Serve) -> Config {
+    let keepalive = arguments.ping.0.map_or(Keepalive::off(), Keepalive::every);
+    let limits = Limits { message: arguments.max_message, ..Limits::new() };
+    Config { limits, keepalive, ..Config::new() }
+}
+
+fn ended(served: std::io::Result<()>) -> Result<Exit, Failure> {
+    match served {
+        Ok(()) => Ok(Exit::Success),
+        Err(error) => {
+            Err(Failure::new(Exit::Unexpected, format!("cannot serve: {error}")).help("look at --path"))
+        }
+    }
+}
+
+fn stopping(handle: &ServerHandle, signal: &str, log: &Log) {
+    let open = handle.count();
+    let connections = if open == 1 { "connection" } else { "connections" };
+    let grace = GRACE.as_secs();
+    log.write(
+        Level::Info,
+        TAG,
+        format_args!("{signal}: stopping; {open} {connections} get close code 1001 and {grace} s at most; again to end at once"),
+    );
+}
 
 /// Tells where the server listens, and how to stop it.
-fn announce(application: &Application, local: SocketAddr) {
+fn announce(arguments: &arguments::Serve, local: SocketAddr, log: &Log) {
     let host = SocketAddr::new(reachable(local.ip()), local.port());
-    let log = &application.log;
     log.plain(format_args!("wirelet {} listens on {local}", env!("CARGO_PKG_VERSION")));
-    if application.console {
+    if !arguments.no_console {
         log.plain(format_args!("  console    http://{host}/"));
     }
-    log.plain(format_args!("  WebSocket  ws://{host}{}", application.path));
+    log.plain(format_args!("  WebSocket  ws://{host}{}", arguments.path));
     log.plain(format_args!("  status     http://{host}/status"));
     log.plain(format_args!("Ctrl-C stops it."));
 }

@@ -11,7 +11,6 @@ pub(crate) struct Counters {
     start: Instant,
     open: AtomicU64,
     accepted: AtomicU64,
-    refused: AtomicU64,
     messages_in: AtomicU64,
     messages_out: AtomicU64,
     bytes_in: AtomicU64,
@@ -32,7 +31,6 @@ impl Counters {
             start: Instant::now(),
             open: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
             messages_in: AtomicU64::new(0),
             messages_out: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
@@ -45,11 +43,6 @@ impl Counters {
         self.open.fetch_add(1, Ordering::Relaxed);
         let number = self.accepted.fetch_add(1, Ordering::Relaxed) + 1;
         OpenConnection { counters: self, number }
-    }
-
-    /// A WebSocket connection was refused.
-    pub(crate) fn refused(&self) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A message with so many bytes of payload came in.
@@ -73,7 +66,6 @@ impl Counters {
             "uptime_ms": u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX),
             "connections": read(&self.open),
             "accepted": read(&self.accepted),
-            "refused": read(&self.refused),
             "messages_in": read(&self.messages_in),
             "messages_out": read(&self.messages_out),
             "bytes_in": read(&self.bytes_in),
@@ -110,13 +102,11 @@ mod tests {
         counters.received(5);
         counters.received(6);
         counters.sent(5);
-        counters.refused();
         drop(first);
         let status = counters.to_json();
         for (name, value) in [
             ("connections", 1),
             ("accepted", 2),
-            ("refused", 1),
             ("messages_in", 2),
             ("messages_out", 1),
             ("bytes_in", 11),

@@ -12,23 +12,23 @@ use rustix::process::{Pid, Signal, kill_process};
 use wirelet::proto::handshake::accept_key;
 
 /// Nothing takes so long; when it is reached, something hangs.
-pub const HANG: Duration = Duration::from_secs(120);
+pub(crate) const HANG: Duration = Duration::from_secs(120);
 
 /// What a finished program left behind.
 #[derive(Debug)]
-pub struct Outcome {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// Runs the program to its end.
-pub fn run(arguments: &[&str]) -> Outcome {
+pub(crate) fn run(arguments: &[&str]) -> Outcome {
     Program::start(arguments).finish()
 }
 
 /// The program while it runs.
-pub struct Program {
+pub(crate) struct Program {
     child: Child,
     lines: Receiver<String>,
     stderr: Option<thread::JoinHandle<String>>,
@@ -36,7 +36,7 @@ pub struct Program {
 }
 
 impl Program {
-    pub fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_wirelet"))
             .args(arguments)
             .env_remove("CLICOLOR_FORCE")
@@ -64,7 +64,7 @@ impl Program {
     }
 
     /// The next line that contains `text`.
-    pub fn wait_for(&mut self, text: &str) -> String {
+    pub(crate) fn wait_for(&mut self, text: &str) -> String {
         let deadline = Instant::now() + HANG;
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -85,12 +85,12 @@ impl Program {
         }
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("the program runs");
     }
 
     /// Waits for the end of the program.
-    pub fn finish(mut self) -> Outcome {
+    pub(crate) fn finish(mut self) -> Outcome {
         let deadline = Instant::now() + HANG;
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -121,15 +121,15 @@ impl Drop for Program {
 }
 
 /// `wirelet serve` on a free port.
-pub struct Server {
-    pub program: Program,
-    pub addr: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) program: Program,
+    pub(crate) addr: SocketAddr,
     /// The line that shows the WebSocket's URL.
-    pub url: String,
+    pub(crate) url: String,
 }
 
 impl Server {
-    pub fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut program = Program::start(&[&["serve", "--addr", "127.0.0.1:0"], arguments].concat());
         let line = program.wait_for("ws://");
         let url = line.split_whitespace().find(|word| word.starts_with("ws://")).expect("a URL").to_owned();
@@ -139,12 +139,12 @@ impl Server {
     }
 
     /// Sends a GET request with more header fields; the answer's head and body.
-    pub fn get(&self, path: &str, fields: &str) -> (String, String) {
+    pub(crate) fn get(&self, path: &str, fields: &str) -> (String, String) {
         request(self.addr, "GET", path, fields)
     }
 
     /// Opens a WebSocket by hand.
-    pub fn websocket(&self) -> Peer {
+    pub(crate) fn websocket(&self) -> Peer {
         let (head, peer) = upgrade(self.addr, "/ws", "");
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         peer
@@ -152,7 +152,7 @@ impl Server {
 }
 
 /// One request on a connection of its own; the answer's head and body.
-pub fn request(addr: SocketAddr, method: &str, path: &str, fields: &str) -> (String, String) {
+pub(crate) fn request(addr: SocketAddr, method: &str, path: &str, fields: &str) -> (String, String) {
     let mut stream = connect(addr);
     write!(stream, "{method} {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n{fields}\r\n").unwrap();
     let mut answer = Vec::new();
@@ -163,7 +163,7 @@ pub fn request(addr: SocketAddr, method: &str, path: &str, fields: &str) -> (Str
 }
 
 /// A field of a head, by its lower-case name.
-pub fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     head.lines().skip(1).find_map(|line| {
         let (field, value) = line.split_once(':')?;
         field.eq_ignore_ascii_case(name).then(|| value.trim())
@@ -171,7 +171,7 @@ pub fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// Asks for a WebSocket; the answer's head and the connection.
-pub fn upgrade(addr: SocketAddr, path: &str, fields: &str) -> (String, Peer) {
+pub(crate) fn upgrade(addr: SocketAddr, path: &str, fields: &str) -> (String, Peer) {
     let mut peer = Peer(connect(addr));
     write!(
         peer.0,
@@ -183,11 +183,11 @@ pub fn upgrade(addr: SocketAddr, path: &str, fields: &str) -> (String, Peer) {
 }
 
 /// The other end of a WebSocket, by hand: frames in, frames out.
-pub struct Peer(pub TcpStream);
+pub(crate) struct Peer(pub(crate) TcpStream);
 
 impl Peer {
     /// Reads up to and with the empty line behind a head.
-    pub fn head(&mut self) -> String {
+    pub(crate) fn head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
@@ -198,7 +198,7 @@ impl Peer {
     }
 
     /// Sends a frame as a client does: `first` is FIN, RSV and opcode; masked.
-    pub fn send(&mut self, first: u8, payload: &[u8]) {
+    pub(crate) fn send(&mut self, first: u8, payload: &[u8]) {
         let key = [0x37, 0xfa, 0x21, 0x3d];
         let mut frame = header(first, 0x80, payload.len());
         frame.extend_from_slice(&key);
@@ -207,14 +207,14 @@ impl Peer {
     }
 
     /// Sends a frame as a server does.
-    pub fn send_unmasked(&mut self, first: u8, payload: &[u8]) {
+    pub(crate) fn send_unmasked(&mut self, first: u8, payload: &[u8]) {
         let mut frame = header(first, 0, payload.len());
         frame.extend_from_slice(payload);
         self.0.write_all(&frame).unwrap();
     }
 
     /// The next frame: its first byte and its payload, unmasked.
-    pub fn receive(&mut self) -> (u8, Vec<u8>) {
+    pub(crate) fn receive(&mut self) -> (u8, Vec<u8>) {
         let mut start = [0; 2];
         self.0.read_exact(&mut start).expect("a frame");
         let length = match start[1] & 0x7f {
@@ -230,7 +230,7 @@ impl Peer {
     }
 
     /// The code of the next frame, which is a close frame.
-    pub fn receive_close(&mut self) -> u16 {
+    pub(crate) fn receive_close(&mut self) -> u16 {
         let (first, payload) = self.receive();
         assert_eq!(first, 0x88, "not a close frame: {payload:?}");
         u16::from_be_bytes([payload[0], payload[1]])
@@ -266,7 +266,7 @@ fn connect(addr: SocketAddr) -> TcpStream {
 }
 
 /// A server of one connection that does what a test wants, in a thread of its own; answers its address.
-pub fn fake_server(act: impl FnOnce(Peer) + Send + 'static) -> SocketAddr {
+pub(crate) fn fake_server(act: impl FnOnce(Peer) + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     thread::spawn(move || {
@@ -278,7 +278,7 @@ pub fn fake_server(act: impl FnOnce(Peer) + Send + 'static) -> SocketAddr {
 }
 
 /// A server that opens a WebSocket and then does what a test wants.
-pub fn fake_websocket(act: impl FnOnce(Peer) + Send + 'static) -> SocketAddr {
+pub(crate) fn fake_websocket(act: impl FnOnce(Peer) + Send + 'static) -> SocketAddr {
     fake_server(|mut peer| {
         let head = peer.head();
         let key = accept_key(field(&head, "sec-websocket-key").expect("a key").as_bytes());
