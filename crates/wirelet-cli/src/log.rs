@@ -186,16 +186,22 @@ mod tests {
 
     /// Holds everything back until it is opened.
     #[derive(Clone, Default)]
-    pub(crate) struct Gate(Arc<(Mutex<(bool, Vec<u8>)>, Condvar)>);
+    pub(crate) struct Gate(Arc<(Mutex<Held>, Condvar)>);
+
+    #[derive(Default)]
+    pub(crate) struct Held {
+        open: bool,
+        bytes: Vec<u8>,
+    }
 
     impl Gate {
         pub(super) fn open(&self) {
-            self.0.0.lock().unwrap_or_else(PoisonError::into_inner).0 = true;
+            self.0.0.lock().unwrap_or_else(PoisonError::into_inner).open = true;
             self.0.1.notify_all();
         }
 
         pub(crate) fn text(&self) -> String {
-            let bytes = self.0.0.lock().unwrap_or_else(PoisonError::into_inner).1.clone();
+            let bytes = self.0.0.lock().unwrap_or_else(PoisonError::into_inner).bytes.clone();
             anstream::adapter::strip_str(std::str::from_utf8(&bytes).unwrap()).to_string()
         }
     }
@@ -204,8 +210,8 @@ mod tests {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let state = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
             let mut state =
-                self.0.1.wait_while(state, |(open, _)| !*open).unwrap_or_else(PoisonError::into_inner);
-            state.1.extend_from_slice(bytes);
+                self.0.1.wait_while(state, |held| !held.open).unwrap_or_else(PoisonError::into_inner);
+            state.bytes.extend_from_slice(bytes);
             Ok(bytes.len())
         }
 

@@ -188,6 +188,7 @@ fn a_signal_closes_every_connection_and_ends_with_0() {
             peer.send(CLOSE, &[0x03, 0xe9]);
             assert_eq!(peer.0.read(&mut [0; 16]).expect("a clean end"), 0);
         }
+        drop(peers);
         let outcome = server.program.finish();
         assert_eq!(outcome.code, Some(0), "{outcome:?}");
         assert!(outcome.stdout.contains("stopping"), "{}", outcome.stdout);
