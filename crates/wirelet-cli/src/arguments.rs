@@ -20,6 +20,7 @@ const STYLES: Styles = Styles::styled()
     name = "wirelet",
     version,
     styles = STYLES,
+    max_term_width = 100,
     args_conflicts_with_subcommands = true,
     args_override_self = true,
     about = "A WebSocket echo server with a browser console, and a client that shows what a WebSocket can do",
@@ -154,7 +155,7 @@ Examples:
       the same, quicker
   wirelet demo ws://192.168.1.20/ws -v
       against a board; shows pings and pongs too
-  wirelet demo 'ws://127.0.0.1:5000/echo?room=1' --header 'Authorization: Bearer abc'
+  wirelet demo 'ws://127.0.0.1:5000/?room=1' --header 'X-Token: abc'
       with a query and a header field
   wirelet demo ws://127.0.0.1:8080/ws --subprotocol chat --timeout 3s
       asks for a subprotocol; gives up after three seconds

@@ -94,14 +94,15 @@ fn ended(served: std::io::Result<()>) -> Result<Exit, Failure> {
 }
 
 fn stopping(handle: &ServerHandle, signal: &str, log: &Log) {
-    let open = handle.count();
-    let connections = if open == 1 { "connection" } else { "connections" };
     let grace = GRACE.as_secs();
-    log.write(
-        Level::Info,
-        TAG,
-        format_args!("{signal}: stopping; {open} {connections} get close code 1001 and {grace} s at most; again to end at once"),
-    );
+    let what = match handle.count() {
+        0 => String::new(),
+        1 => format!("; one connection is closed with 1001 and has {grace} s; {signal} again ends at once"),
+        open => format!(
+            "; {open} connections are closed with 1001 and have {grace} s; {signal} again ends at once"
+        ),
+    };
+    log.write(Level::Info, TAG, format_args!("{signal}: stopping{what}"));
 }
 
 /// Tells where the server listens, and how to stop it.
