@@ -2,11 +2,12 @@
 
 mod harness;
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
+use std::process::{Command, Stdio};
 
 use harness::{Program, Server, field, request, run, upgrade};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
@@ -206,6 +207,32 @@ fn a_second_signal_ends_at_once() {
     server.program.wait_for("stopping");
     server.program.signal(Signal::INT);
     assert_eq!(server.program.finish().code, Some(130));
+}
+
+#[test]
+fn an_output_that_nobody_reads_stops_the_log_and_not_the_connections() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_wirelet"))
+        .args(["serve", "--addr", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("ws://") {
+        line.clear();
+        assert_ne!(output.read_line(&mut line).unwrap(), 0, "it ended");
+    }
+    let authority = line.split("ws://").nth(1).unwrap().split('/').next().unwrap();
+    let (_, mut peer) = upgrade(authority.parse().unwrap(), "/ws", "");
+    // More lines than the pipe and the queue hold together.
+    for _ in 0..8000 {
+        peer.send(TEXT, &[b'x'; 90]);
+        assert_eq!(peer.receive().1.len(), 90);
+    }
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(peer.receive_close(), 1001);
+    drop(peer);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]
