@@ -88,7 +88,10 @@ fn the_console_is_served_with_a_strict_policy() {
     assert_eq!(field(&head, "content-type"), Some("text/html; charset=utf-8"));
     assert!(page.to_ascii_lowercase().contains("<!doctype html>"));
     let policy = field(&head, "content-security-policy").expect("a policy");
-    assert!(policy.contains("default-src 'none'") && policy.contains("connect-src ws: wss:"), "{policy}");
+    assert!(
+        policy.contains("default-src 'none'") && policy.contains("connect-src 'self' ws: wss:"),
+        "{policy}"
+    );
 
     let (head, script) = server.get("/app.js", "");
     assert_eq!(field(&head, "content-type"), Some("text/javascript; charset=utf-8"));

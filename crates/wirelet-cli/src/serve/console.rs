@@ -18,9 +18,10 @@ pub(crate) struct Asset {
 /// All files, listed by `build.rs`.
 pub(crate) static ASSETS: &[Asset] = &include!(concat!(env!("OUT_DIR"), "/console.rs"));
 
-/// Nothing from elsewhere, nothing inline; WebSocket connections to anywhere, which is what the page is for.
+/// Nothing from elsewhere, nothing inline; `/status` from here, and WebSocket connections to anywhere, which is
+/// what the page is for.
 pub(crate) const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-     connect-src ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+     connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 impl Asset {
     /// Where it is served: `index.html` at `/` too.
@@ -129,7 +130,10 @@ mod tests {
         let response = respond("/", None);
         assert_eq!(response.headers()[CONTENT_TYPE], "text/html; charset=utf-8");
         let policy = response.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
-        assert!(policy.contains("default-src 'none'") && policy.contains("connect-src ws: wss:"), "{policy}");
+        assert!(
+            policy.contains("default-src 'none'") && policy.contains("connect-src 'self' ws: wss:"),
+            "{policy}"
+        );
         assert!(!policy.contains("unsafe"), "{policy}");
     }
 

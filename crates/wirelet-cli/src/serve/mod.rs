@@ -114,6 +114,9 @@ fn announce(arguments: &arguments::Serve, local: SocketAddr, log: &Log) {
     }
     log.plain(format_args!("  WebSocket  ws://{host}{}", arguments.path));
     log.plain(format_args!("  status     http://{host}/status"));
+    if local.ip().is_unspecified() {
+        log.plain(format_args!("Other devices use this machine's address in the place of {}.", host.ip()));
+    }
     log.plain(format_args!("Ctrl-C stops it."));
 }
 
