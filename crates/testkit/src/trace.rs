@@ -167,9 +167,15 @@ impl<S: Spare> Endpoint<S> {
         self.connection.close(CloseCode::new(code), reason, &mut self.keys, self.now)
     }
 
-    /// What was sent, as its receiver understands it.
+    /// What was sent, as its receiver understands it; nothing may follow a close frame.
     pub fn sent(&self) -> Outcome {
-        reference::decode(&Rules::new(peer(self.connection.role())), &self.sent)
+        let rules = Rules::new(peer(self.connection.role()));
+        let outcome = reference::decode(&rules, &self.sent);
+        if outcome.end == End::Closed {
+            let shorter = reference::decode(&rules, &self.sent[..self.sent.len() - 1]);
+            assert_ne!(shorter.end, End::Closed, "bytes after a close frame");
+        }
+        outcome
     }
 
     /// The outcome in the reference decoder's words.

@@ -215,3 +215,31 @@ fn a_length_in_any_longer_form_is_refused() {
         }
     }
 }
+
+#[test]
+fn payloads_are_masked_in_any_pieces() {
+    for role in ROLES {
+        let payload: Vec<u8> = (0..300).map(|i| i as u8).collect();
+        for cut in 0..payload.len() {
+            let mut endpoint = endpoint(role, &Config::new());
+            let (connection, keys) = (&mut endpoint.connection, &mut endpoint.keys);
+            let kind = wirelet_proto::MessageKind::Binary;
+            let mut wire = Vec::new();
+            for copied in [false, true] {
+                let head = connection.begin_frame(kind, payload.len() as u64, true, keys).unwrap();
+                wire.extend_from_slice(&head);
+                for piece in [&payload[..cut], &payload[cut..]] {
+                    let mut out = piece.to_vec();
+                    if copied {
+                        assert_eq!(connection.copy_masked(piece, &mut out), piece.len());
+                    } else {
+                        connection.mask(&mut out);
+                    }
+                    wire.extend(out);
+                }
+            }
+            endpoint.sent = wire;
+            assert!(endpoint.sent().seen == [Seen::Binary(payload.clone()), Seen::Binary(payload.clone())]);
+        }
+    }
+}
