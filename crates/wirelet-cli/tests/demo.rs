@@ -11,7 +11,7 @@ use rustix::process::Signal;
 const CLOSE: u8 = 0x88;
 
 /// Quick, and nothing in it is waited for by the clock.
-const QUICK: [&str; 4] = ["--interval", "1ms", "--watchdog", "1s"];
+const QUICK: [&str; 4] = ["--interval", "1ms", "--watchdog", "2s"];
 
 fn demo(url: &str, arguments: &[&str]) -> Outcome {
     run(&[&["demo", url], &QUICK[..], arguments].concat())
@@ -46,7 +46,7 @@ fn the_sequence_against_the_server() {
             "continuation (opcode 0), FIN, 0 bytes",
             "data: text (opcode 1), FIN, total 64 bytes, chunk 64 bytes at offset 0, end of message",
             &format!("received text: {a}{b}"),
-            "no data for 1 s",
+            "no data for 2 s",
             "data: close (opcode 8), 1000 (normal closure)",
             "closed cleanly, by this client",
             "disconnected",

@@ -172,6 +172,16 @@ fn pages_of_other_origins_are_refused_unless_allowed() {
 }
 
 #[test]
+fn other_host_names_are_refused_where_some_are_listed() {
+    let listed = Server::start(&["-q", "--allow-host", "localhost", "--allow-host", "127.0.0.1"]);
+    assert!(listed.get("/status", "").0.starts_with("HTTP/1.1 200 "));
+    assert!(upgrade(listed.addr, "/ws", "").0.starts_with("HTTP/1.1 101 "));
+    let others = Server::start(&["-q", "--allow-host", "example.org"]);
+    assert!(others.get("/status", "").0.starts_with("HTTP/1.1 421 "));
+    assert!(upgrade(others.addr, "/ws", "").0.starts_with("HTTP/1.1 421 "));
+}
+
+#[test]
 fn subprotocols_are_chosen_from_both_lists() {
     let server = Server::start(&["-q", "--subprotocol", "chat", "--subprotocol", "echo"]);
     let (head, _) = upgrade(server.addr, "/ws", "Sec-WebSocket-Protocol: other, echo\r\n");
