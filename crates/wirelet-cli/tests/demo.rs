@@ -244,6 +244,24 @@ fn a_server_that_leaves_early_is_told_apart_from_one_that_is_done() {
 }
 
 #[test]
+fn what_comes_instead_of_an_answer_to_the_last_close_frame_is_no_failure() {
+    for instead in [&b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n\x88\x02\x03\xe8"[..], b""] {
+        let addr = fake_websocket(move |mut peer| {
+            while peer.receive().0 != CLOSE {}
+            peer.0.write_all(instead).unwrap();
+            peer.0.shutdown(std::net::Shutdown::Write).unwrap();
+            drain(&mut peer);
+        });
+        let outcome = demo(&format!("ws://{addr}/"), &["--count", "1"]);
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        assert_in_order(
+            &outcome.stdout,
+            &["no clean answer to the close frame", "not cleanly, by this client"],
+        );
+    }
+}
+
+#[test]
 fn wrong_urls_are_usage_errors() {
     for url in
         ["http:/x", "ws://", "nonsense", "ws://127.0.0.1:99999/", "ws://127.0.0.1/#part", "wss://127.0.0.1/"]

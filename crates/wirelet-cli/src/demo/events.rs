@@ -187,6 +187,11 @@ impl Events {
         self.log.write(Level::Error, TAG, format_args!("error: {error}"));
     }
 
+    /// What came after this client's close frame was no answer to it.
+    pub(crate) fn not_clean(&self, error: &dyn fmt::Display) {
+        self.log.write(Level::Warning, TAG, format_args!("no clean answer to the close frame: {error}"));
+    }
+
     fn tell(&self, message: fmt::Arguments<'_>) {
         self.log.write(Level::Info, TAG, message);
     }

@@ -201,12 +201,14 @@ impl Session {
             _ = self.signals.next() => Err(Error::Abnormal),
         };
         match closed {
-            Ok(()) => {
-                self.tell_end();
-                Ok(())
-            }
-            Err(error) => Err(self.broken(&error)),
+            Ok(()) => {}
+            Err(error @ Error::Timeout(_)) => return Err(self.broken(&error)),
+            // This client has said its last word. Flask's server, for one, may write an HTTP response where its close
+            // frame belongs.
+            Err(error) => self.events.not_clean(&error),
         }
+        self.tell_end();
+        Ok(())
     }
 
     fn closed_by_server(&mut self) -> Result<Exit, Failure> {
