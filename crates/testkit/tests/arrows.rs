@@ -7,6 +7,7 @@ use std::process::Command;
 const ARROWS: &[(&str, &[&str])] = &[
     ("wirelet-proto", &[]),
     ("wirelet", &["wirelet-proto"]),
+    ("wirelet-embedded", &["wirelet-proto"]),
     ("wirelet-cli", &["wirelet"]),
     ("testkit", &["wirelet-proto"]),
     ("conformance", &["wirelet"]),

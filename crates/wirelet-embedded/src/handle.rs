@@ -1,0 +1,112 @@
+//! What every task of the firmware may do with the connections of a server.
+
+use core::fmt;
+
+use wirelet_proto::CloseCode;
+
+use crate::table::{ConnectionId, ConnectionInfo, Message, Phase, SendError, Table};
+
+/// Sends to a server's connections, lists and closes them: from any task, and from interrupts or another executor as far
+/// as the board's critical section allows.
+///
+/// Nothing here waits. A message is copied into the connection's queue, and the worker that owns the socket writes it
+/// between two frames of its own, in the order of queueing. Each call holds a critical section for the copy of a message.
+#[derive(Clone, Copy)]
+pub struct Handle<'t> {
+    table: &'t dyn Table,
+}
+
+/// What became of a broadcast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Broadcast {
+    /// Connections whose queue took the message.
+    pub sent: usize,
+    /// Connections whose queue did not.
+    pub refused: usize,
+}
+
+impl<'t> Handle<'t> {
+    pub(crate) const fn new(table: &'t dyn Table) -> Self {
+        Self { table }
+    }
+
+    /// Queues a message for one connection.
+    ///
+    /// # Errors
+    /// The message comes back: the queue is full, it is too long for the queue, or the connection is not open any more.
+    pub fn try_send<'m>(
+        &self,
+        id: ConnectionId,
+        message: impl Into<Message<'m>>,
+    ) -> Result<(), SendError<Message<'m>>> {
+        self.table.try_send(id, message.into())
+    }
+
+    /// Queues a message for every open WebSocket that `choose` answers true for. Who has no room is passed over, or
+    /// treated as the route's [`Overflow`](crate::Overflow) says; nobody waits for anybody.
+    pub fn broadcast<'m>(
+        &self,
+        message: impl Into<Message<'m>>,
+        mut choose: impl FnMut(&ConnectionInfo) -> bool,
+    ) -> Broadcast {
+        let message = message.into();
+        let mut outcome = Broadcast::default();
+        for connection in self.connections() {
+            if connection.phase == Phase::Open && choose(&connection) {
+                match self.table.try_send(connection.id, message) {
+                    Ok(()) => outcome.sent = outcome.sent.saturating_add(1),
+                    Err(_) => outcome.refused = outcome.refused.saturating_add(1),
+                }
+            }
+        }
+        outcome
+    }
+
+    /// The connections there are now, WebSockets and others.
+    pub fn connections(&self) -> impl Iterator<Item = ConnectionInfo> + use<'t> {
+        let table = self.table;
+        (0..table.count()).filter_map(|at| table.info(at)).filter(|info| info.phase != Phase::Free)
+    }
+
+    /// One connection; `None` when it has ended.
+    pub fn connection(&self, id: ConnectionId) -> Option<ConnectionInfo> {
+        self.table.info(id.index()).filter(|info| info.id == id && info.phase != Phase::Free)
+    }
+
+    /// Starts the closing handshake of a WebSocket, after what is queued for it. An HTTP connection just ends. Answers
+    /// whether there is such a connection.
+    ///
+    /// A code that must not be sent becomes 1011 ([`CloseCode::is_sendable`]).
+    pub fn close(&self, id: ConnectionId, code: CloseCode) -> bool {
+        let code = if code.is_sendable() { code } else { CloseCode::INTERNAL_ERROR };
+        let asked = self.table.with_id(id, |slot, _| {
+            slot.close.get_or_insert(code);
+            slot.notice();
+        });
+        asked.is_some()
+    }
+
+    /// Ends the server: every WebSocket is closed with 1001, and each worker's `run` returns, at the latest when the
+    /// closing deadline has passed.
+    pub fn stop(&self) {
+        for at in 0..self.table.count() {
+            self.table.visit(at, &mut |slot, _| {
+                slot.stop = true;
+                slot.close.get_or_insert(CloseCode::GOING_AWAY);
+                slot.notice();
+            });
+        }
+    }
+
+    /// The largest message that can be queued, payload bytes.
+    pub fn largest_message(&self) -> usize {
+        self.table.largest()
+    }
+}
+
+impl fmt::Debug for Handle<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.connections()).finish()
+    }
+}

@@ -1,0 +1,263 @@
+//! Responses, put together in the transmit buffer: head and body leave in one piece.
+
+use core::fmt::{self, Write};
+
+use wirelet_proto::handshake::{HandshakeError, reason_phrase};
+
+/// Room at the front of the transmit buffer for the status line and the headers, bytes.
+const HEAD: usize = 384;
+
+/// A response that a handler makes: status, headers, and a body written with `write!`.
+///
+/// The default is 200 with `Content-Type: application/json`.
+#[derive(Debug)]
+pub struct Response<'r> {
+    status: u16,
+    content_type: &'static str,
+    headers: Cursor<'r>,
+    body: Cursor<'r>,
+    overflowed: bool,
+}
+
+/// The first lines of a response.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head<'h> {
+    pub(crate) status: u16,
+    pub(crate) content_type: Option<&'h str>,
+    /// `None`: the length is not told (304).
+    pub(crate) len: Option<usize>,
+    /// The connection stays open for another request.
+    pub(crate) keep: bool,
+}
+
+impl<'r> Response<'r> {
+    /// In `out`, whose front is for the head.
+    pub(crate) fn new(out: &'r mut [u8]) -> Self {
+        let head = HEAD.min(out.len() / 2);
+        let (headers, body) = out.split_at_mut_checked(head).unwrap_or_default();
+        // The status line comes in front of the handler's headers at the end.
+        let headers = headers.get_mut(head / 2..).unwrap_or_default();
+        Self {
+            status: 200,
+            content_type: "application/json",
+            headers: Cursor::new(headers),
+            body: Cursor::new(body),
+            overflowed: false,
+        }
+    }
+
+    /// Sets the status.
+    pub const fn status(&mut self, status: u16) -> &mut Self {
+        self.status = status;
+        self
+    }
+
+    /// Sets Content-Type.
+    pub const fn content_type(&mut self, content_type: &'static str) -> &mut Self {
+        self.content_type = content_type;
+        self
+    }
+
+    /// Adds a header. One whose name is no token or whose value has control characters, or that finds no room, makes the
+    /// whole response a 500.
+    pub fn header(&mut self, name: &str, value: &str) -> &mut Self {
+        let token = !name.is_empty()
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+        let clean = value.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
+        if !token || !clean || write!(self.headers, "{name}: {value}\r\n").is_err() {
+            self.overflowed = true;
+        }
+        self
+    }
+
+    /// The cursors of what the handler has made: `(status, content type, headers, body)`; `None` when it did not fit.
+    pub(crate) const fn finish(self) -> Option<(u16, &'static str, usize, usize)> {
+        if self.overflowed || self.status < 200 || self.status > 999 {
+            return None;
+        }
+        Some((self.status, self.content_type, self.headers.len, self.body.len))
+    }
+}
+
+impl Write for Response<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let written = self.body.write_str(text);
+        self.overflowed |= written.is_err();
+        written
+    }
+}
+
+/// Puts the head in front of what a handler made in `out`; answers the length of all.
+pub(crate) fn assemble(out: &mut [u8], head: Head<'_>, headers: usize, body: usize) -> Option<usize> {
+    let split = HEAD.min(out.len() / 2);
+    let from = split / 2;
+    let mut lines = Cursor::new(out.get_mut(..from)?);
+    head.write(&mut lines).ok()?;
+    let mut end = lines.len;
+    out.copy_within(from..from.checked_add(headers)?, end);
+    end = end.checked_add(headers)?;
+    out.get_mut(end..end.checked_add(2)?)?.copy_from_slice(b"\r\n");
+    end = end.checked_add(2)?;
+    out.copy_within(split..split.checked_add(body)?, end);
+    end.checked_add(body)
+}
+
+impl Head<'_> {
+    fn write(&self, out: &mut impl Write) -> fmt::Result {
+        write!(out, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status))?;
+        if let Some(content_type) = self.content_type {
+            write!(out, "Content-Type: {content_type}\r\n")?;
+        }
+        if let Some(len) = self.len {
+            write!(out, "Content-Length: {len}\r\n")?;
+        }
+        out.write_str(if self.keep { "" } else { "Connection: close\r\n" })
+    }
+
+    /// The whole head with more headers into `out`; answers its length, `None` when it does not fit.
+    pub(crate) fn put(&self, headers: &[(&str, &str)], out: &mut [u8]) -> Option<usize> {
+        let mut cursor = Cursor::new(out);
+        self.write(&mut cursor).ok()?;
+        for (name, value) in headers {
+            write!(cursor, "{name}: {value}\r\n").ok()?;
+        }
+        cursor.write_str("\r\n").ok()?;
+        Some(cursor.len)
+    }
+}
+
+/// A refusal with what is wrong as its body; answers its length.
+pub(crate) fn refusal(
+    status: u16,
+    why: &dyn fmt::Display,
+    headers: &[(&str, &str)],
+    keep: bool,
+    out: &mut [u8],
+) -> usize {
+    let mut text = [0; 96];
+    let mut line = Cursor::new(&mut text);
+    let _ = writeln!(line, "{status} {}: {why}", reason(status));
+    let len = line.len;
+    let head = Head { status, content_type: Some("text/plain"), len: Some(len), keep };
+    let Some(end) = head.put(headers, out) else { return 0 };
+    let Some(body) = out.get_mut(end..end.saturating_add(len)) else { return 0 };
+    body.copy_from_slice(text.get(..len).unwrap_or_default());
+    end.saturating_add(len)
+}
+
+/// Headers that a refusal of a handshake carries (RFC 9110 15.5.22, RFC 6455 4.4).
+pub(crate) const fn handshake_headers(error: HandshakeError) -> &'static [(&'static str, &'static str)] {
+    match error.status() {
+        405 => &[("Allow", "GET")],
+        426 => &[("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")],
+        _ => &[],
+    }
+}
+
+const fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        304 => "Not Modified",
+        status => reason_phrase(status),
+    }
+}
+
+/// Writes into a slice and refuses what does not fit.
+#[derive(Debug)]
+pub(crate) struct Cursor<'c> {
+    out: &'c mut [u8],
+    pub(crate) len: usize,
+}
+
+impl<'c> Cursor<'c> {
+    pub(crate) const fn new(out: &'c mut [u8]) -> Self {
+        Self { out, len: 0 }
+    }
+}
+
+impl Write for Cursor<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.len.saturating_add(text.len());
+        self.out.get_mut(self.len..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.len = end;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::String;
+
+    fn made(size: usize, make: impl FnOnce(&mut Response<'_>)) -> Option<String> {
+        let mut out = std::vec![0; size];
+        let mut response = Response::new(&mut out);
+        make(&mut response);
+        let (status, content_type, headers, body) = response.finish()?;
+        let head = Head { status, content_type: Some(content_type), len: Some(body), keep: true };
+        let len = assemble(&mut out, head, headers, body)?;
+        Some(String::from_utf8(out[..len].to_vec()).unwrap())
+    }
+
+    #[test]
+    fn head_headers_and_body_stand_next_to_each_other() {
+        let text = made(1024, |response| {
+            response.status(201).content_type("text/plain").header("X-One", "1").header("X-Two", "2");
+            write!(response, "{}+{}", 1, 2).unwrap();
+        });
+        let expected = "HTTP/1.1 201 Created\r\nContent-Type: text/plain\r\nContent-Length: 3\r\nX-One: 1\r\nX-Two: 2\r\n\r\n1+2";
+        assert_eq!(text.as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn what_does_not_fit_or_must_not_be_sent_is_no_response() {
+        assert_eq!(
+            made(1024, |response| {
+                let _ = write!(response, "{:700}", "");
+            }),
+            None
+        );
+        assert!(
+            made(1024, |response| {
+                let _ = write!(response, "{:640}", "");
+            })
+            .is_some()
+        );
+        assert_eq!(
+            made(1024, |response| {
+                let _ = response.header("X", "a\r\nSet-Cookie: b");
+            }),
+            None
+        );
+        assert_eq!(
+            made(1024, |response| {
+                let _ = response.header("X:", "a");
+            }),
+            None
+        );
+        assert_eq!(
+            made(1024, |response| {
+                let _ = response.header("X", &"a".repeat(200));
+            }),
+            None
+        );
+        assert_eq!(
+            made(1024, |response| {
+                let _ = response.status(100);
+            }),
+            None
+        );
+    }
+
+    #[test]
+    fn refusals_say_why() {
+        let mut out = [0; 256];
+        let len = refusal(404, &"there is nothing here", &[], true, &mut out);
+        let text = core::str::from_utf8(&out[..len]).unwrap();
+        assert!(text.starts_with("HTTP/1.1 404 Not Found\r\n"), "{text}");
+        assert!(text.ends_with("Content-Length: 37\r\n\r\n404 Not Found: there is nothing here\n"), "{text}");
+    }
+}

@@ -1,0 +1,230 @@
+//! One request and its response, without I/O: what was received is looked at, and what is to be sent stands in the
+//! transmit buffer.
+
+use wirelet_proto::handshake::{
+    AcceptOptions, HandshakeError, HttpVersion, RequestHead, UpgradeRequest, is_upgrade,
+};
+use wirelet_proto::{Extensions, Upgraded};
+
+use super::route::{Found, Route, Target, WebSocketRoute, find};
+use crate::http::{
+    Answer, BodyError, File, Head, Methods, Request, Response, assemble, body_len, handshake_headers, refusal,
+};
+
+/// What is known when a head has arrived.
+pub(crate) struct Exchange<'x, 'c> {
+    pub(crate) routes: &'c [Route<'c>],
+    /// Another WebSocket may be opened.
+    pub(crate) vacancy: bool,
+    /// The connection may be kept for another request.
+    pub(crate) keep: bool,
+    pub(crate) tx: &'x mut [u8],
+}
+
+/// What is to be done: `tx` bytes of the transmit buffer are sent first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan<'c> {
+    pub(crate) tx: usize,
+    /// Sent after them, from flash.
+    pub(crate) rest: &'c [u8],
+    pub(crate) then: Then<'c>,
+}
+
+/// What comes after the response.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Then<'c> {
+    /// The next request.
+    Keep,
+    /// The end; what still arrives is thrown away for a while.
+    Close,
+    /// A WebSocket.
+    Upgrade { route: u16, config: &'c WebSocketRoute<'c>, upgraded: Upgraded },
+}
+
+impl core::fmt::Debug for WebSocketRoute<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("WebSocketRoute").field("subprotocols", &self.subprotocols).finish_non_exhaustive()
+    }
+}
+
+/// Bytes of the body of the request; an error is a refusal.
+pub(crate) fn announced(head: &RequestHead<'_>, room: usize) -> Result<usize, (u16, &'static str)> {
+    match body_len(head) {
+        Ok(len) => usize::try_from(len)
+            .ok()
+            .filter(|len| *len <= room)
+            .ok_or((413, "the body is larger than the receive buffer")),
+        Err(BodyError::Malformed) => Err((400, "Content-Length is not one number")),
+        Err(BodyError::Coded) => Err((501, "bodies come with Content-Length, not with a transfer coding")),
+    }
+}
+
+impl<'c> Exchange<'_, 'c> {
+    /// Answers a complete request.
+    pub(crate) fn answer(mut self, request: &Request<'_>) -> Plan<'c> {
+        let head = &request.head;
+        self.keep &= keeps(head);
+        // RFC 9112 3.2: one Host in every request of HTTP/1.1.
+        let hosts = head.headers().filter(|header| header.is("Host")).count();
+        if hosts > 1 || (hosts == 0 && head.version() >= HttpVersion::HTTP_11) {
+            return self.fail(400, &HandshakeError::Host);
+        }
+        match find(self.routes, head.path(), head.method()) {
+            Found::Nothing => self.refuse(404, &"there is nothing at this path", &[]),
+            Found::Methods(methods) => self.wrong_method(methods),
+            Found::Route(at, route) => self.route(request, at, route),
+        }
+    }
+
+    /// A refusal after which the connection ends.
+    pub(crate) fn fail(mut self, status: u16, why: &dyn core::fmt::Display) -> Plan<'c> {
+        self.keep = false;
+        self.refuse(status, why, &[])
+    }
+
+    fn refuse(self, status: u16, why: &dyn core::fmt::Display, headers: &[(&str, &str)]) -> Plan<'c> {
+        let tx = refusal(status, why, headers, self.keep, self.tx);
+        Plan { tx, rest: &[], then: after(self.keep) }
+    }
+
+    fn wrong_method(self, methods: Methods) -> Plan<'c> {
+        let mut list = [0; 48];
+        let mut len = 0;
+        for name in methods.names() {
+            for byte in (if len == 0 { "" } else { ", " }).bytes().chain(name.bytes()) {
+                if let Some(place) = list.get_mut(len) {
+                    *place = byte;
+                    len += 1;
+                }
+            }
+        }
+        let allow = core::str::from_utf8(list.get(..len).unwrap_or_default()).unwrap_or_default();
+        self.refuse(405, &"this path has other methods", &[("Allow", allow)])
+    }
+
+    fn route(self, request: &Request<'_>, at: u16, route: &Route<'c>) -> Plan<'c> {
+        if let Some(auth) = route.auth()
+            && !auth.accepts(request.head.header("Authorization"))
+        {
+            return self.unauthorized(auth.realm);
+        }
+        match route.target {
+            Target::File(file) => self.file(request, &file),
+            Target::Call(_, respond) => {
+                let mut response = Response::new(self.tx);
+                respond.respond(request, &mut response);
+                let made = response.finish();
+                self.made(made, request.head.method() == "HEAD")
+            }
+            Target::WebSocket(config) => self.upgrade(request, at, config),
+        }
+    }
+
+    fn unauthorized(self, realm: &str) -> Plan<'c> {
+        let mut challenge = [0; 96];
+        let mut line = crate::http::Cursor::new(&mut challenge);
+        let written = core::fmt::Write::write_fmt(&mut line, format_args!("Basic realm=\"{realm}\""));
+        let len = if written.is_ok() { line.len } else { 0 };
+        let challenge = core::str::from_utf8(challenge.get(..len).unwrap_or_default()).unwrap_or_default();
+        let challenge = if challenge.is_empty() { "Basic realm=\"device\"" } else { challenge };
+        self.refuse(401, &"user or password is missing or wrong", &[("WWW-Authenticate", challenge)])
+    }
+
+    fn file(self, request: &Request<'_>, file: &File<'c>) -> Plan<'c> {
+        let coding = file.gzip.then_some(("Content-Encoding", "gzip"));
+        let vary = file.gzip.then_some(("Vary", "Accept-Encoding"));
+        let etag = file.etag.map(|etag| ("ETag", etag));
+        let cache = ("Cache-Control", file.cache);
+        let (status, len) = match file.answer(&request.head) {
+            Answer::NotAcceptable => {
+                return self.refuse(
+                    406,
+                    &"this file is compressed with gzip, which the client does not take",
+                    &[],
+                );
+            }
+            Answer::NotModified => (304, None),
+            Answer::Whole => (200, Some(file.bytes.len())),
+        };
+        let head = Head { status, content_type: len.map(|_| file.content_type), len, keep: self.keep };
+        let mut headers = [cache; 4];
+        let mut count = 1;
+        for header in [coding.filter(|_| len.is_some()), vary, etag].into_iter().flatten() {
+            if let Some(place) = headers.get_mut(count) {
+                *place = header;
+                count += 1;
+            }
+        }
+        let Some(end) = head.put(headers.get(..count).unwrap_or_default(), self.tx) else {
+            return self.fail(500, &"the head of the response does not fit the transmit buffer");
+        };
+        let body = if len.is_some() && request.head.method() != "HEAD" { file.bytes } else { &[] };
+        // The first bytes leave together with the head.
+        let room = self.tx.get_mut(end..).unwrap_or_default();
+        let (first, rest) = body.split_at_checked(room.len()).unwrap_or((body, &[]));
+        for (to, from) in room.iter_mut().zip(first) {
+            *to = *from;
+        }
+        Plan { tx: end.saturating_add(first.len()), rest, then: after(self.keep) }
+    }
+
+    fn made(self, made: Option<(u16, &'static str, usize, usize)>, bodiless: bool) -> Plan<'c> {
+        let Some((status, content_type, headers, body)) = made else {
+            return self.fail(500, &"the response does not fit the transmit buffer");
+        };
+        let content = !matches!(status, 204 | 304);
+        let head = Head {
+            status,
+            content_type: content.then_some(content_type),
+            len: content.then_some(body),
+            keep: self.keep,
+        };
+        let sent = if content && !bodiless { body } else { 0 };
+        match assemble(self.tx, head, headers, sent) {
+            Some(tx) => Plan { tx, rest: &[], then: after(self.keep) },
+            None => self.fail(500, &"the head of the response does not fit the transmit buffer"),
+        }
+    }
+
+    fn upgrade(mut self, request: &Request<'_>, at: u16, route: &'c WebSocketRoute<'c>) -> Plan<'c> {
+        if !is_upgrade(&request.head) {
+            let error = HandshakeError::NotAnUpgrade;
+            return self.refuse(error.status(), &error, handshake_headers(error));
+        }
+        self.keep = false;
+        let request = match UpgradeRequest::verify(request.head) {
+            Ok(request) => request,
+            Err(error) => return self.refuse(error.status(), &error, handshake_headers(error)),
+        };
+        // RFC 6455 10.2: pages of other origins are refused with 403.
+        if !route.origin.allows(&request) {
+            return self.refuse(403, &"pages of this origin may not connect", &[]);
+        }
+        if !self.vacancy {
+            return self.refuse(503, &"all connections are in use", &[("Retry-After", "10")]);
+        }
+        if let Some(Err(rejection)) = route.upgrade.map(|decide| decide(&request)) {
+            return match rejection.write(self.tx) {
+                Ok(tx) => Plan { tx, rest: &[], then: Then::Close },
+                Err(error) => self.fail(500, &error),
+            };
+        }
+        let chosen = request.select_subprotocol(route.subprotocols);
+        let subprotocol = chosen.and_then(|at| route.subprotocols.get(at).copied());
+        let upgraded =
+            Upgraded { subprotocol: chosen.and_then(|at| at.try_into().ok()), extensions: Extensions::NONE };
+        match request.accept(&AcceptOptions { subprotocol, ..Default::default() }, self.tx) {
+            Ok(tx) => Plan { tx, rest: &[], then: Then::Upgrade { route: at, config: route, upgraded } },
+            Err(error) => self.fail(500, &error),
+        }
+    }
+}
+
+const fn after<'c>(keep: bool) -> Then<'c> {
+    if keep { Then::Keep } else { Then::Close }
+}
+
+// RFC 9112 9.3: persistent by default from HTTP/1.1 on.
+fn keeps(head: &RequestHead<'_>) -> bool {
+    head.version() >= HttpVersion::HTTP_11 && !head.headers().list("Connection").contains("close")
+}

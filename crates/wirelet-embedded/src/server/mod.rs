@@ -1,0 +1,128 @@
+//! The server: a table of routes, memory of the caller's, and one worker for each socket.
+
+mod exchange;
+mod route;
+mod worker;
+
+pub use route::{OriginPolicy, Respond, Route, Upgrade, WebSocketRoute};
+pub use worker::Worker;
+
+use core::time::Duration;
+
+use wirelet_proto::{Config, Connection};
+
+use crate::handle::Handle;
+use crate::table::{Link, Slots};
+
+/// The memory of a server: `CONNECTIONS` connections with `RX` bytes to receive into, `TX` to send from, and `QUEUE` for
+/// what other tasks send, each.
+///
+/// - `RX` bounds a request's head with its body, and whole messages: one takes up to `RX − 139`
+///   ([`wirelet_proto::FIXED_OVERHEAD`]). Chunks pass at any size.
+/// - `TX` bounds a frame that is sent: its payload is at most `TX − 14`. An echo needs as much as was received.
+/// - `QUEUE` holds messages, each with four bytes more.
+///
+/// Besides these a connection takes the core's state (some 300 bytes on 32 bits) and a slot (some 80).
+#[derive(Debug)]
+pub struct Resources<'c, const CONNECTIONS: usize, const RX: usize, const TX: usize, const QUEUE: usize> {
+    slots: Slots<CONNECTIONS, TX, QUEUE>,
+    memory: [Memory<'c, RX, TX>; CONNECTIONS],
+}
+
+/// What one worker owns.
+#[derive(Debug)]
+pub(crate) struct Memory<'c, const RX: usize, const TX: usize> {
+    pub(crate) rx: [u8; RX],
+    pub(crate) tx: [u8; TX],
+    pub(crate) core: Option<Connection<&'c Config>>,
+}
+
+impl<const CONNECTIONS: usize, const RX: usize, const TX: usize, const QUEUE: usize>
+    Resources<'_, CONNECTIONS, RX, TX, QUEUE>
+{
+    /// Memory that nobody uses yet, for a `static` or the stack of a task that never ends.
+    pub const fn new() -> Self {
+        const {
+            assert!(CONNECTIONS > 0 && CONNECTIONS <= u16::MAX as usize);
+            assert!(RX >= 256 && TX >= 256, "a request, a refusal or a control frame would not fit");
+        }
+        Self {
+            slots: Slots::new(),
+            memory: [const { Memory { rx: [0; RX], tx: [0; TX], core: None } }; CONNECTIONS],
+        }
+    }
+}
+
+impl<const CONNECTIONS: usize, const RX: usize, const TX: usize, const QUEUE: usize> Default
+    for Resources<'_, CONNECTIONS, RX, TX, QUEUE>
+{
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What a server answers and how long it waits. Limits of WebSockets are their routes'.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings<'c> {
+    /// The routes; the first that matches answers.
+    pub routes: &'c [Route<'c>],
+    /// From a connection's first byte, or a request's, to the end of its head and body. Default: 10 s. Then 408.
+    pub request_time: Duration,
+    /// How long a connection is kept for the next request. Default: 5 s. It is given up at once when no other worker is
+    /// free.
+    pub keep_alive_time: Duration,
+    /// How long a peer may take no byte of what is sent. Default: 10 s.
+    pub send_time: Duration,
+    /// After a refusal that ends the connection: how long its peer's bytes are thrown away, so that it can read the
+    /// refusal. Default: 2 s.
+    pub linger_time: Duration,
+    /// Header lines of a request. Default: 32. Their bytes are bounded by the receive buffer. Beyond either: 431.
+    pub headers: u16,
+    /// Workers that WebSockets leave free, for pages and for telling who comes too late (503). Default: 1.
+    pub spare: usize,
+}
+
+impl<'c> Settings<'c> {
+    /// The defaults.
+    pub const fn new(routes: &'c [Route<'c>]) -> Self {
+        Self {
+            routes,
+            request_time: Duration::from_secs(10),
+            keep_alive_time: Duration::from_secs(5),
+            send_time: Duration::from_secs(10),
+            linger_time: Duration::from_secs(2),
+            headers: 32,
+            spare: 1,
+        }
+    }
+}
+
+/// A server that is about to run: its workers.
+#[derive(Debug)]
+pub struct Server<'r, 'c, const CONNECTIONS: usize, const RX: usize, const TX: usize> {
+    workers: [Worker<'r, 'c, RX, TX>; CONNECTIONS],
+}
+
+impl<'r, 'c, const CONNECTIONS: usize, const RX: usize, const TX: usize> Server<'r, 'c, CONNECTIONS, RX, TX> {
+    /// A server in `resources`, and the handle to its connections.
+    pub fn new<const QUEUE: usize>(
+        resources: &'r mut Resources<'c, CONNECTIONS, RX, TX, QUEUE>,
+        settings: &'c Settings<'c>,
+    ) -> (Self, Handle<'r>) {
+        let Resources { slots, memory } = resources;
+        *slots = Slots::new();
+        let table: &'r Slots<CONNECTIONS, TX, QUEUE> = slots;
+        let mut index = 0;
+        let workers = memory.each_mut().map(|memory| {
+            let link = Link { table, index };
+            index += 1;
+            Worker::new(link, memory, settings)
+        });
+        (Self { workers }, Handle::new(table))
+    }
+
+    /// One worker for each connection: give each a task (or a part of a `join`) and a listener of its own.
+    pub fn into_workers(self) -> [Worker<'r, 'c, RX, TX>; CONNECTIONS] {
+        self.workers
+    }
+}

@@ -1,0 +1,194 @@
+//! The table of routes.
+
+use wirelet_proto::Config;
+use wirelet_proto::handshake::{Rejection, UpgradeRequest};
+
+use crate::handler::Handler;
+use crate::http::{BasicAuth, File, Methods, Request, Response};
+use crate::table::Overflow;
+
+/// What answers at a path.
+#[derive(Clone, Copy)]
+pub struct Route<'c> {
+    path: &'c str,
+    pub(crate) target: Target<'c>,
+    auth: Option<BasicAuth<'c>>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Target<'c> {
+    File(File<'c>),
+    Call(Methods, &'c (dyn Respond + Sync)),
+    WebSocket(&'c WebSocketRoute<'c>),
+}
+
+/// Makes the response to a request: a few hundred bytes of JSON, a setting that is changed.
+///
+/// Any `Fn(&Request, &mut Response)` does.
+pub trait Respond {
+    /// Writes the response. What does not fit the transmit buffer becomes a 500.
+    fn respond(&self, request: &Request<'_>, response: &mut Response<'_>);
+}
+
+impl<F: Fn(&Request<'_>, &mut Response<'_>)> Respond for F {
+    fn respond(&self, request: &Request<'_>, response: &mut Response<'_>) {
+        self(request, response);
+    }
+}
+
+/// A path that opens WebSockets.
+#[derive(Clone, Copy)]
+pub struct WebSocketRoute<'c> {
+    /// What is done with them.
+    pub handler: &'c (dyn Handler + Sync),
+    /// Limits, keepalive and the way of delivery.
+    pub config: &'c Config,
+    /// The subprotocols that are spoken here, the preferred one first.
+    pub subprotocols: &'c [&'c str],
+    /// Which pages may open it.
+    pub origin: OriginPolicy<'c>,
+    /// Asked before the 101: an `Err` is answered with its status and body.
+    pub upgrade: Option<Upgrade<'c>>,
+    /// What happens when a peer is slower than those who send to it.
+    pub overflow: Overflow,
+}
+
+/// Decides whether a WebSocket is opened.
+pub type Upgrade<'c> = &'c (dyn Fn(&UpgradeRequest<'_>) -> Result<(), Rejection<'static>> + Sync);
+
+/// Which pages may open a WebSocket. Browsers name the page's origin; other programs usually send none, and may send
+/// anything (RFC 6455 10.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OriginPolicy<'c> {
+    /// Pages of this host, and requests without Origin. Others are answered 403.
+    Same,
+    /// Pages of these origins (`https://example.com`, in any case), and requests without Origin.
+    Listed(&'c [&'c str]),
+    /// All pages.
+    Any,
+}
+
+impl OriginPolicy<'_> {
+    pub(crate) fn allows(&self, request: &UpgradeRequest<'_>) -> bool {
+        match (self, request.origin()) {
+            (Self::Any, _) | (_, None) => true,
+            (Self::Same, Some(_)) => request.is_same_origin(),
+            (Self::Listed(list), Some(origin)) => list.iter().any(|one| one.eq_ignore_ascii_case(origin)),
+        }
+    }
+}
+
+impl<'c> WebSocketRoute<'c> {
+    /// WebSockets for pages of the same origin, without subprotocols.
+    pub const fn new(handler: &'c (dyn Handler + Sync), config: &'c Config) -> Self {
+        Self {
+            handler,
+            config,
+            subprotocols: &[],
+            origin: OriginPolicy::Same,
+            upgrade: None,
+            overflow: Overflow::Refuse,
+        }
+    }
+}
+
+impl<'c> Route<'c> {
+    /// A file in flash, for GET and HEAD. `path` is exact, or with a trailing `*` the beginning of paths.
+    pub const fn file(path: &'c str, file: File<'c>) -> Self {
+        Self { path, target: Target::File(file), auth: None }
+    }
+
+    /// A response made on the spot. Paths as in [`file`](Self::file).
+    pub const fn call(path: &'c str, methods: Methods, respond: &'c (dyn Respond + Sync)) -> Self {
+        Self { path, target: Target::Call(methods, respond), auth: None }
+    }
+
+    /// WebSockets. Paths as in [`file`](Self::file).
+    pub const fn websocket(path: &'c str, route: &'c WebSocketRoute<'c>) -> Self {
+        Self { path, target: Target::WebSocket(route), auth: None }
+    }
+
+    /// Only for who knows the password.
+    pub const fn with_auth(mut self, auth: BasicAuth<'c>) -> Self {
+        self.auth = Some(auth);
+        self
+    }
+
+    /// The path as it stands in the table.
+    pub const fn path(&self) -> &'c str {
+        self.path
+    }
+
+    pub(crate) const fn auth(&self) -> Option<&BasicAuth<'c>> {
+        self.auth.as_ref()
+    }
+
+    pub(crate) fn methods(&self) -> Methods {
+        match self.target {
+            Target::File(_) | Target::WebSocket(_) => Methods::GET,
+            Target::Call(methods, _) => methods,
+        }
+    }
+
+    pub(crate) fn matches(&self, path: &str) -> bool {
+        self.path.strip_suffix('*').map_or(self.path == path, |start| path.starts_with(start))
+    }
+}
+
+impl core::fmt::Debug for Route<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Route").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// What the table says about a path and a method.
+#[derive(Debug)]
+pub(crate) enum Found<'r, 'c> {
+    Route(u16, &'r Route<'c>),
+    /// The path is there, for these methods.
+    Methods(Methods),
+    Nothing,
+}
+
+/// The first route that matches.
+pub(crate) fn find<'r, 'c>(routes: &'r [Route<'c>], path: &str, method: &str) -> Found<'r, 'c> {
+    let mut allowed = Methods::NONE;
+    for (at, route) in (0..).zip(routes).filter(|(_, route)| route.matches(path)) {
+        if route.methods().contain(method) {
+            return Found::Route(at, route);
+        }
+        allowed = allowed.and(route.methods());
+    }
+    if allowed == Methods::NONE { Found::Nothing } else { Found::Methods(allowed) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: File<'_> = File::new(b"", "text/plain");
+
+    #[test]
+    fn the_first_route_whose_path_and_method_match_answers() {
+        let respond = |_: &Request<'_>, _: &mut Response<'_>| {};
+        let routes = [
+            Route::file("/", FILE),
+            Route::file("/set", FILE),
+            Route::call("/set", Methods::POST, &respond),
+            Route::file("/docs/*", FILE),
+        ];
+        let at = |path, method| match find(&routes, path, method) {
+            Found::Route(at, _) => Ok(at),
+            Found::Methods(methods) => Err(methods.names().count()),
+            Found::Nothing => Err(0),
+        };
+        assert_eq!(at("/", "HEAD"), Ok(0));
+        assert_eq!(at("/set", "GET"), Ok(1));
+        assert_eq!(at("/set", "POST"), Ok(2));
+        assert_eq!(at("/set", "PUT"), Err(3));
+        assert_eq!(at("/docs/a/b", "GET"), Ok(3));
+        assert_eq!(at("/docs/", "GET"), Ok(3));
+        assert_eq!(at("/docs", "GET"), Err(0));
+        assert_eq!(at("/Set", "GET"), Err(0));
+    }
+}

@@ -1,0 +1,389 @@
+//! What tasks share: a slot for each connection, behind a critical section.
+//!
+//! A slot carries the messages that other tasks have queued, and what they want of the connection. Only the worker that
+//! owns the connection writes to its socket; everybody else leaves a note here and wakes it.
+
+use core::cell::RefCell;
+use core::task::{Context, Poll, Waker};
+
+use critical_section::Mutex;
+use wirelet_proto::{CloseCode, MessageKind};
+
+use crate::queue::Queue;
+
+/// A connection, or one that was: ids are never used twice while anybody can tell.
+///
+/// The place of a connection that has ended is taken by another with the next generation; whoever still uses the old id
+/// gets [`SendReason::Gone`], never the new peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ConnectionId {
+    pub(crate) index: u16,
+    pub(crate) generation: u32,
+}
+
+impl ConnectionId {
+    /// The place: less than the number of connections, for tables of the application's own.
+    pub const fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Phase {
+    /// Nobody is connected.
+    Free,
+    /// A connection that speaks HTTP.
+    Http,
+    /// An open WebSocket.
+    Open,
+    /// A WebSocket whose closing handshake has begun.
+    Closing,
+}
+
+/// What happens to a message for a peer whose queue is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Overflow {
+    /// The sender gets it back: [`SendReason::Full`].
+    #[default]
+    Refuse,
+    /// The messages that have waited longest are dropped for it.
+    DropOldest,
+    /// The sender gets it back, and the peer is closed with 1013: it is too slow.
+    Close,
+}
+
+/// Why a message was not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum SendReason {
+    /// The queue has no room for it now.
+    Full,
+    /// It is larger than the queue or the buffer behind it: it will never fit.
+    TooLong,
+    /// No such connection is open: it has ended, or its closing handshake has begun.
+    Gone,
+}
+
+/// A message that was not queued, given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendError<M> {
+    /// The message.
+    pub message: M,
+    /// Why.
+    pub reason: SendReason,
+}
+
+impl<M> core::fmt::Display for SendError<M> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self.reason {
+            SendReason::Full => "the connection's queue is full",
+            SendReason::TooLong => "the message is larger than the connection's queue or buffer",
+            SendReason::Gone => "the connection is not open any more",
+        })
+    }
+}
+
+impl<M: core::fmt::Debug> core::error::Error for SendError<M> {}
+
+/// A message to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message<'m> {
+    /// A text message.
+    Text(&'m str),
+    /// A binary message.
+    Binary(&'m [u8]),
+}
+
+impl<'m> Message<'m> {
+    /// The payload.
+    pub const fn bytes(self) -> &'m [u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+
+    /// Text or binary.
+    pub const fn kind(self) -> MessageKind {
+        match self {
+            Self::Text(_) => MessageKind::Text,
+            Self::Binary(_) => MessageKind::Binary,
+        }
+    }
+}
+
+impl<'m> From<&'m str> for Message<'m> {
+    fn from(text: &'m str) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'m> From<&'m [u8]> for Message<'m> {
+    fn from(bytes: &'m [u8]) -> Self {
+        Self::Binary(bytes)
+    }
+}
+
+/// A connection as other tasks see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionInfo {
+    /// Its id.
+    pub id: ConnectionId,
+    /// What it is doing.
+    pub phase: Phase,
+    /// The position of its route in the table, once it is a WebSocket.
+    pub route: Option<u16>,
+    /// Its subprotocol, as the position in the route's list.
+    pub subprotocol: Option<u16>,
+    /// Payload bytes that wait in its queue.
+    pub queued: usize,
+}
+
+/// The shared half of a connection.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) generation: u32,
+    pub(crate) phase: Phase,
+    pub(crate) route: Option<u16>,
+    pub(crate) subprotocol: Option<u16>,
+    pub(crate) overflow: Overflow,
+    pub(crate) queue: Queue,
+    /// Somebody wants the connection closed.
+    pub(crate) close: Option<CloseCode>,
+    /// The worker is to return once its connection has ended.
+    pub(crate) stop: bool,
+    /// Something here has changed since the worker looked last.
+    noticed: bool,
+    worker: Option<Waker>,
+    watcher: Option<Waker>,
+}
+
+impl Slot {
+    pub(crate) const fn new() -> Self {
+        Self {
+            generation: 0,
+            phase: Phase::Free,
+            route: None,
+            subprotocol: None,
+            overflow: Overflow::Refuse,
+            queue: Queue::new(),
+            close: None,
+            stop: false,
+            noticed: false,
+            worker: None,
+            watcher: None,
+        }
+    }
+
+    /// Wakes the worker.
+    pub(crate) fn notice(&mut self) {
+        self.noticed = true;
+        if let Some(worker) = self.worker.take() {
+            worker.wake();
+        }
+    }
+
+    /// The phase changes; who waits for that is woken.
+    pub(crate) fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        if let Some(watcher) = self.watcher.take() {
+            watcher.wake();
+        }
+    }
+
+    /// The worker's question whether anything has changed.
+    pub(crate) fn poll_noticed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if core::mem::take(&mut self.noticed) {
+            return Poll::Ready(());
+        }
+        register(&mut self.worker, cx);
+        Poll::Pending
+    }
+
+    /// Waits until `phase` is entered.
+    pub(crate) fn poll_phase(&mut self, phase: Phase, cx: &mut Context<'_>) -> Poll<()> {
+        if self.phase == phase {
+            return Poll::Ready(());
+        }
+        register(&mut self.watcher, cx);
+        Poll::Pending
+    }
+
+    /// The connection has ended; its id with it.
+    pub(crate) fn release(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+        self.route = None;
+        self.subprotocol = None;
+        self.queue.clear();
+        self.close = None;
+        self.enter(Phase::Free);
+    }
+
+    /// Queues a message as `overflow` says.
+    pub(crate) fn queue(
+        &mut self,
+        ring: &mut [u8],
+        most: usize,
+        message: Message<'_>,
+    ) -> Result<(), SendReason> {
+        if message.bytes().len() > most {
+            return Err(SendReason::TooLong);
+        }
+        while !self.queue.push(ring, message.kind(), message.bytes()) {
+            match self.overflow {
+                Overflow::DropOldest if !self.queue.is_empty() => self.queue.pop(ring),
+                Overflow::Close => {
+                    self.queue.clear();
+                    self.close = Some(CloseCode::TRY_AGAIN_LATER);
+                    self.notice();
+                    return Err(SendReason::Full);
+                }
+                _ => return Err(SendReason::Full),
+            }
+        }
+        self.notice();
+        Ok(())
+    }
+}
+
+fn register(place: &mut Option<Waker>, cx: &Context<'_>) {
+    match place {
+        Some(waker) if waker.will_wake(cx.waker()) => {}
+        // Another task waits here already: it is woken, and asks again if it still cares.
+        _ => {
+            if let Some(other) = place.replace(cx.waker().clone()) {
+                other.wake();
+            }
+        }
+    }
+}
+
+/// All slots of a server or client, whatever their number and size.
+pub(crate) trait Table: Sync {
+    fn count(&self) -> usize;
+
+    /// The largest message that can be queued, payload bytes.
+    fn largest(&self) -> usize;
+
+    /// `act` on a slot and its ring, within a critical section.
+    fn visit(&self, index: usize, act: &mut dyn FnMut(&mut Slot, &mut [u8]));
+}
+
+impl dyn Table + '_ {
+    /// [`visit`](Table::visit) with an answer; `None` where there is no such slot.
+    pub(crate) fn with<R>(&self, index: usize, act: impl FnOnce(&mut Slot, &mut [u8]) -> R) -> Option<R> {
+        let mut act = Some(act);
+        let mut answer = None;
+        self.visit(index, &mut |slot, ring| answer = act.take().map(|act| act(slot, ring)));
+        answer
+    }
+
+    /// The slot of a connection that has not ended.
+    pub(crate) fn with_id<R>(
+        &self,
+        id: ConnectionId,
+        act: impl FnOnce(&mut Slot, &mut [u8]) -> R,
+    ) -> Option<R> {
+        let current = |slot: &Slot| slot.generation == id.generation && slot.phase != Phase::Free;
+        self.with(id.index(), |slot, ring| current(slot).then(|| act(slot, ring))).flatten()
+    }
+
+    /// How many slots are free.
+    pub(crate) fn free(&self) -> usize {
+        (0..self.count())
+            .filter(|at| self.with(*at, |slot, _| slot.phase == Phase::Free) == Some(true))
+            .count()
+    }
+
+    /// Wakes every worker.
+    pub(crate) fn notice_all(&self) {
+        (0..self.count()).for_each(|at| self.visit(at, &mut |slot, _| slot.notice()));
+    }
+
+    pub(crate) fn try_send<'m>(
+        &self,
+        id: ConnectionId,
+        message: Message<'m>,
+    ) -> Result<(), SendError<Message<'m>>> {
+        let most = self.largest();
+        let queued = self.with_id(id, |slot, ring| match slot.phase {
+            Phase::Open => slot.queue(ring, most, message),
+            _ => Err(SendReason::Gone),
+        });
+        queued.unwrap_or(Err(SendReason::Gone)).map_err(|reason| SendError { message, reason })
+    }
+
+    pub(crate) fn info(&self, index: usize) -> Option<ConnectionInfo> {
+        let number = u16::try_from(index).ok()?;
+        self.with(index, |slot, _| ConnectionInfo {
+            id: ConnectionId { index: number, generation: slot.generation },
+            phase: slot.phase,
+            route: slot.route,
+            subprotocol: slot.subprotocol,
+            queued: slot.queue.payload(),
+        })
+    }
+}
+
+/// The memory of a [`Table`].
+#[derive(Debug)]
+pub(crate) struct Slots<const COUNT: usize, const TX: usize, const QUEUE: usize> {
+    slots: [Mutex<RefCell<(Slot, [u8; QUEUE])>>; COUNT],
+}
+
+impl<const COUNT: usize, const TX: usize, const QUEUE: usize> Slots<COUNT, TX, QUEUE> {
+    pub(crate) const fn new() -> Self {
+        Self { slots: [const { Mutex::new(RefCell::new((Slot::new(), [0; QUEUE]))) }; COUNT] }
+    }
+}
+
+impl<const COUNT: usize, const TX: usize, const QUEUE: usize> Table for Slots<COUNT, TX, QUEUE> {
+    fn count(&self) -> usize {
+        COUNT
+    }
+
+    fn largest(&self) -> usize {
+        TX.saturating_sub(wirelet_proto::MAX_HEADER).min(QUEUE.saturating_sub(crate::queue::RECORD))
+    }
+
+    fn visit(&self, index: usize, act: &mut dyn FnMut(&mut Slot, &mut [u8])) {
+        let Some(slot) = self.slots.get(index) else { return };
+        critical_section::with(|section| {
+            // Nobody keeps a borrow beyond a critical section, and `act` is never the application's code.
+            if let Ok(mut slot) = slot.borrow(section).try_borrow_mut() {
+                let (slot, ring) = &mut *slot;
+                act(slot, ring);
+            }
+        });
+    }
+}
+
+/// One slot of a table, for the worker that owns its connection.
+#[derive(Clone, Copy)]
+pub(crate) struct Link<'t> {
+    pub(crate) table: &'t dyn Table,
+    pub(crate) index: usize,
+}
+
+impl Link<'_> {
+    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut Slot, &mut [u8]) -> R) -> Option<R> {
+        self.table.with(self.index, act)
+    }
+
+    pub(crate) fn poll_noticed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.with(|slot, _| slot.poll_noticed(cx)).unwrap_or(Poll::Pending)
+    }
+
+    pub(crate) fn id(&self) -> ConnectionId {
+        let generation = self.with(|slot, _| slot.generation).unwrap_or_default();
+        ConnectionId { index: self.index as u16, generation }
+    }
+
+    pub(crate) fn stopped(&self) -> bool {
+        self.with(|slot, _| slot.stop).unwrap_or(true)
+    }
+}

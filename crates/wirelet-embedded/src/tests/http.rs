@@ -1,0 +1,243 @@
+use core::fmt::Write as _;
+use std::vec;
+
+use super::support::*;
+use crate::http::{BasicAuth, File, Methods, Request, Response};
+use crate::server::{Route, Settings};
+
+const PAGE: File<'_> = File { gzip: true, etag: Some("\"v1\""), ..File::new(b"<page>", "text/html") };
+static BIG: [u8; 5000] = [b'x'; 5000];
+
+fn status(_: &Request<'_>, response: &mut Response<'_>) {
+    let _ = write!(response, "{{\"uptime\":{}}}", 17);
+}
+
+fn echo(request: &Request<'_>, response: &mut Response<'_>) {
+    response.content_type("text/plain").header("X-Len", "7");
+    let _ = response.write_str(core::str::from_utf8(request.body()).unwrap_or("?"));
+}
+
+fn endless(_: &Request<'_>, response: &mut Response<'_>) {
+    while response.write_str("more and more ").is_ok() {}
+}
+
+const AUTH: BasicAuth<'_> = BasicAuth { realm: "device", user: "admin", password: "secret" };
+
+static ROUTES: [Route<'static>; 7] = [
+    Route::file("/", PAGE),
+    Route::file("/big", File::new(&BIG, "text/plain")),
+    Route::call("/status", Methods::GET, &status),
+    Route::call("/echo", Methods::POST.and(Methods::PUT), &echo),
+    Route::call("/endless", Methods::GET, &endless),
+    Route::call("/private", Methods::GET, &status).with_auth(AUTH),
+    Route::file("/docs/*", File::new(b"docs", "text/plain")),
+];
+
+fn http<const N: usize>(script: impl AsyncFnOnce(Rig<'_>)) {
+    http_over::<N>(16, script);
+}
+
+fn http_over<const N: usize>(capacity: usize, script: impl AsyncFnOnce(Rig<'_>)) {
+    serve::<N, 512, 512, 64>(&Settings::new(&ROUTES), capacity, script);
+}
+
+#[test]
+fn one_connection_answers_many_requests() {
+    http::<2>(async |rig| {
+        let mut peer = rig.net.dial();
+        let (head, body) = peer.get("/", "").await;
+        let expected = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\
+            Cache-Control: no-cache\r\nContent-Encoding: gzip\r\nVary: Accept-Encoding\r\nETag: \"v1\"\r\n\r\n";
+        assert_eq!((head.as_str(), &body[..]), (expected, &b"<page>"[..]));
+        let (head, body) = peer.get("/", "If-None-Match: \"v1\"\r\n").await;
+        assert!(head.starts_with("HTTP/1.1 304 Not Modified\r\n") && !head.contains("Content-"), "{head}");
+        assert!(body.is_empty());
+        let (head, body) = peer.get("/big", "").await;
+        assert!(head.contains("Content-Length: 5000\r\n") && body == BIG, "{head}");
+        let (head, body) = peer.get("/status?x=1", "").await;
+        assert!(head.contains("Content-Type: application/json\r\n"), "{head}");
+        assert_eq!(body, b"{\"uptime\":17}");
+        let (head, _) = peer.get("/", "Accept-Encoding: br\r\n").await;
+        assert!(head.starts_with("HTTP/1.1 406 "), "{head}");
+        assert_eq!(peer.get("/docs/a/b", "").await.1, b"docs");
+        assert_eq!(peer.get("/nothing", "").await.1, b"404 Not Found: there is nothing at this path\n");
+        assert_eq!(peer.get("http://device/docs/", "").await.1, b"docs");
+    });
+}
+
+#[test]
+fn head_has_the_length_of_the_body_and_no_body() {
+    http::<2>(async |rig| {
+        let mut peer = rig.net.dial();
+        for (path, len) in [("/", 6), ("/big", 5000), ("/status", 13)] {
+            peer.send(std::format!("HEAD {path} HTTP/1.1\r\nHost: device\r\n\r\n")).await;
+            let head = peer.head().await;
+            assert!(head.contains(&std::format!("Content-Length: {len}\r\n")), "{head}");
+        }
+        assert_eq!(peer.get("/docs/", "").await.1, b"docs");
+    });
+}
+
+#[test]
+fn requests_may_come_at_once_or_byte_by_byte() {
+    http_over::<2>(512, async |rig| {
+        let mut peer = rig.net.dial();
+        let both = "GET /status HTTP/1.1\r\nHost: d\r\n\r\nPOST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 5\r\n\r\nhello";
+        peer.send(both).await;
+        assert_eq!(peer.response().await.1, b"{\"uptime\":17}");
+        let (head, body) = peer.response().await;
+        assert!(head.contains("X-Len: 7\r\n") && body == b"hello", "{head}");
+        peer.trickle(both).await;
+        assert_eq!(peer.response().await.1, b"{\"uptime\":17}");
+        assert_eq!(peer.response().await.1, b"hello");
+    });
+}
+
+#[test]
+fn wrong_methods_are_told_the_right_ones() {
+    http::<2>(async |rig| {
+        let mut peer = rig.net.dial();
+        let (head, body) = peer.get("/echo", "").await;
+        assert!(head.starts_with("HTTP/1.1 405 Method Not Allowed\r\n"), "{head}");
+        assert!(head.contains("Allow: POST, PUT\r\n") && !body.is_empty(), "{head}");
+        peer.send("DELETE / HTTP/1.1\r\nHost: d\r\n\r\n").await;
+        assert!(peer.response().await.0.contains("Allow: GET, HEAD\r\n"));
+    });
+}
+
+#[test]
+fn what_is_larger_than_the_buffers_is_refused_and_the_refusal_arrives() {
+    http::<2>(async |rig| {
+        let long = "a".repeat(600);
+        for (request, status) in [
+            (std::format!("GET /{long} HTTP/1.1\r\n"), 414),
+            (std::format!("GET / HTTP/1.1\r\nHost: d\r\nCookie: {long}\r\n\r\n"), 431),
+            (std::format!("GET / HTTP/1.1\r\nHost: d\r\n{}\r\n", "a: b\r\n".repeat(40)), 431),
+            (std::format!("POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 600\r\n\r\n{long}"), 413),
+            ("POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 99999999999999999999\r\n\r\n".into(), 400),
+            ("POST /echo HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into(), 501),
+            ("GET /endless HTTP/1.1\r\nHost: d\r\n\r\n".into(), 500),
+            ("GET / HTTP/1.1\r\n\r\n".into(), 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".into(), 400),
+            ("\x16\x03\x01".into(), 400),
+        ] {
+            let mut peer = rig.net.dial();
+            peer.send(request).await;
+            let (head, body) = peer.response().await;
+            assert!(head.starts_with(&std::format!("HTTP/1.1 {status} ")), "{head}");
+            assert!(head.contains("Connection: close\r\n") && !body.is_empty(), "{head}");
+            assert!(peer.rest().await.is_empty());
+        }
+    });
+}
+
+#[test]
+fn a_body_may_wait_for_leave() {
+    http::<2>(async |rig| {
+        let mut peer = rig.net.dial();
+        peer.send("POST /echo HTTP/1.1\r\nHost: d\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+            .await;
+        assert_eq!(peer.head().await, "HTTP/1.1 100 Continue\r\n\r\n");
+        peer.send("hi").await;
+        assert_eq!(peer.response().await.1, b"hi");
+    });
+}
+
+#[test]
+fn routes_can_ask_for_a_password() {
+    http::<2>(async |rig| {
+        let mut peer = rig.net.dial();
+        let (head, body) = peer.get("/private", "").await;
+        assert!(head.starts_with("HTTP/1.1 401 Unauthorized\r\n"), "{head}");
+        assert!(head.contains("WWW-Authenticate: Basic realm=\"device\"\r\n") && !body.is_empty(), "{head}");
+        let (head, _) = peer.get("/private", "Authorization: Basic YWRtaW46c2VjcmV0\r\n").await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    });
+}
+
+#[test]
+fn connections_end_when_they_say_so_or_speak_http_1_0() {
+    http::<2>(async |rig| {
+        for request in [
+            "GET /docs/ HTTP/1.1\r\nHost: d\r\nConnection: foo, close\r\n\r\n",
+            "GET /docs/ HTTP/1.0\r\n\r\n",
+        ] {
+            let mut peer = rig.net.dial();
+            peer.send(request).await;
+            let (head, body) = peer.response().await;
+            assert!(head.contains("Connection: close\r\n") && body == b"docs", "{head}");
+            assert!(peer.rest().await.is_empty());
+        }
+    });
+}
+
+#[test]
+fn who_is_slow_is_given_up() {
+    http::<4>(async |rig| {
+        let now = || rig.clock.now.get();
+        // Nothing at all.
+        let mut silent = rig.net.dial();
+        assert!(silent.rest().await.is_empty());
+        assert_eq!(now(), 10_000);
+        // A head that never ends.
+        let mut slow = rig.net.dial();
+        slow.send("GET / HTTP/1.1\r\n").await;
+        assert!(slow.response().await.0.starts_with("HTTP/1.1 408 "));
+        assert_eq!(now(), 20_000);
+        // No second request.
+        let mut idle = rig.net.dial();
+        idle.get("/", "").await;
+        assert!(idle.rest().await.is_empty());
+        assert_eq!(now(), 25_000);
+        // A response that is not taken.
+        let mut deaf = rig.net.dial();
+        deaf.send("GET /big HTTP/1.1\r\nHost: d\r\n\r\n").await;
+        rig.clock.sleep(10_001).await;
+        assert_eq!(deaf.rest().await.len(), 16);
+    });
+}
+
+#[test]
+fn who_only_waits_makes_way_for_newcomers() {
+    http::<2>(async |rig| {
+        let mut first = rig.net.dial();
+        assert!(!first.get("/", "").await.0.contains("close"));
+        // The second takes the last worker, so that the first is given up; the third finds its place.
+        let mut second = rig.net.dial();
+        second.send("GET / HTTP/1.1\r\n").await;
+        assert!(first.rest().await.is_empty());
+        let mut third = rig.net.dial();
+        let (head, _) = third.get("/docs/", "").await;
+        assert!(head.contains("Connection: close\r\n"), "{head}");
+        assert_eq!(rig.clock.now.get(), 0);
+    });
+}
+
+#[test]
+fn a_stopped_server_returns() {
+    let clock = ManualClock::default();
+    let net = Net::new(64);
+    let settings = Settings::new(&ROUTES);
+    let mut resources = crate::Resources::<1, 512, 512, 64>::new();
+    let (server, handle) = crate::Server::new(&mut resources, &settings);
+    let [mut worker] = server.into_workers();
+    let mut listener = net.clone();
+    let script = async {
+        let mut peer = net.dial();
+        peer.get("/", "").await;
+        handle.stop();
+        assert!(peer.rest().await.is_empty());
+    };
+    let stopped = core::cell::Cell::new(false);
+    let run = async {
+        worker.run(&mut listener, &clock).await;
+        stopped.set(true);
+    };
+    let wait = async {
+        script.await;
+        while !stopped.get() {
+            clock.sleep(1).await;
+        }
+    };
+    block_on(&clock, wait, vec![std::boxed::Box::pin(run)]);
+}

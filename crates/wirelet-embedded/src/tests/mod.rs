@@ -1,0 +1,6 @@
+//! Scenarios over a scripted network, on a clock that is a parameter.
+
+mod cancel;
+mod http;
+mod support;
+mod websocket;

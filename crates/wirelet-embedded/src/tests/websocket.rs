@@ -1,0 +1,486 @@
+use core::cell::RefCell;
+use core::time::Duration;
+use std::string::{String, ToString};
+use std::sync::Mutex;
+use std::vec;
+use std::vec::Vec;
+
+use wirelet_proto::handshake::{Rejection, UpgradeRequest};
+use wirelet_proto::{CloseCode, Config, Delivery, Event, Keepalive, Limits};
+
+use super::support::*;
+use crate::net::Socket as _;
+use crate::server::{OriginPolicy, Route, Settings, WebSocketRoute};
+use crate::{Cause, ConnectionId, End, Handler, Message, Overflow, Peer, Phase, SendReason};
+
+/// Echoes messages whole and chunks as fragments, and keeps a diary.
+#[derive(Default)]
+struct Echo(Mutex<Vec<String>>);
+
+impl Echo {
+    fn note(&self, text: impl ToString) {
+        self.0.lock().unwrap().push(text.to_string());
+    }
+
+    fn take(&self) -> Vec<String> {
+        core::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Handler for Echo {
+    fn on_open(&self, peer: &mut Peer<'_>) {
+        self.note(std::format!("open {:?}", peer.subprotocol()));
+    }
+
+    fn on_event(&self, peer: &mut Peer<'_>, event: Event<'_>) {
+        match event {
+            Event::Text("close") => peer.close(CloseCode::NORMAL, "as you wish").unwrap(),
+            Event::Text("ping") => peer.ping(b"are you there?").unwrap(),
+            Event::Text(text) => peer.send(text).unwrap(),
+            Event::Binary(bytes) => peer.send(bytes).unwrap(),
+            Event::Chunk(chunk) => peer.send_fragment(chunk.kind, chunk.data, chunk.last).unwrap(),
+            Event::Ping(payload) => self.note(std::format!("ping {}", payload.escape_ascii())),
+            Event::Pong(payload) => self.note(std::format!("pong {}", payload.escape_ascii())),
+            Event::Close(frame) => {
+                self.note(std::format!("close {:?}", frame.map(|frame| u16::from(frame.code))))
+            }
+        }
+    }
+
+    fn on_close(&self, _: ConnectionId, end: &End) {
+        self.note(std::format!("end {:?}", end.cause));
+    }
+}
+
+const QUIET: Config = Config { keepalive: Keepalive::off(), ..Config::new() };
+const CHUNKS: Config = Config { delivery: Delivery::Chunks, ..QUIET };
+
+fn with_echo<const N: usize, const RX: usize>(
+    config: &Config,
+    capacity: usize,
+    script: impl AsyncFnOnce(Rig<'_>, &Echo),
+) {
+    let echo = Echo::default();
+    let route = WebSocketRoute { subprotocols: &["v2", "v1"], ..WebSocketRoute::new(&echo, config) };
+    let routes = [Route::websocket("/ws", &route)];
+    serve::<N, RX, 512, 128>(&Settings::new(&routes), capacity, async |rig| script(rig, &echo).await);
+}
+
+async fn opened(rig: &Rig<'_>) -> Dialed {
+    let mut peer = rig.net.dial();
+    peer.upgrade("/ws", "").await;
+    peer
+}
+
+#[test]
+fn messages_are_echoed_whole() {
+    for capacity in [1, 3, 64, 4096] {
+        with_echo::<2, 512>(&QUIET, capacity, async |rig, echo| {
+            let mut peer = opened(&rig).await;
+            for len in [0, 1, 20, 125, 126, 300, 373] {
+                let payload: Vec<u8> = (0..len).map(|i| b'a' + (i % 26) as u8).collect();
+                peer.send(masked(0x81, &payload)).await;
+                assert_eq!(peer.frame().await, (0x81, payload.clone()));
+                peer.send(masked(0x82, &payload)).await;
+                assert_eq!(peer.frame().await, (0x82, payload));
+            }
+            peer.send(masked(0x88, 1000_u16.to_be_bytes())).await;
+            assert_eq!(peer.frame().await, (0x88, 1000_u16.to_be_bytes().to_vec()));
+            assert!(peer.rest().await.is_empty());
+            peer.finish().await;
+            assert_eq!(echo.take(), ["open None", "close Some(1000)", "end Closed"]);
+        });
+    }
+}
+
+#[test]
+fn chunks_carry_messages_larger_than_all_buffers() {
+    for capacity in [1, 100, 4096] {
+        with_echo::<2, 256>(&CHUNKS, capacity, async |rig, _| {
+            let mut peer = opened(&rig).await;
+            let payload: String = (0..65_536 / 4).map(|i| if i % 2 == 0 { "abcd" } else { "äö" }).collect();
+            let wire = masked(0x81, &payload);
+            let (_, mut writer) = peer.wire.split();
+            let sent = async { embedded_io_async::Write::write_all(&mut writer, &wire).await.unwrap() };
+            let ((), (opcode, echoed, frames)) = both(sent, peer.message()).await;
+            assert!(opcode == 1 && frames > 64_000 / 512, "{frames}");
+            assert!(echoed == payload.as_bytes());
+        });
+    }
+}
+
+#[test]
+fn fragments_make_one_message_with_pings_between() {
+    for config in [&QUIET, &CHUNKS] {
+        with_echo::<2, 512>(config, 8, async |rig, echo| {
+            let mut peer = opened(&rig).await;
+            peer.trickle(masked(0x01, "a".repeat(32))).await;
+            peer.trickle(masked(0x89, "between")).await;
+            peer.trickle(masked(0x00, "b".repeat(32))).await;
+            peer.trickle(masked(0x80, "")).await;
+            let mut text = Vec::new();
+            let mut pongs = 0;
+            loop {
+                match peer.frame().await {
+                    (0x8a, pong) => {
+                        assert_eq!(pong, b"between");
+                        pongs += 1;
+                    }
+                    (first, more) => {
+                        text.extend(more);
+                        if first & 0x80 != 0 {
+                            break;
+                        }
+                    }
+                }
+            }
+            assert_eq!(text, std::format!("{}{}", "a".repeat(32), "b".repeat(32)).as_bytes());
+            assert_eq!(pongs, 1);
+            assert_eq!(echo.take(), ["open None", "ping between"]);
+        });
+    }
+}
+
+#[test]
+fn a_frame_in_the_packet_of_the_handshake_is_not_lost() {
+    with_echo::<2, 512>(&QUIET, 4096, async |rig, _| {
+        let mut peer = rig.net.dial();
+        let mut bytes = upgrade_request("/ws", "").into_bytes();
+        bytes.extend(masked(0x81, "early"));
+        peer.send(bytes).await;
+        peer.head().await;
+        assert_eq!(peer.frame().await, (0x81, b"early".to_vec()));
+    });
+}
+
+#[test]
+fn the_handler_may_close_and_ping() {
+    with_echo::<2, 512>(&QUIET, 32, async |rig, echo| {
+        let mut peer = opened(&rig).await;
+        peer.send(masked(0x81, "ping")).await;
+        assert_eq!(peer.frame().await, (0x89, b"are you there?".to_vec()));
+        peer.send(masked(0x8a, "yes")).await;
+        peer.send(masked(0x81, "close")).await;
+        assert_eq!(peer.frame().await, (0x88, b"\x03\xe8as you wish".to_vec()));
+        peer.send(masked(0x88, 1000_u16.to_be_bytes())).await;
+        assert!(peer.rest().await.is_empty());
+        assert_eq!(echo.take(), ["open None", "pong yes", "close Some(1000)", "end Closed"]);
+    });
+}
+
+#[test]
+fn broken_frames_fail_the_connection_and_the_close_frame_arrives() {
+    for (wire, code) in [
+        (unmasked(0x81, "x"), 1002),
+        (masked(0x83, ""), 1002),
+        (masked(0x81, [0xff]), 1007),
+        (masked(0x82, [0; 374]), 1009),
+    ] {
+        with_echo::<2, 512>(&QUIET, 16, async |rig, echo| {
+            let mut peer = opened(&rig).await;
+            peer.send(masked(0x81, "before")).await;
+            peer.send(&wire[..wire.len().min(16)]).await;
+            assert_eq!(peer.frame().await, (0x81, b"before".to_vec()));
+            assert_eq!(peer.frame().await, (0x88, (code as u16).to_be_bytes().to_vec()));
+            // More than all the pipes hold: it is thrown away, so that nobody is reset.
+            peer.send([0; 500]).await;
+            assert!(peer.rest().await.is_empty());
+            let diary = echo.take();
+            assert!(diary.len() == 2 && diary[1].starts_with("end Failed("), "{diary:?}");
+        });
+    }
+}
+
+#[test]
+fn streams_that_end_and_wires_that_break_are_told_apart() {
+    with_echo::<3, 512>(&QUIET, 16, async |rig, echo| {
+        let mut peer = opened(&rig).await;
+        peer.finish().await;
+        peer.rest().await;
+        assert_eq!(echo.take(), ["open None", "end EndOfStream"]);
+        drop(opened(&rig).await);
+        rig.clock.sleep(1).await;
+        assert_eq!(echo.take(), ["open None", "end Io(ConnectionReset)"]);
+        assert_eq!(rig.handle.connections().count(), 0);
+    });
+}
+
+#[test]
+fn silent_peers_are_pinged_and_given_up() {
+    let config = Config { keepalive: Keepalive::every(Duration::from_secs(5)), ..Config::new() };
+    with_echo::<2, 512>(&config, 256, async |rig, echo| {
+        let mut peer = opened(&rig).await;
+        let (first, payload) = peer.frame().await;
+        assert_eq!((first, rig.clock.now.get()), (0x89, 5_000));
+        peer.send(masked(0x8a, payload)).await;
+        assert_eq!(peer.frame().await.0, 0x89);
+        assert_eq!(rig.clock.now.get(), 10_000);
+        assert_eq!(peer.frame().await, (0x88, 3008_u16.to_be_bytes().to_vec()));
+        assert_eq!(rig.clock.now.get(), 15_000);
+        assert!(peer.rest().await.is_empty());
+        assert_eq!(echo.take().last().unwrap(), "end Expired(Pong)");
+        // It never ends its stream: the closing deadline does.
+        assert_eq!(rig.handle.connections().count(), 1);
+        rig.clock.sleep(5_001).await;
+        assert_eq!(rig.handle.connections().count(), 0);
+    });
+}
+
+#[test]
+fn other_tasks_send_list_and_close() {
+    with_echo::<3, 512>(&QUIET, 16, async |rig, echo| {
+        let mut peer = opened(&rig).await;
+        let info = rig.handle.connections().next().unwrap();
+        assert_eq!((info.phase, info.route, info.queued), (Phase::Open, Some(0), 0));
+        rig.handle.try_send(info.id, "Async data").unwrap();
+        rig.handle.try_send(info.id, &b"\x00\x01"[..]).unwrap();
+        assert_eq!(rig.handle.connection(info.id).unwrap().queued, 12);
+        assert!(rig.handle.close(info.id, CloseCode::GOING_AWAY));
+        assert_eq!(peer.frame().await, (0x81, b"Async data".to_vec()));
+        assert_eq!(peer.frame().await, (0x82, vec![0, 1]));
+        assert_eq!(peer.frame().await, (0x88, 1001_u16.to_be_bytes().to_vec()));
+        let gone = rig.handle.try_send(info.id, "too late").unwrap_err();
+        assert_eq!((gone.message, gone.reason), (Message::Text("too late"), SendReason::Gone));
+        peer.send(masked(0x88, 1001_u16.to_be_bytes())).await;
+        assert!(peer.rest().await.is_empty());
+        peer.finish().await;
+        rig.clock.sleep(1).await;
+        assert_eq!(echo.take().last().unwrap(), "end Closed");
+        // The next connection has the same place and another id.
+        let _peer = opened(&rig).await;
+        let next = rig.handle.connections().next().unwrap();
+        assert_eq!(next.id.index(), info.id.index());
+        assert_eq!(rig.handle.try_send(info.id, "stale").unwrap_err().reason, SendReason::Gone);
+        assert!(!rig.handle.close(info.id, CloseCode::NORMAL) && rig.handle.connection(info.id).is_none());
+    });
+}
+
+#[test]
+fn a_full_queue_gives_the_message_back_and_nobody_else_waits() {
+    with_echo::<5, 512>(&QUIET, 8, async |rig, _| {
+        let mut deaf = [opened(&rig).await, opened(&rig).await];
+        let mut peer = opened(&rig).await;
+        let ids: Vec<_> = rig.handle.connections().map(|info| info.id).collect();
+        let text = "0123456789".repeat(4);
+        let mut sent = 0;
+        let full = loop {
+            rig.clock.sleep(1).await;
+            match rig.handle.try_send(ids[0], &*text) {
+                Ok(()) => sent += 1,
+                Err(full) => break full,
+            }
+        };
+        assert_eq!((full.message, full.reason), (Message::Text(&text), SendReason::Full));
+        let most = "x".repeat(rig.handle.largest_message());
+        assert_eq!(most.len(), 124);
+        let more = std::format!("{most}x");
+        assert_eq!(rig.handle.try_send(ids[2], &*more).unwrap_err().reason, SendReason::TooLong);
+        let before = rig.clock.now.get();
+        for round in 0..50 {
+            let outcome = rig.handle.broadcast("to all", |info| info.id != ids[1]);
+            // Short ones still fit at first.
+            let both = (outcome.sent, outcome.refused);
+            assert!(both == (1, 1) || (both == (2, 0) && round < 10), "{both:?} {round}");
+            assert_eq!(peer.frame().await, (0x81, b"to all".to_vec()));
+            peer.send(masked(0x81, "echo")).await;
+            assert_eq!(peer.frame().await, (0x81, b"echo".to_vec()));
+        }
+        assert_eq!(rig.clock.now.get(), before);
+        for _ in 0..sent {
+            assert_eq!(deaf[0].frame().await, (0x81, text.clone().into_bytes()));
+        }
+        assert_eq!(deaf[0].frame().await, (0x81, b"to all".to_vec()));
+    });
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_given_up() {
+    with_echo::<2, 512>(&QUIET, 8, async |rig, echo| {
+        let mut peer = opened(&rig).await;
+        peer.send(masked(0x81, "a".repeat(100))).await;
+        rig.clock.sleep(9_000).await;
+        assert_eq!(peer.take(4).await, b"\x81\x64aa");
+        rig.clock.sleep(9_000).await;
+        assert_eq!(echo.take(), ["open None"]);
+        rig.clock.sleep(1_001).await;
+        assert_eq!(echo.take(), ["end Stalled"]);
+        assert_eq!(rig.handle.connections().count(), 0);
+    });
+}
+
+#[test]
+fn flooding_pings_are_answered_within_bounds() {
+    with_echo::<2, 512>(&QUIET, 64, async |rig, _| {
+        let mut peer = opened(&rig).await;
+        for round in 0..200_u16 {
+            peer.send(masked(0x89, round.to_be_bytes())).await;
+            if round % 5 == 0 {
+                while peer.pending() {
+                    assert_eq!(peer.frame().await.0, 0x8a);
+                }
+            }
+        }
+        peer.send(masked(0x81, "done")).await;
+        while peer.frame().await.0 != 0x81 {}
+    });
+}
+
+#[test]
+fn slow_receivers_are_treated_as_the_route_says() {
+    for overflow in [Overflow::DropOldest, Overflow::Close] {
+        let echo = Echo::default();
+        let route = WebSocketRoute { overflow, ..WebSocketRoute::new(&echo, &QUIET) };
+        let routes = [Route::websocket("/ws", &route)];
+        serve::<2, 512, 256, 128>(&Settings::new(&routes), 8, async |rig| {
+            let mut peer = opened(&rig).await;
+            let id = rig.handle.connections().next().unwrap().id;
+            let mut refused = 0;
+            for number in 10..60 {
+                rig.clock.sleep(1).await;
+                let text = std::format!("{number}{}", "-".repeat(58));
+                refused += usize::from(rig.handle.try_send(id, &*text).is_err());
+            }
+            let last = loop {
+                let next = peer.frame().await;
+                if next.0 == 0x88 || next.1.starts_with(b"59") {
+                    break next;
+                }
+            };
+            match overflow {
+                Overflow::DropOldest => assert_eq!((last.0, refused), (0x81, 0)),
+                _ => assert_eq!(last, (0x88, 1013_u16.to_be_bytes().to_vec())),
+            }
+        });
+    }
+}
+
+#[test]
+fn handshakes_are_refused_with_status_and_body() {
+    let echo = Echo::default();
+    let decide = |request: &UpgradeRequest<'_>| match request.head().query() {
+        Some("token=17") => Ok(()),
+        _ => Err(Rejection { status: 401, headers: &[("WWW-Authenticate", "Token")], body: b"no token\n" }),
+    };
+    let open = WebSocketRoute { subprotocols: &["v2", "v1"], ..WebSocketRoute::new(&echo, &QUIET) };
+    let listed = WebSocketRoute { origin: OriginPolicy::Listed(&["https://app.example"]), ..open };
+    let any = WebSocketRoute { origin: OriginPolicy::Any, ..open };
+    let asked = WebSocketRoute { upgrade: Some(&decide), ..open };
+    let routes = [
+        Route::websocket("/ws", &open),
+        Route::websocket("/listed", &listed),
+        Route::websocket("/any", &any),
+        Route::websocket("/asked", &asked),
+    ];
+    serve::<2, 512, 512, 64>(&Settings::new(&routes), 64, async |rig| {
+        for (target, headers, accepted) in [
+            ("/ws", "Origin: http://device\r\n", true),
+            ("/ws", "Origin: http://evil.example\r\n", false),
+            ("/listed", "Origin: HTTPS://app.example\r\n", true),
+            ("/listed", "Origin: http://device\r\n", false),
+            ("/any", "Origin: null\r\n", true),
+            ("/asked?token=17", "", true),
+            ("/asked", "", false),
+        ] {
+            let mut peer = rig.net.dial();
+            peer.send(upgrade_request(target, headers)).await;
+            let (head, body) = peer.response().await;
+            let status = match (accepted, target) {
+                (true, _) => "101",
+                (_, "/asked") => "401",
+                _ => "403",
+            };
+            assert!(head.starts_with(&std::format!("HTTP/1.1 {status} ")), "{target} {headers} {head}");
+            assert!(accepted || !body.is_empty());
+            drop(peer);
+            rig.clock.sleep(1).await;
+        }
+        let mut peer = rig.net.dial();
+        let (head, _) = peer.get("/ws", "").await;
+        assert!(
+            head.starts_with("HTTP/1.1 426 ") && head.contains("Sec-WebSocket-Version: 13\r\n"),
+            "{head}"
+        );
+        peer.send(upgrade_request("/ws", "").replace(": 13", ": 8")).await;
+        let (head, _) = peer.response().await;
+        assert!(
+            head.starts_with("HTTP/1.1 426 ") && head.contains("Sec-WebSocket-Version: 13\r\n"),
+            "{head}"
+        );
+    });
+}
+
+#[test]
+fn the_servers_preference_among_the_offered_subprotocols_counts() {
+    with_echo::<2, 512>(&QUIET, 64, async |rig, echo| {
+        for (offer, chosen, number) in [("v1, v2", Some("v2"), "open Some(0)"), ("v3", None, "open None")] {
+            let mut peer = rig.net.dial();
+            let head = peer.upgrade("/ws", &std::format!("Sec-WebSocket-Protocol: {offer}\r\n")).await;
+            let line = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Protocol: "));
+            assert_eq!(line, chosen);
+            assert_eq!(echo.take()[0], number);
+            drop(peer);
+            rig.clock.sleep(1).await;
+            echo.take();
+        }
+    });
+}
+
+#[test]
+fn the_last_worker_tells_who_comes_too_late() {
+    with_echo::<3, 512>(&QUIET, 64, async |rig, _| {
+        let _first = opened(&rig).await;
+        let second = opened(&rig).await;
+        let mut third = rig.net.dial();
+        third.send(upgrade_request("/ws", "")).await;
+        let (head, body) = third.response().await;
+        assert!(head.starts_with("HTTP/1.1 503 ") && !body.is_empty(), "{head}");
+        drop((second, third));
+        rig.clock.sleep(1).await;
+        opened(&rig).await;
+    });
+}
+
+#[test]
+fn a_dropped_worker_frees_its_place_and_tells_the_handler() {
+    let echo = Echo::default();
+    let route = WebSocketRoute::new(&echo, &QUIET);
+    let routes = [Route::websocket("/ws", &route)];
+    let settings = Settings::new(&routes);
+    let mut resources = crate::Resources::<1, 512, 512, 64>::new();
+    let (server, handle) = crate::Server::new(&mut resources, &settings);
+    let [mut worker] = server.into_workers();
+    let clock = ManualClock::default();
+    let net = Net::new(64);
+    for _ in 0..2 {
+        let peer = RefCell::new(net.dial());
+        let mut listener = net.clone();
+        let both = async {
+            let mut run = core::pin::pin!(worker.run(&mut listener, &clock));
+            let mut script = core::pin::pin!(async { peer.borrow_mut().upgrade("/ws", "").await });
+            core::future::poll_fn(|cx| {
+                assert!(run.as_mut().poll(cx).is_pending());
+                script.as_mut().poll(cx).map(drop)
+            })
+            .await;
+            assert_eq!(handle.connections().count(), 1);
+        };
+        block_on(&clock, both, Vec::new());
+        assert_eq!(handle.connections().count(), 0);
+        assert_eq!(echo.take(), ["open None", std::format!("end {:?}", Cause::Dropped).as_str()]);
+    }
+}
+
+#[test]
+fn limits_of_time_hold_for_messages_too() {
+    let limits = Limits { message_time: Some(Duration::from_secs(3)), ..Limits::new() };
+    let config = Config { limits, ..QUIET };
+    with_echo::<2, 512>(&config, 64, async |rig, echo| {
+        let mut peer = opened(&rig).await;
+        peer.send(masked(0x01, "never ends")).await;
+        assert_eq!(peer.frame().await.0, 0x88);
+        assert_eq!(rig.clock.now.get(), 3_010);
+        drop(peer);
+        rig.clock.sleep(1).await;
+        assert_eq!(echo.take().last().unwrap(), "end Expired(Message)");
+    });
+}
