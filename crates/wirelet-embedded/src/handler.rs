@@ -56,6 +56,31 @@ pub enum Cause {
     Dropped,
 }
 
+/// Tells the handler that a WebSocket has ended: when that is known, or when this is dropped before.
+pub(crate) struct Opened<'o> {
+    handler: &'o dyn Handler,
+    id: ConnectionId,
+    told: bool,
+}
+
+impl<'o> Opened<'o> {
+    pub(crate) const fn new(handler: &'o dyn Handler, id: ConnectionId) -> Self {
+        Self { handler, id, told: false }
+    }
+
+    pub(crate) fn ended(&mut self, end: End) {
+        if !core::mem::replace(&mut self.told, true) {
+            self.handler.on_close(self.id, &end);
+        }
+    }
+}
+
+impl Drop for Opened<'_> {
+    fn drop(&mut self) {
+        self.ended(End { close: CloseInfo::default(), cause: Cause::Dropped });
+    }
+}
+
 /// The peer of a WebSocket, while a [`Handler`] is called.
 ///
 /// What is sent goes into the connection's transmit buffer and leaves when the handler returns.

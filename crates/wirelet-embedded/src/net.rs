@@ -65,16 +65,24 @@ pub trait Connect {
     /// What goes wrong: no address for the name, no route, refused.
     type Error: Error;
 
-    /// Resolves `host`, a name or an address (IPv6 without brackets), and connects to it.
+    /// Resolves the host and connects to it.
     ///
     /// # Errors
-    /// What went wrong, for the log; the client tries again by its policy.
+    /// What went wrong, for the log; the client tries again by its policy. Who can't do TLS refuses a remote that is
+    /// [`secure`](Remote::secure), and never connects in the clear instead.
     ///
     /// # Cancel safety
     /// Must be safe: dropped before it is ready, the attempt is given up.
-    fn connect(
-        &mut self,
-        host: &str,
-        port: u16,
-    ) -> impl Future<Output = Result<Self::Socket<'_>, Self::Error>>;
+    fn connect(&mut self, to: Remote<'_>) -> impl Future<Output = Result<Self::Socket<'_>, Self::Error>>;
+}
+
+/// Where a client connects to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remote<'r> {
+    /// A name or an address (IPv6 without brackets).
+    pub host: &'r str,
+    /// The port.
+    pub port: u16,
+    /// With TLS (`wss`).
+    pub secure: bool,
 }

@@ -347,13 +347,13 @@ impl<'m, 'c> Session<'m, 'c> {
         let until = clock.now().plus(self.core.config().limits.closing_time);
         let deadline = self.core.poll_deadline().map_or(until, |closing| closing.min(until));
         if server {
-            let _ = before(clock, deadline, socket.shutdown()).await;
+            let _ = before(clock, deadline, pin!(socket.shutdown())).await;
         }
         let (mut reader, writer) = socket.split();
-        let discarded = before(clock, deadline, discard(&mut reader, self.rx.spare_mut())).await;
+        let discarded = before(clock, deadline, pin!(discard(&mut reader, self.rx.spare_mut()))).await;
         drop((reader, writer));
         if !server && discarded.is_some() {
-            let _ = before(clock, deadline, socket.shutdown()).await;
+            let _ = before(clock, deadline, pin!(socket.shutdown())).await;
         }
     }
 }

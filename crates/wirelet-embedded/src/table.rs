@@ -332,8 +332,10 @@ impl dyn Table + '_ {
 /// The memory of a [`Table`].
 #[derive(Debug)]
 pub(crate) struct Slots<const COUNT: usize, const TX: usize, const QUEUE: usize> {
-    slots: [Mutex<RefCell<(Slot, [u8; QUEUE])>>; COUNT],
+    slots: [Shared<QUEUE>; COUNT],
 }
+
+type Shared<const QUEUE: usize> = Mutex<RefCell<(Slot, [u8; QUEUE])>>;
 
 impl<const COUNT: usize, const TX: usize, const QUEUE: usize> Slots<COUNT, TX, QUEUE> {
     pub(crate) const fn new() -> Self {
@@ -385,5 +387,23 @@ impl Link<'_> {
 
     pub(crate) fn stopped(&self) -> bool {
         self.with(|slot, _| slot.stop).unwrap_or(true)
+    }
+}
+
+/// A slot that is in use until this is dropped.
+pub(crate) struct Occupied<'t>(Link<'t>);
+
+impl<'t> Occupied<'t> {
+    pub(crate) fn new(link: Link<'t>) -> Self {
+        link.with(|slot, _| slot.enter(Phase::Http));
+        // Who only waits may have to make way.
+        link.table.notice_all();
+        Self(link)
+    }
+}
+
+impl Drop for Occupied<'_> {
+    fn drop(&mut self) {
+        self.0.with(|slot, _| slot.release());
     }
 }

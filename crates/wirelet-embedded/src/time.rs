@@ -1,7 +1,7 @@
 //! The clock, a parameter like everything else that belongs to the machine.
 
 use core::future::poll_fn;
-use core::pin::pin;
+use core::pin::{Pin, pin};
 use core::task::Poll;
 
 use wirelet_proto::Instant;
@@ -44,13 +44,13 @@ impl Clock for EmbassyClock {
     }
 }
 
-/// `future`, but not beyond `deadline`: `None` when that comes first.
+/// `future`, but not beyond `deadline`: `None` when that comes first. (It is pinned by the caller because the future of an
+/// async function holds its arguments twice.)
 pub(crate) async fn before<C: Clock, F: Future>(
     clock: &C,
     deadline: Instant,
-    future: F,
+    mut future: Pin<&mut F>,
 ) -> Option<F::Output> {
-    let mut future = pin!(future);
     let mut alarm = pin!(clock.wait_until(deadline));
     poll_fn(|cx| {
         if let Poll::Ready(output) = future.as_mut().poll(cx) {

@@ -29,6 +29,17 @@ impl BasicAuth<'_> {
     }
 }
 
+/// Writes the value of an Authorization header; `None` when it does not fit.
+pub(crate) fn basic<'o>(user: &str, password: &str, out: &'o mut [u8]) -> Option<&'o str> {
+    let plain = user.bytes().chain(core::iter::once(b':')).chain(password.bytes());
+    let mut len = 0;
+    for byte in b"Basic ".iter().copied().chain(base64(plain)) {
+        *out.get_mut(len)? = byte;
+        len += 1;
+    }
+    core::str::from_utf8(out.get(..len)?).ok()
+}
+
 impl core::fmt::Debug for BasicAuth<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("BasicAuth")
@@ -103,5 +114,8 @@ mod tests {
             assert!(!auth.accepts(Some(wrong)), "{}", wrong.escape_ascii());
         }
         assert!(!auth.accepts(None));
+        let mut out = [0; 34];
+        assert_eq!(basic("Aladdin", "open sesame", &mut out), Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="));
+        assert_eq!(basic("Aladdin", "open sesame!!!", &mut out), None);
     }
 }

@@ -15,6 +15,8 @@ pub struct File<'a> {
     pub etag: Option<&'a str>,
     /// The value of Cache-Control.
     pub cache: &'a str,
+    /// Further headers, Content-Security-Policy for example; at most 4 are sent.
+    pub headers: &'a [(&'a str, &'a str)],
 }
 
 /// How a request for a file is answered.
@@ -28,7 +30,7 @@ pub(crate) enum Answer {
 impl<'a> File<'a> {
     /// A file that is not compressed and has no ETag; clients ask again each time.
     pub const fn new(bytes: &'a [u8], content_type: &'a str) -> Self {
-        Self { bytes, content_type, gzip: false, etag: None, cache: "no-cache" }
+        Self { bytes, content_type, gzip: false, etag: None, cache: "no-cache", headers: &[] }
     }
 
     pub(crate) fn answer(&self, head: &RequestHead<'_>) -> Answer {

@@ -147,9 +147,10 @@ impl<'c> Exchange<'_, 'c> {
             Answer::Whole => (200, Some(file.bytes.len())),
         };
         let head = Head { status, content_type: len.map(|_| file.content_type), len, keep: self.keep };
-        let mut headers = [cache; 4];
+        let mut headers = [cache; 8];
         let mut count = 1;
-        for header in [coding.filter(|_| len.is_some()), vary, etag].into_iter().flatten() {
+        let own = [coding.filter(|_| len.is_some()), vary, etag].into_iter().flatten();
+        for header in own.chain(file.headers.iter().copied()) {
             if let Some(place) = headers.get_mut(count) {
                 *place = header;
                 count += 1;

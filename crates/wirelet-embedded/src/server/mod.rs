@@ -37,6 +37,12 @@ pub(crate) struct Memory<'c, const RX: usize, const TX: usize> {
     pub(crate) core: Option<Connection<&'c Config>>,
 }
 
+impl<const RX: usize, const TX: usize> Memory<'_, RX, TX> {
+    pub(crate) const fn new() -> Self {
+        Self { rx: [0; RX], tx: [0; TX], core: None }
+    }
+}
+
 impl<const CONNECTIONS: usize, const RX: usize, const TX: usize, const QUEUE: usize>
     Resources<'_, CONNECTIONS, RX, TX, QUEUE>
 {
@@ -46,10 +52,7 @@ impl<const CONNECTIONS: usize, const RX: usize, const TX: usize, const QUEUE: us
             assert!(CONNECTIONS > 0 && CONNECTIONS <= u16::MAX as usize);
             assert!(RX >= 256 && TX >= 256, "a request, a refusal or a control frame would not fit");
         }
-        Self {
-            slots: Slots::new(),
-            memory: [const { Memory { rx: [0; RX], tx: [0; TX], core: None } }; CONNECTIONS],
-        }
+        Self { slots: Slots::new(), memory: [const { Memory::new() }; CONNECTIONS] }
     }
 }
 

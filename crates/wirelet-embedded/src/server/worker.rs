@@ -12,12 +12,12 @@ use wirelet_proto::{Connection, Fixed, Instant, NoKeys, Role, Upgraded};
 use super::exchange::{Exchange, Plan, Then, announced};
 use super::route::WebSocketRoute;
 use super::{Memory, Settings};
-use crate::handler::{Cause, End, Handler};
+use crate::handler::{Cause, End, Opened};
 use crate::http::{Request, expects_continue};
 use crate::net::{Listen, Socket};
 use crate::outgoing::Outgoing;
 use crate::session::{Session, Surroundings, discard};
-use crate::table::{ConnectionId, Link, Phase};
+use crate::table::{Link, Occupied, Phase};
 use crate::time::{Clock, before};
 
 /// After a listener's failure.
@@ -131,9 +131,9 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
     /// Ends the writing side and lets the peer read what it was sent.
     async fn end<S: Socket, C: Clock>(&mut self, socket: &mut S, clock: &C) -> Option<Opening<'c>> {
         let deadline = clock.now().plus(self.settings.linger_time);
-        before(clock, deadline, socket.shutdown()).await?.ok()?;
+        before(clock, deadline, pin!(socket.shutdown())).await?.ok()?;
         let (mut reader, _writer) = socket.split();
-        before(clock, deadline, discard(&mut reader, &mut self.memory.rx)).await;
+        before(clock, deadline, pin!(discard(&mut reader, &mut self.memory.rx))).await;
         None
     }
 
@@ -276,7 +276,7 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
         let mut received = Fixed::new(&mut rx[..]);
         wirelet_proto::Spare::commit(&mut received, opening.received);
         let mut session = Session::new(core, received, Outgoing::new(tx, opening.tx), id, now);
-        let mut open = Opened { handler: config.handler, id, end: None };
+        let mut open = Opened::new(config.handler, id);
         session.open(config.handler, &mut NoKeys, now);
         let around = Surroundings {
             link: self.link,
@@ -285,9 +285,8 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
             send_time: self.settings.send_time,
         };
         let cause = session.run(socket, &around, &mut NoKeys).await;
-        open.end = Some(End { close: session.core().close_info(), cause });
         self.link.with(|slot, _| slot.enter(Phase::Closing));
-        drop(open);
+        open.ended(End { close: session.core().close_info(), cause });
         if matches!(cause, Cause::Closed | Cause::Failed(_) | Cause::Expired(_)) {
             session.linger(socket, clock, true).await;
         }
@@ -314,7 +313,8 @@ async fn send<S: Socket, C: Clock>(
     let mut discarding = true;
     let mut rest = bytes;
     while !rest.is_empty() {
-        let mut write = pin!(before(clock, clock.now().plus(patience), writer.write(rest)));
+        let write = pin!(writer.write(rest));
+        let mut write = pin!(before(clock, clock.now().plus(patience), write));
         let written = poll_fn(|cx| {
             discarding = discarding && discard.as_mut().poll(cx).is_pending();
             write.as_mut().poll(cx)
@@ -323,36 +323,4 @@ async fn send<S: Socket, C: Clock>(
         rest = rest.get(written..).filter(|_| written > 0)?;
     }
     Some(())
-}
-
-/// A slot that is in use until this is dropped.
-struct Occupied<'t>(Link<'t>);
-
-impl<'t> Occupied<'t> {
-    fn new(link: Link<'t>) -> Self {
-        link.with(|slot, _| slot.enter(Phase::Http));
-        // Who only waits may have to make way.
-        link.table.notice_all();
-        Self(link)
-    }
-}
-
-impl Drop for Occupied<'_> {
-    fn drop(&mut self) {
-        self.0.with(|slot, _| slot.release());
-    }
-}
-
-/// Tells the handler that a WebSocket has ended, when this is dropped.
-struct Opened<'o> {
-    handler: &'o dyn Handler,
-    id: ConnectionId,
-    end: Option<End>,
-}
-
-impl Drop for Opened<'_> {
-    fn drop(&mut self) {
-        let dropped = End { close: Default::default(), cause: Cause::Dropped };
-        self.handler.on_close(self.id, &self.end.unwrap_or(dropped));
-    }
 }

@@ -163,6 +163,6 @@ fn futures_and_state_are_small() {
     let mut net = Net::new(16);
     let run = size_of_val(&worker.run(&mut net, &clock));
     std::println!("a connection besides its buffers: {state} bytes; a worker's future: {run} bytes");
-    assert!(state <= 704, "{state}");
+    assert!(state <= 512, "{state}");
     assert!(run <= 1024, "{run}");
 }

@@ -5,7 +5,12 @@ use super::support::*;
 use crate::http::{BasicAuth, File, Methods, Request, Response};
 use crate::server::{Route, Settings};
 
-const PAGE: File<'_> = File { gzip: true, etag: Some("\"v1\""), ..File::new(b"<page>", "text/html") };
+const PAGE: File<'_> = File {
+    gzip: true,
+    etag: Some("\"v1\""),
+    headers: &[("X-Policy", "strict")],
+    ..File::new(b"<page>", "text/html")
+};
 static BIG: [u8; 5000] = [b'x'; 5000];
 
 fn status(_: &Request<'_>, response: &mut Response<'_>) {
@@ -47,7 +52,7 @@ fn one_connection_answers_many_requests() {
         let mut peer = rig.net.dial();
         let (head, body) = peer.get("/", "").await;
         let expected = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\
-            Cache-Control: no-cache\r\nContent-Encoding: gzip\r\nVary: Accept-Encoding\r\nETag: \"v1\"\r\n\r\n";
+            Cache-Control: no-cache\r\nContent-Encoding: gzip\r\nVary: Accept-Encoding\r\nETag: \"v1\"\r\nX-Policy: strict\r\n\r\n";
         assert_eq!((head.as_str(), &body[..]), (expected, &b"<page>"[..]));
         let (head, body) = peer.get("/", "If-None-Match: \"v1\"\r\n").await;
         assert!(head.starts_with("HTTP/1.1 304 Not Modified\r\n") && !head.contains("Content-"), "{head}");

@@ -1,6 +1,7 @@
 //! Scenarios over a scripted network, on a clock that is a parameter.
 
 mod cancel;
+mod client;
 mod http;
 mod support;
 mod websocket;

@@ -18,7 +18,7 @@ use std::vec::Vec;
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use wirelet_proto::Instant;
 
-use crate::net::{Connect, Listen, Socket};
+use crate::net::{Connect, Listen, Remote, Socket};
 use crate::server::{Server, Settings};
 use crate::{Clock, Handle, Resources};
 
@@ -286,7 +286,8 @@ impl Connect for Net {
     type Socket<'c> = Wire;
     type Error = ErrorKind;
 
-    async fn connect(&mut self, _host: &str, _port: u16) -> Result<Wire, ErrorKind> {
+    async fn connect(&mut self, to: Remote<'_>) -> Result<Wire, ErrorKind> {
+        assert_eq!(to, Remote { host: "device", port: 80, secure: false });
         if self.0.borrow().refuse {
             return Err(ErrorKind::ConnectionRefused);
         }

@@ -1,4 +1,3 @@
-use core::cell::RefCell;
 use core::time::Duration;
 use std::string::{String, ToString};
 use std::sync::Mutex;
@@ -183,7 +182,7 @@ fn broken_frames_fail_the_connection_and_the_close_frame_arrives() {
             assert_eq!(peer.frame().await, (0x81, b"before".to_vec()));
             assert_eq!(peer.frame().await, (0x88, (code as u16).to_be_bytes().to_vec()));
             // More than all the pipes hold: it is thrown away, so that nobody is reset.
-            peer.send([0; 500]).await;
+            peer.send("0".repeat(500)).await;
             assert!(peer.rest().await.is_empty());
             let diary = echo.take();
             assert!(diary.len() == 2 && diary[1].starts_with("end Failed("), "{diary:?}");
@@ -452,11 +451,11 @@ fn a_dropped_worker_frees_its_place_and_tells_the_handler() {
     let clock = ManualClock::default();
     let net = Net::new(64);
     for _ in 0..2 {
-        let peer = RefCell::new(net.dial());
+        let mut peer = net.dial();
         let mut listener = net.clone();
         let both = async {
             let mut run = core::pin::pin!(worker.run(&mut listener, &clock));
-            let mut script = core::pin::pin!(async { peer.borrow_mut().upgrade("/ws", "").await });
+            let mut script = core::pin::pin!(peer.upgrade("/ws", ""));
             core::future::poll_fn(|cx| {
                 assert!(run.as_mut().poll(cx).is_pending());
                 script.as_mut().poll(cx).map(drop)

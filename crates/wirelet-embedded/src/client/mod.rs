@@ -1,0 +1,361 @@
+//! The client: it connects, connects again when the connection is lost, and is sent through by every task.
+
+mod options;
+mod sender;
+
+pub use options::{Credentials, Options};
+pub use sender::Sender;
+
+use core::future::poll_fn;
+use core::pin::{Pin, pin};
+use core::task::Poll;
+use core::time::Duration;
+
+use embedded_io_async::{Error as _, ErrorKind, Read as _, Write as _};
+use wirelet_proto::handshake::{
+    Answer, ClientHandshake, HandshakeError, HeadLimits, ResponseHead, WriteError,
+};
+use wirelet_proto::{
+    Config, Connection, Extensions, Fixed, Instant, MaskKeys, Reconnect, Role, Spare as _, Upgraded,
+};
+
+use crate::handler::{Cause, End, Handler, Opened};
+use crate::net::{Connect, Remote, Socket};
+use crate::outgoing::Outgoing;
+use crate::server::Memory;
+use crate::session::{Session, Surroundings};
+use crate::table::{Link, Occupied, Phase, Slots};
+use crate::time::{Clock, before};
+
+/// The memory of a client: `RX` bytes to receive into, `TX` to send from, and `QUEUE` for what other tasks send.
+///
+/// Their meaning is that of a server's [`Resources`](crate::Resources). The request has to fit `TX`, the response's head
+/// `RX`.
+#[derive(Debug)]
+pub struct ClientResources<'c, const RX: usize, const TX: usize, const QUEUE: usize> {
+    slots: Slots<1, TX, QUEUE>,
+    memory: Memory<'c, RX, TX>,
+}
+
+impl<const RX: usize, const TX: usize, const QUEUE: usize> ClientResources<'_, RX, TX, QUEUE> {
+    /// Memory that nobody uses yet.
+    pub const fn new() -> Self {
+        const { assert!(RX >= 256 && TX >= 256, "a request or a control frame would not fit") }
+        Self { slots: Slots::new(), memory: Memory::new() }
+    }
+}
+
+impl<const RX: usize, const TX: usize, const QUEUE: usize> Default for ClientResources<'_, RX, TX, QUEUE> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What a client's application learns, besides what happens on an open WebSocket.
+pub trait ClientHandler: Handler {
+    /// An attempt to connect begins: the first, or the one with this number since the last stable connection.
+    fn on_connecting(&self, _attempt: u32) {}
+
+    /// The server has answered: with 101, or with the status and headers of a refusal.
+    fn on_response(&self, _head: &ResponseHead<'_>) {}
+
+    /// An attempt has failed.
+    fn on_failure(&self, _failure: &Failure) {}
+
+    /// The next attempt begins after this time.
+    fn on_waiting(&self, _delay: Duration) {}
+}
+
+/// Why an attempt to connect has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Failure {
+    /// It took longer than [`Options::connect_time`].
+    Timeout,
+    /// The network: no address for the name, no route, refused, reset.
+    Network(ErrorKind),
+    /// The server ended the stream before its answer was complete.
+    EndOfStream,
+    /// The server's answer breaks the rules of the handshake.
+    Handshake(HandshakeError),
+    /// The server refused with this HTTP status.
+    Refused(u16),
+    /// The caller's options must not be sent, or don't fit the transmit buffer.
+    Request(WriteError),
+}
+
+/// Why a client has stopped trying.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Finished {
+    /// [`Sender::stop`].
+    Stopped,
+    /// The connection was closed, or lost, and [`Options`] say not to connect again.
+    Ended(End),
+    /// The last of the attempts that [`Options::reconnect`] allows has failed.
+    GaveUp(Failure),
+    /// The caller's options must not be sent: trying again would not change that.
+    Request(WriteError),
+    /// The server refused with a status that repeating does not change, and the policy says to respect that.
+    Refused(u16),
+}
+
+/// A client.
+pub struct Client<'r, 'c, const RX: usize, const TX: usize> {
+    link: Link<'r>,
+    memory: &'r mut Memory<'c, RX, TX>,
+    options: &'c Options<'c>,
+}
+
+impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
+    /// A client in `resources`, and what all tasks send through, over all its connections.
+    pub fn new<const QUEUE: usize>(
+        resources: &'r mut ClientResources<'c, RX, TX, QUEUE>,
+        options: &'c Options<'c>,
+    ) -> (Self, Sender<'r>) {
+        let ClientResources { slots, memory } = resources;
+        *slots = Slots::new();
+        let table: &'r Slots<1, TX, QUEUE> = slots;
+        (Self { link: Link { table, index: 0 }, memory, options }, Sender::new(table))
+    }
+
+    /// Connects, and connects again, until there is a reason to stop: by default only [`Sender::stop`].
+    ///
+    /// `keys` mask what is sent and make each handshake unpredictable: a CSPRNG, or the hardware's random source.
+    ///
+    /// # Cancel safety
+    /// Dropping it ends the connection without a closing handshake; the handler's `on_close` is called. It may be called
+    /// again.
+    pub async fn run<N: Connect, C: Clock, K: MaskKeys>(
+        &mut self,
+        network: &mut N,
+        clock: &C,
+        keys: &mut K,
+        handler: &dyn ClientHandler,
+    ) -> Finished {
+        let mut policy = Reconnect::new(self.options.reconnect);
+        loop {
+            let failure = match self.attempt(network, clock, keys, handler, &mut policy).await {
+                Outcome::Stopped => return Finished::Stopped,
+                Outcome::Ended(_) if self.link.stopped() => return Finished::Stopped,
+                Outcome::Ended(end) if !self.connects_after(&end) => return Finished::Ended(end),
+                Outcome::Ended(_) => None,
+                Outcome::Failed(Failure::Request(error)) => return Finished::Request(error),
+                Outcome::Failed(Failure::Refused(status)) if !policy.is_worth_retrying(status) => {
+                    return Finished::Refused(status);
+                }
+                Outcome::Failed(failure) => Some(failure),
+            };
+            policy.disconnected(clock.now().as_millis());
+            let random = u32::from_ne_bytes(keys.next_key());
+            let Some(delay) = policy.next_delay(random) else {
+                return Finished::GaveUp(failure.unwrap_or(Failure::EndOfStream));
+            };
+            handler.on_waiting(Duration::from_millis(delay));
+            let until = clock.now().plus(Duration::from_millis(delay));
+            if self.unless_stopped(pin!(clock.wait_until(until))).await.is_none() {
+                return Finished::Stopped;
+            }
+        }
+    }
+
+    fn connects_after(&self, end: &End) -> bool {
+        if end.cause == Cause::Closed && end.close.is_clean() {
+            self.options.connect_after_close
+        } else {
+            self.options.connect_after_loss
+        }
+    }
+
+    /// `future`, unless the client is told to stop.
+    async fn unless_stopped<F: Future>(&self, mut future: Pin<&mut F>) -> Option<F::Output> {
+        let link = self.link;
+        poll_fn(|cx| {
+            while link.poll_noticed(cx).is_ready() {}
+            if link.stopped() {
+                return Poll::Ready(None);
+            }
+            future.as_mut().poll(cx).map(Some)
+        })
+        .await
+    }
+
+    /// One connection from its beginning to its end.
+    async fn attempt<N: Connect, C: Clock>(
+        &mut self,
+        network: &mut N,
+        clock: &C,
+        keys: &mut dyn MaskKeys,
+        handler: &dyn ClientHandler,
+        policy: &mut Reconnect,
+    ) -> Outcome {
+        handler.on_connecting(policy.attempts());
+        let deadline = clock.now().plus(self.options.connect_time);
+        // Statements of their own: what a `match` looks at would be kept, in RAM, until its end.
+        let dialed = self.dial(network, clock, deadline).await;
+        let mut socket = match dialed {
+            Some(Ok(socket)) => socket,
+            Some(Err(failure)) => return failed(handler, failure),
+            None => return Outcome::Stopped,
+        };
+        let _occupied = Occupied::new(self.link);
+        let handshake = before(clock, deadline, pin!(self.handshake(&mut socket, keys, handler))).await;
+        let agreed = match handshake {
+            Some(Some(Ok(agreed))) => agreed,
+            Some(Some(Err(failure))) => return failed(handler, failure),
+            Some(None) => return Outcome::Stopped,
+            None => return failed(handler, Failure::Timeout),
+        };
+        policy.connected(clock.now().as_millis());
+        Outcome::Ended(self.talk(&mut socket, clock, keys, handler, agreed).await)
+    }
+
+    /// A socket; `None` when the client is told to stop.
+    async fn dial<'n, N: Connect, C: Clock>(
+        &self,
+        network: &'n mut N,
+        clock: &C,
+        deadline: Instant,
+    ) -> Option<Result<N::Socket<'n>, Failure>> {
+        let uri = &self.options.uri;
+        let to = Remote { host: uri.host_name(), port: uri.port(), secure: uri.is_secure() };
+        let connect = pin!(network.connect(to));
+        let connected = self.unless_stopped(pin!(before(clock, deadline, connect))).await?;
+        Some(match connected {
+            Some(connected) => connected.map_err(|error| Failure::Network(error.kind())),
+            None => Err(Failure::Timeout),
+        })
+    }
+
+    /// The opening handshake; answers what was agreed on, and how many bytes of frames came with the response.
+    /// `None` when the client is told to stop.
+    async fn handshake<S: Socket>(
+        &mut self,
+        socket: &mut S,
+        keys: &mut dyn MaskKeys,
+        handler: &dyn ClientHandler,
+    ) -> Option<Result<(Upgraded, usize), Failure>> {
+        let nonce = nonce(keys);
+        let (mut reader, mut writer) = socket.split();
+        let len = match self.options.write_request(nonce, &mut self.memory.tx) {
+            Ok(len) => len,
+            Err(error) => return Some(Err(Failure::Request(error))),
+        };
+        let request = self.memory.tx.get(..len).unwrap_or_default();
+        if let Err(error) = self.unless_stopped(pin!(writer.write_all(request))).await? {
+            return Some(Err(Failure::Network(error.kind())));
+        }
+        let mut filled = 0;
+        loop {
+            match self.answer(nonce, filled, handler) {
+                Ok(None) => {}
+                Ok(Some(agreed)) => return Some(Ok(agreed)),
+                Err(failure) => return Some(Err(failure)),
+            }
+            let link = self.link;
+            let mut read = pin!(reader.read(self.memory.rx.get_mut(filled..).unwrap_or_default()));
+            let read = poll_fn(|cx| {
+                while link.poll_noticed(cx).is_ready() {}
+                if link.stopped() { Poll::Ready(None) } else { read.as_mut().poll(cx).map(Some) }
+            });
+            match read.await? {
+                Ok(0) => return Some(Err(Failure::EndOfStream)),
+                Ok(n) => filled = filled.saturating_add(n),
+                Err(error) => return Some(Err(Failure::Network(error.kind()))),
+            }
+        }
+    }
+
+    /// Looks at the first `filled` bytes of the receive buffer; frames behind the response move to its front.
+    fn answer(
+        &mut self,
+        nonce: [u8; 16],
+        filled: usize,
+        handler: &dyn ClientHandler,
+    ) -> Result<Option<(Upgraded, usize)>, Failure> {
+        let limits = HeadLimits { bytes: RX, ..HeadLimits::DEFAULT };
+        let received = self.memory.rx.get(..filled).unwrap_or_default();
+        // A new reader for each read: the head is small, and nothing but the nonce has to be remembered.
+        let mut handshake = ClientHandshake::new(nonce, self.options.request(None));
+        match handshake.read_response(received, &limits).map_err(Failure::Handshake)? {
+            None => Ok(None),
+            Some(Answer::Refused(refusal)) => {
+                handler.on_response(refusal.head());
+                Err(Failure::Refused(refusal.head().status()))
+            }
+            Some(Answer::Accepted(accepted)) => {
+                handler.on_response(accepted.head());
+                let position = |name| self.options.subprotocols.iter().position(|offered| *offered == name);
+                let subprotocol = accepted.subprotocol().and_then(position).and_then(|at| at.try_into().ok());
+                let len = accepted.len();
+                self.memory.rx.copy_within(len.min(filled)..filled, 0);
+                let upgraded = Upgraded { subprotocol, extensions: Extensions::NONE };
+                Ok(Some((upgraded, filled.saturating_sub(len))))
+            }
+        }
+    }
+
+    /// The open WebSocket.
+    async fn talk<S: Socket, C: Clock>(
+        &mut self,
+        socket: &mut S,
+        clock: &C,
+        keys: &mut dyn MaskKeys,
+        handler: &dyn ClientHandler,
+        (upgraded, received): (Upgraded, usize),
+    ) -> End {
+        let now = clock.now();
+        let Memory { rx, tx, core } = &mut *self.memory;
+        let config: &'c Config = &self.options.config;
+        let core = core.insert(Connection::from_upgraded(Role::Client, config, upgraded, now));
+        self.link.with(|slot, _| {
+            slot.subprotocol = upgraded.subprotocol;
+            slot.overflow = self.options.overflow;
+            slot.enter(Phase::Open);
+        });
+        let id = self.link.id();
+        let mut front = Fixed::new(&mut rx[..]);
+        front.commit(received);
+        let mut session = Session::new(core, front, Outgoing::new(tx, 0), id, now);
+        let base: &dyn Handler = handler;
+        let mut open = Opened::new(base, id);
+        session.open(base, keys, now);
+        let around =
+            Surroundings { link: self.link, clock, handler: base, send_time: self.options.send_time };
+        let cause = session.run(socket, &around, keys).await;
+        let end = End { close: session.core().close_info(), cause };
+        self.link.with(|slot, _| slot.enter(Phase::Closing));
+        open.ended(end);
+        if matches!(cause, Cause::Closed | Cause::Failed(_) | Cause::Expired(_)) {
+            session.linger(socket, clock, false).await;
+        }
+        end
+    }
+}
+
+/// What became of one attempt.
+enum Outcome {
+    Stopped,
+    Failed(Failure),
+    Ended(End),
+}
+
+fn failed(handler: &dyn ClientHandler, failure: Failure) -> Outcome {
+    handler.on_failure(&failure);
+    Outcome::Failed(failure)
+}
+
+/// RFC 6455 4.1: 16 random bytes.
+fn nonce(keys: &mut dyn MaskKeys) -> [u8; 16] {
+    let mut nonce = [0; 16];
+    for four in nonce.chunks_mut(4) {
+        four.copy_from_slice(&keys.next_key());
+    }
+    nonce
+}
+
+impl<const RX: usize, const TX: usize> core::fmt::Debug for Client<'_, '_, RX, TX> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Client").field("options", &self.options).finish_non_exhaustive()
+    }
+}

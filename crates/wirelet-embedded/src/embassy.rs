@@ -1,0 +1,181 @@
+//! Sockets of embassy-net: a listener or connector owns one of the stack's sockets and uses it again and again.
+
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use embassy_net::dns::DnsQueryType;
+use embassy_net::tcp::{ConnectError, Error as TcpError, TcpReader, TcpSocket, TcpWriter};
+use embassy_net::{IpAddress, IpEndpoint, IpListenEndpoint, Stack};
+use embassy_time::{Duration, with_timeout};
+use embedded_io_async::ErrorKind;
+
+use crate::net::{Connect, Listen, Remote, Socket};
+
+/// How long an aborted socket may take to tell its peer.
+const RESET_TIME: Duration = Duration::from_millis(100);
+
+/// Accepts connections on a port with one socket of the stack: one listener for each worker.
+pub struct EmbassyListener<'d> {
+    socket: TcpSocket<'d>,
+    endpoint: IpListenEndpoint,
+}
+
+impl<'d> EmbassyListener<'d> {
+    /// Listens with `rx` and `tx` as the socket's buffers: one or two segments (1,460 bytes) each are a good size.
+    ///
+    /// Nagle's algorithm is off. `keep_alive` is the interval of TCP's own probes; a WebSocket has better ones.
+    pub fn new(
+        stack: Stack<'d>,
+        endpoint: impl Into<IpListenEndpoint>,
+        rx: &'d mut [u8],
+        tx: &'d mut [u8],
+        keep_alive: Option<Duration>,
+    ) -> Self {
+        Self { socket: socket(stack, rx, tx, keep_alive), endpoint: endpoint.into() }
+    }
+}
+
+impl<'d> Listen for EmbassyListener<'d> {
+    type Socket<'l>
+        = EmbassySocket<'l, 'd>
+    where
+        Self: 'l;
+    type Error = ErrorKind;
+
+    async fn accept(&mut self) -> Result<EmbassySocket<'_, 'd>, ErrorKind> {
+        recycle(&mut self.socket).await;
+        self.socket.accept(self.endpoint).await.map_err(|_| ErrorKind::AddrInUse)?;
+        Ok(EmbassySocket { socket: &mut self.socket })
+    }
+}
+
+/// Opens connections with one socket of the stack. Names are resolved by the stack's DNS client (IPv4). It does no TLS.
+pub struct EmbassyConnector<'d> {
+    stack: Stack<'d>,
+    socket: TcpSocket<'d>,
+}
+
+impl<'d> EmbassyConnector<'d> {
+    /// Connects with `rx` and `tx` as the socket's buffers, as in [`EmbassyListener::new`].
+    pub fn new(stack: Stack<'d>, rx: &'d mut [u8], tx: &'d mut [u8], keep_alive: Option<Duration>) -> Self {
+        Self { stack, socket: socket(stack, rx, tx, keep_alive) }
+    }
+
+    async fn resolve(&self, host: &str) -> Result<IpAddress, ErrorKind> {
+        if let Ok(address) = host.parse::<Ipv4Addr>() {
+            return Ok(address.into());
+        }
+        let answers =
+            self.stack.dns_query(host, DnsQueryType::A).await.map_err(|_| ErrorKind::AddrNotAvailable)?;
+        answers.first().copied().ok_or(ErrorKind::AddrNotAvailable)
+    }
+}
+
+impl<'d> Connect for EmbassyConnector<'d> {
+    type Socket<'c>
+        = EmbassySocket<'c, 'd>
+    where
+        Self: 'c;
+    type Error = ErrorKind;
+
+    async fn connect(&mut self, to: Remote<'_>) -> Result<EmbassySocket<'_, 'd>, ErrorKind> {
+        if to.secure {
+            return Err(ErrorKind::Unsupported);
+        }
+        self.stack.wait_config_up().await;
+        let address = self.resolve(to.host).await?;
+        recycle(&mut self.socket).await;
+        let connected = self.socket.connect(IpEndpoint::new(address, to.port)).await;
+        connected.map_err(|error| match error {
+            ConnectError::ConnectionReset => ErrorKind::ConnectionRefused,
+            ConnectError::TimedOut => ErrorKind::TimedOut,
+            ConnectError::NoRoute => ErrorKind::AddrNotAvailable,
+            ConnectError::InvalidState => ErrorKind::Other,
+        })?;
+        Ok(EmbassySocket { socket: &mut self.socket })
+    }
+}
+
+/// A connected socket of embassy-net.
+pub struct EmbassySocket<'s, 'd> {
+    socket: &'s mut TcpSocket<'d>,
+}
+
+impl Socket for EmbassySocket<'_, '_> {
+    type Error = TcpError;
+    type Reader<'s>
+        = TcpReader<'s>
+    where
+        Self: 's;
+    type Writer<'s>
+        = TcpWriter<'s>
+    where
+        Self: 's;
+
+    fn split(&mut self) -> (TcpReader<'_>, TcpWriter<'_>) {
+        self.socket.split()
+    }
+
+    async fn shutdown(&mut self) -> Result<(), TcpError> {
+        self.socket.close();
+        Ok(())
+    }
+
+    fn peer(&self) -> Option<SocketAddr> {
+        let remote = self.socket.remote_endpoint()?;
+        Some(SocketAddr::new(IpAddr::from(remote.addr), remote.port))
+    }
+}
+
+impl Drop for EmbassySocket<'_, '_> {
+    /// Whatever was to arrive has arrived, or its time is over: a socket that lingered in TIME-WAIT would be missing.
+    fn drop(&mut self) {
+        if !self.is_finished() {
+            self.socket.abort();
+        }
+    }
+}
+
+impl EmbassySocket<'_, '_> {
+    /// Both ends have ended their streams: there is nothing to reset.
+    fn is_finished(&self) -> bool {
+        use embassy_net::tcp::State;
+        matches!(self.socket.state(), State::Closed | State::TimeWait | State::LastAck | State::Closing)
+    }
+}
+
+fn socket<'d>(
+    stack: Stack<'d>,
+    rx: &'d mut [u8],
+    tx: &'d mut [u8],
+    keep_alive: Option<Duration>,
+) -> TcpSocket<'d> {
+    let mut socket = TcpSocket::new(stack, rx, tx);
+    socket.set_nagle_enabled(false);
+    socket.set_keep_alive(keep_alive);
+    socket
+}
+
+/// Makes a socket free, in whatever state its last connection left it: what it still has to say is given a moment, the
+/// ten seconds of TIME-WAIT are not.
+async fn recycle(socket: &mut TcpSocket<'_>) {
+    let _ = with_timeout(RESET_TIME, socket.flush()).await;
+    socket.abort();
+}
+
+impl core::fmt::Debug for EmbassyListener<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("EmbassyListener").field("port", &self.endpoint.port).finish_non_exhaustive()
+    }
+}
+
+impl core::fmt::Debug for EmbassyConnector<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("EmbassyConnector").finish_non_exhaustive()
+    }
+}
+
+impl core::fmt::Debug for EmbassySocket<'_, '_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("EmbassySocket").field("peer", &self.peer()).finish_non_exhaustive()
+    }
+}

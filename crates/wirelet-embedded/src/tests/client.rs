@@ -1,0 +1,363 @@
+use core::cell::RefCell;
+use core::time::Duration;
+use std::boxed::Box;
+use std::string::{String, ToString};
+use std::vec;
+use std::vec::Vec;
+
+use wirelet_proto::handshake::{HandshakeError, ResponseHead, Uri, accept_key};
+use wirelet_proto::{CloseCode, Config, Event, Keepalive, MaskKeys, ReconnectConfig};
+
+use super::support::*;
+use crate::client::{
+    Client, ClientHandler, ClientResources, Credentials, Failure, Finished, Options, Sender,
+};
+use crate::net::Listen as _;
+use crate::server::{Route, Settings, WebSocketRoute};
+use crate::{Cause, ConnectionId, End, Handler, Peer, SendReason};
+
+#[derive(Default)]
+struct Diary(RefCell<Vec<String>>);
+
+impl Diary {
+    fn note(&self, text: impl ToString) {
+        self.0.borrow_mut().push(text.to_string());
+    }
+
+    fn take(&self) -> Vec<String> {
+        self.0.take()
+    }
+}
+
+impl Handler for Diary {
+    fn on_open(&self, peer: &mut Peer<'_>) {
+        self.note(std::format!("open {:?}", peer.subprotocol()));
+    }
+
+    fn on_event(&self, peer: &mut Peer<'_>, event: Event<'_>) {
+        match event {
+            Event::Text("again") => peer.send("as you wish").unwrap(),
+            Event::Close(frame) => {
+                self.note(std::format!("close {:?}", frame.map(|frame| u16::from(frame.code))))
+            }
+            event => self.note(std::format!("{event:?}")),
+        }
+    }
+
+    fn on_close(&self, _: ConnectionId, end: &End) {
+        self.note(std::format!("end {:?}", end.cause));
+    }
+}
+
+impl ClientHandler for Diary {
+    fn on_connecting(&self, attempt: u32) {
+        self.note(std::format!("connecting {attempt}"));
+    }
+
+    fn on_response(&self, head: &ResponseHead<'_>) {
+        self.note(head.status());
+    }
+
+    fn on_failure(&self, failure: &Failure) {
+        self.note(std::format!("{failure:?}"));
+    }
+
+    fn on_waiting(&self, delay: Duration) {
+        self.note(std::format!("waiting {delay:?}"));
+    }
+}
+
+/// Keys that make every delay the longest that the policy allows.
+struct Keys(u8);
+
+impl MaskKeys for Keys {
+    fn next_key(&mut self) -> [u8; 4] {
+        self.0 = self.0.wrapping_add(1);
+        [self.0, 0xff, 0xff, 0xff]
+    }
+}
+
+fn options() -> Options<'static> {
+    let config = Config { keepalive: Keepalive::off(), ..Config::new() };
+    Options { config, ..Options::new(Uri::parse("ws://device/ws?a=1").unwrap()) }
+}
+
+/// Runs `script` beside a client; answers how the client finished.
+fn run(options: &Options<'_>, script: impl AsyncFnOnce(&ManualClock, Net, Sender<'_>, &Diary)) -> Finished {
+    let (clock, net, diary) = (ManualClock::default(), Net::new(512), Diary::default());
+    let mut resources = Box::new(ClientResources::<512, 512, 64>::new());
+    let (mut client, sender) = Client::new(&mut *resources, options);
+    let (mut network, mut keys) = (net.clone(), Keys(0));
+    let client = client.run(&mut network, &clock, &mut keys, &diary);
+    block_on(&clock, both(script(&clock, net, sender, &diary), client), Vec::new()).1
+}
+
+/// The server's end of the next connection, with the request's head.
+async fn accepted(net: &Net) -> (Dialed, String) {
+    let Ok(wire) = net.clone().accept().await;
+    let mut server = Dialed::new(wire);
+    let head = server.head().await;
+    (server, head)
+}
+
+/// The same, after a 101.
+async fn opened(net: &Net, headers: &str) -> Dialed {
+    let (mut server, head) = accepted(net).await;
+    let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
+    let accept = String::from_utf8(accept_key(key.as_bytes()).to_vec()).unwrap();
+    let head = std::format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n{headers}\r\n"
+    );
+    server.send(head).await;
+    server
+}
+
+/// A client's frame, unmasked.
+async fn frame(server: &mut Dialed) -> (u8, [u8; 4], Vec<u8>) {
+    let head = server.take(2).await;
+    assert!(head[1] & 0x80 != 0 && head[1] & 0x7f < 126);
+    let key: [u8; 4] = server.take(4).await.try_into().unwrap();
+    let payload = server.take(usize::from(head[1] & 0x7f)).await;
+    (head[0], key, payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect())
+}
+
+const NORMAL: [u8; 2] = 1000_u16.to_be_bytes();
+
+#[test]
+fn the_request_says_what_the_options_say() {
+    let options = Options {
+        credentials: Some(Credentials { user: "Aladdin", password: "open sesame" }),
+        subprotocols: &["v2", "v1"],
+        origin: Some("http://device"),
+        headers: &[("X-One", "1")],
+        ..options()
+    };
+    let finished = run(&options, async |_, net, sender, _| {
+        let (_server, head) = accepted(&net).await;
+        assert!(head.starts_with("GET /ws?a=1 HTTP/1.1\r\nHost: device\r\n"), "{head}");
+        for line in [
+            "Sec-WebSocket-Protocol: v2, v1",
+            "Origin: http://device",
+            "User-Agent: wirelet",
+            "Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+            "X-One: 1",
+        ] {
+            assert!(head.lines().any(|other| other == line), "{line}: {head}");
+        }
+        sender.stop();
+    });
+    assert_eq!(finished, Finished::Stopped);
+}
+
+#[test]
+fn messages_go_both_ways_and_a_clean_close_is_the_end() {
+    let options = Options { subprotocols: &["v2", "v1"], ..options() };
+    let finished = run(&options, async |_, net, sender, diary| {
+        assert!(!sender.is_connected());
+        assert_eq!(sender.try_send("early").unwrap_err().reason, SendReason::Gone);
+        let mut server = opened(&net, "Sec-WebSocket-Protocol: v1\r\n").await;
+        sender.connected().await;
+        assert_eq!((sender.is_connected(), sender.subprotocol()), (true, Some(1)));
+        sender.try_send("hello 0000").unwrap();
+        sender.try_send(&[0xff_u8][..]).unwrap();
+        let (first, key, payload) = frame(&mut server).await;
+        assert_eq!((first, &payload[..]), (0x81, &b"hello 0000"[..]));
+        let (first, other, payload) = frame(&mut server).await;
+        assert_eq!((first, &payload[..]), (0x82, &[0xff][..]));
+        assert_ne!(key, other);
+        server.send(unmasked(0x81, "again")).await;
+        assert_eq!(frame(&mut server).await.2, b"as you wish");
+        server.send(unmasked(0x88, NORMAL)).await;
+        assert_eq!(frame(&mut server).await.2, NORMAL);
+        // The client leaves it to the server to end the stream.
+        server.finish().await;
+        assert!(server.rest().await.is_empty());
+        assert_eq!(diary.take(), ["connecting 0", "101", "open Some(1)", "close Some(1000)", "end Closed"]);
+    });
+    let Finished::Ended(end) = finished else { panic!("{finished:?}") };
+    assert!(end.close.is_clean() && end.close.code() == CloseCode::NORMAL);
+}
+
+#[test]
+fn lost_connections_come_back_and_the_sender_survives() {
+    run(&options(), async |clock, net, sender, diary| {
+        for round in 0..3 {
+            // A frame in the packet of the handshake is not lost.
+            let mut server = opened(&net, "").await;
+            server.send(unmasked(0x81, "welcome")).await;
+            sender.connected().await;
+            sender.try_send("still me").unwrap();
+            assert_eq!(frame(&mut server).await.2, b"still me");
+            drop(server);
+            clock.sleep(1).await;
+            assert_eq!(sender.try_send("nobody").unwrap_err().reason, SendReason::Gone);
+            let diary = diary.take();
+            assert_eq!(diary[0], std::format!("connecting {round}"));
+            assert_eq!(diary[3..5], ["Text(\"welcome\")", "end Io(ConnectionReset)"]);
+            assert_eq!(diary[5], std::format!("waiting {}s", [5, 10, 20][round]));
+        }
+        // A connection that lasts makes the next delay a first one.
+        let server = opened(&net, "").await;
+        clock.sleep(30_001).await;
+        drop(server);
+        clock.sleep(1).await;
+        assert_eq!(diary.take().last().unwrap(), "waiting 5s");
+        sender.stop();
+    });
+}
+
+#[test]
+fn a_server_that_is_away_is_tried_as_often_as_the_policy_says() {
+    let reconnect = ReconnectConfig { max_attempts: Some(3), ..ReconnectConfig::DEFAULT };
+    let finished = run(&Options { reconnect, ..options() }, async |clock, net, _, diary| {
+        net.refuse(true);
+        clock.sleep(100_000).await;
+        let refused = "Network(ConnectionRefused)";
+        let expected = [
+            "connecting 0",
+            refused,
+            "waiting 5s",
+            "connecting 1",
+            refused,
+            "waiting 10s",
+            "connecting 2",
+            refused,
+            "waiting 20s",
+            "connecting 3",
+            refused,
+        ];
+        assert_eq!(diary.take(), expected);
+    });
+    assert_eq!(finished, Finished::GaveUp(Failure::Network(embedded_io_async::ErrorKind::ConnectionRefused)));
+}
+
+#[test]
+fn refusals_and_broken_answers_are_failures_with_names() {
+    run(&options(), async |clock, net, sender, diary| {
+        let expect = async |answer: &str, failure: Failure| {
+            let (mut server, _) = accepted(&net).await;
+            // As much as is taken.
+            server.send(&answer[..answer.len().min(512)]).await;
+            if failure == Failure::EndOfStream {
+                server.finish().await;
+            }
+            while !diary.0.borrow().last().unwrap().starts_with("waiting") {
+                clock.sleep(1).await;
+            }
+            let notes = diary.take();
+            assert_eq!(notes[notes.len() - 2], std::format!("{failure:?}"));
+        };
+        expect("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", Failure::Refused(401)).await;
+        expect("HTTP/1.1 503 No\r\n\r\n", Failure::Refused(503)).await;
+        expect("SSH-2.0\r\n\r\n", Failure::Handshake(HandshakeError::BadStartLine)).await;
+        let wrong =
+            "HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n";
+        expect(wrong, Failure::Handshake(HandshakeError::Accept)).await;
+        let long = std::format!("HTTP/1.1 101 S\r\nX: {}", "x".repeat(600));
+        expect(&long, Failure::Handshake(HandshakeError::HeadTooLarge)).await;
+        expect("HTTP/1.1 10", Failure::EndOfStream).await;
+        expect("", Failure::Timeout).await;
+        sender.stop();
+    });
+}
+
+#[test]
+fn refusals_may_be_final() {
+    let reconnect = ReconnectConfig { stop_when_refused: true, ..ReconnectConfig::DEFAULT };
+    let finished = run(&Options { reconnect, ..options() }, async |_, net, _, _| {
+        for status in [503, 404] {
+            let (mut server, _) = accepted(&net).await;
+            server.send(std::format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n")).await;
+            server.rest().await;
+        }
+    });
+    assert_eq!(finished, Finished::Refused(404));
+}
+
+#[test]
+fn stopping_works_at_any_time() {
+    // While it waits for the next attempt.
+    let finished = run(&options(), async |clock, net, sender, _| {
+        net.refuse(true);
+        clock.sleep(2).await;
+        sender.stop();
+    });
+    assert_eq!(finished, Finished::Stopped);
+    // In the opening handshake.
+    let finished = run(&options(), async |clock, net, sender, _| {
+        let _server = accepted(&net).await;
+        sender.stop();
+        clock.sleep(1).await;
+        assert_eq!(clock.now.get(), 1);
+    });
+    assert_eq!(finished, Finished::Stopped);
+    // When the connection is open and the server never answers.
+    let finished = run(&options(), async |clock, net, sender, diary| {
+        let mut server = opened(&net, "").await;
+        sender.connected().await;
+        sender.try_send("last words").unwrap();
+        sender.stop();
+        assert_eq!(frame(&mut server).await.2, b"last words");
+        assert_eq!(frame(&mut server).await.2, NORMAL);
+        clock.sleep(5_001).await;
+        assert_eq!(diary.take().last().unwrap(), "end Expired(Closing)");
+    });
+    assert_eq!(finished, Finished::Stopped);
+}
+
+#[test]
+fn what_must_not_be_sent_is_the_callers_fault() {
+    let headers = [("X", "a\r\nb")];
+    let finished = run(&Options { headers: &headers, ..options() }, async |_, _, _, _| {});
+    assert!(matches!(finished, Finished::Request(_)), "{finished:?}");
+}
+
+#[test]
+fn it_talks_to_the_server_of_this_crate() {
+    struct Echo;
+    impl Handler for Echo {
+        fn on_event(&self, peer: &mut Peer<'_>, event: Event<'_>) {
+            if let Event::Text(text) = event {
+                peer.send(text).unwrap();
+            }
+        }
+    }
+    let config = Config::new();
+    let route = WebSocketRoute { subprotocols: &["v1"], ..WebSocketRoute::new(&Echo, &config) };
+    let routes = [Route::websocket("/ws", &route)];
+    serve::<2, 512, 512, 64>(&Settings::new(&routes), 16, async |rig| {
+        let mut resources = Box::new(ClientResources::<512, 512, 64>::new());
+        let options = Options { subprotocols: &["v2", "v1"], ..options() };
+        let (mut client, sender) = Client::new(&mut *resources, &options);
+        let (mut network, mut keys, diary) = (rig.net.clone(), Keys(0), Diary::default());
+        let client = client.run(&mut network, rig.clock, &mut keys, &diary);
+        let script = async {
+            sender.connected().await;
+            for round in 0..5 {
+                sender.try_send(&*std::format!("hello {round:04}")).unwrap();
+                rig.clock.sleep(1_000).await;
+            }
+            assert!(sender.close(CloseCode::NORMAL));
+        };
+        let (finished, ()) = Box::pin(both(client, script)).await;
+        let Finished::Ended(end) = finished else { panic!("{finished:?}") };
+        assert!(end.cause == Cause::Closed && end.close.is_clean());
+        let mut expected = vec!["connecting 0".into(), "101".into(), "open Some(1)".into()];
+        expected.extend((0..5).map(|round| std::format!("Text(\"hello {round:04}\")")));
+        expected.extend(["close Some(1000)".into(), "end Closed".into()]);
+        assert_eq!(diary.take(), expected);
+    });
+}
+
+#[test]
+fn futures_and_state_are_small() {
+    let (clock, diary, options) = (ManualClock::default(), Diary::default(), options());
+    let mut resources = ClientResources::<512, 512, 64>::new();
+    let state = size_of_val(&resources) - 512 - 512 - 64;
+    let (mut client, _) = Client::new(&mut resources, &options);
+    let (mut net, mut keys) = (Net::new(16), Keys(0));
+    let run = size_of_val(&client.run(&mut net, &clock, &mut keys, &diary));
+    std::println!("a client besides its buffers: {state} bytes; its future: {run} bytes");
+    assert!(state <= 512 && run <= 1280, "{state} {run}");
+}
