@@ -1,0 +1,158 @@
+//! The boards' application as a process, with the memory of a device: 8 connections, 4 KiB to receive into.
+//!
+//! ```sh
+//! wirelet-linux [serve [ADDRESS]]     # 127.0.0.1:8080 by default
+//! wirelet-linux demo URL              # ws://127.0.0.1:5000/
+//! ```
+
+mod net;
+
+use std::fmt::Arguments;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant as StdInstant};
+
+use net::{Dialer, Port};
+use tokio::task::LocalSet;
+use wirelet_app::{Application, Board, Demo, demo};
+use wirelet_embedded::client::{Client, ClientResources, Finished, Options};
+use wirelet_embedded::proto::handshake::Uri;
+use wirelet_embedded::proto::{Instant, MaskKeys};
+use wirelet_embedded::server::Settings;
+use wirelet_embedded::{Clock, Resources, Server};
+
+const CONNECTIONS: usize = 8;
+const RX: usize = 4096;
+const TX: usize = 4096 + 256;
+const QUEUE: usize = 1024;
+
+struct Linux;
+
+impl Board for Linux {
+    fn name(&self) -> &'static str {
+        "wirelet on Linux"
+    }
+
+    fn log(&self, line: Arguments<'_>) {
+        println!("[{:>8} ms] {line}", self.uptime());
+    }
+
+    fn uptime(&self) -> u64 {
+        now().as_millis()
+    }
+
+    fn free_memory(&self) -> Option<usize> {
+        None
+    }
+}
+
+fn now() -> Instant {
+    static START: OnceLock<StdInstant> = OnceLock::new();
+    let uptime = START.get_or_init(StdInstant::now).elapsed();
+    Instant::from_millis(u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[derive(Clone, Copy)]
+struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Instant {
+        now()
+    }
+
+    async fn wait_until(&self, deadline: Instant) {
+        // One millisecond more: what is due must be due when it is looked at.
+        tokio::time::sleep(deadline.duration_since(now()) + Duration::from_millis(1)).await;
+    }
+}
+
+struct SystemRandom;
+
+impl MaskKeys for SystemRandom {
+    fn next_key(&mut self) -> [u8; 4] {
+        let mut key = [0; 4];
+        getrandom::fill(&mut key).expect("the system has random numbers");
+        key
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    now();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    match words[..] {
+        [] | ["serve"] => LocalSet::new().block_on(&runtime, serve("127.0.0.1:8080")),
+        ["serve", address] => LocalSet::new().block_on(&runtime, serve(address)),
+        ["demo", url] => LocalSet::new().block_on(&runtime, run_demo(url)),
+        _ => {
+            eprintln!("usage: wirelet-linux [serve [ADDRESS] | demo URL]");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Gives away memory for good, as a device does.
+fn forever<T>(value: T) -> &'static T {
+    Box::leak(Box::new(value))
+}
+
+async fn serve(address: &str) -> ExitCode {
+    let listener = match tokio::net::TcpListener::bind(address).await {
+        Ok(listener) => Port(Rc::new(listener)),
+        Err(error) => {
+            eprintln!("{address}: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let app: &'static Application<'static> = forever(Application::new(&Linux));
+    let routes = forever(app.routes(forever(app.websockets())));
+    let settings = forever(Settings::new(routes));
+    let resources = Box::leak(Box::new(Resources::<CONNECTIONS, RX, TX, QUEUE>::new()));
+    let (server, handle) = Server::new(resources, settings);
+    app.attach(handle);
+    tokio::task::spawn_local(app.run_answers(handle));
+    tokio::task::spawn_local(app.run_telemetry(handle, &SystemClock));
+    let bound = listener.0.local_addr().expect("a listener has an address");
+    Linux.log(format_args!("console: http://{bound}/   echo: ws://{bound}/ws"));
+    let workers: Vec<_> = server
+        .into_workers()
+        .into_iter()
+        .map(|mut worker| {
+            let mut port = listener.clone();
+            tokio::task::spawn_local(async move { worker.run(&mut port, &SystemClock).await })
+        })
+        .collect();
+    for worker in workers {
+        if worker.await.is_err() {
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+async fn run_demo(url: &str) -> ExitCode {
+    let uri = match Uri::parse(url) {
+        Ok(uri) => uri,
+        Err(error) => {
+            eprintln!("{url}: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let options = Options { config: demo::CONFIG, ..Options::new(uri) };
+    let mut resources = Box::new(ClientResources::<RX, TX, QUEUE>::new());
+    let (mut client, sender) = Client::new(&mut *resources, &options);
+    let demo = Demo::new(&Linux, &now);
+    let (mut dialer, mut random) = (Dialer, SystemRandom);
+    let mut script = std::pin::pin!(demo.run(sender, &SystemClock));
+    let mut talk = std::pin::pin!(client.run(&mut dialer, &SystemClock, &mut random, &demo));
+    let mut scripted = false;
+    let finished = std::future::poll_fn(|cx| {
+        scripted = scripted || script.as_mut().poll(cx).is_ready();
+        talk.as_mut().poll(cx)
+    })
+    .await;
+    Linux.log(format_args!("finished: {finished:?}"));
+    if finished == Finished::Stopped { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
