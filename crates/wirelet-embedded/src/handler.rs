@@ -36,6 +36,13 @@ pub struct End {
     pub cause: Cause,
 }
 
+impl End {
+    /// Nobody knows how it would have ended.
+    pub(crate) fn dropped() -> Self {
+        Self { close: CloseInfo::default(), cause: Cause::Dropped }
+    }
+}
+
 /// What ended a WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -77,7 +84,7 @@ impl<'o> Opened<'o> {
 
 impl Drop for Opened<'_> {
     fn drop(&mut self) {
-        self.ended(End { close: CloseInfo::default(), cause: Cause::Dropped });
+        self.ended(End::dropped());
     }
 }
 

@@ -22,7 +22,7 @@ use wirelet_proto::{
 use crate::handler::{Cause, End, Handler, Opened};
 use crate::net::{Connect, Remote, Socket};
 use crate::outgoing::Outgoing;
-use crate::server::Memory;
+use crate::server::{Memory, Place};
 use crate::session::{Session, Surroundings};
 use crate::table::{Link, Occupied, Phase, Slots};
 use crate::time::{Clock, before};
@@ -307,7 +307,8 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         let now = clock.now();
         let Memory { rx, tx, core } = &mut *self.memory;
         let config: &'c Config = &self.options.config;
-        let core = core.insert(Connection::from_upgraded(Role::Client, config, upgraded, now));
+        *core = Place::Taken(Connection::from_upgraded(Role::Client, config, upgraded, now));
+        let Some(core) = core.get() else { return End::dropped() };
         self.link.with(|slot, _| {
             slot.subprotocol = upgraded.subprotocol;
             slot.overflow = self.options.overflow;

@@ -34,12 +34,30 @@ pub struct Resources<'c, const CONNECTIONS: usize, const RX: usize, const TX: us
 pub(crate) struct Memory<'c, const RX: usize, const TX: usize> {
     pub(crate) rx: [u8; RX],
     pub(crate) tx: [u8; TX],
-    pub(crate) core: Option<Connection<&'c Config>>,
+    pub(crate) core: Place<Connection<&'c Config>>,
+}
+
+/// An `Option` whose empty state is all zeros, so that a static of it lies in `.bss` and takes no flash.
+#[derive(Debug)]
+#[repr(u8)]
+pub(crate) enum Place<T> {
+    Empty = 0,
+    Taken(T) = 1,
+}
+
+impl<T> Place<T> {
+    /// What is here.
+    pub(crate) const fn get(&mut self) -> Option<&mut T> {
+        match self {
+            Self::Taken(value) => Some(value),
+            Self::Empty => None,
+        }
+    }
 }
 
 impl<const RX: usize, const TX: usize> Memory<'_, RX, TX> {
     pub(crate) const fn new() -> Self {
-        Self { rx: [0; RX], tx: [0; TX], core: None }
+        Self { rx: [0; RX], tx: [0; TX], core: Place::Empty }
     }
 }
 

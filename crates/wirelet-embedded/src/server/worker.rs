@@ -11,7 +11,7 @@ use wirelet_proto::{Connection, Fixed, Instant, NoKeys, Role, Upgraded};
 
 use super::exchange::{Exchange, Plan, Then, announced};
 use super::route::WebSocketRoute;
-use super::{Memory, Settings};
+use super::{Memory, Place, Settings};
 use crate::handler::{Cause, End, Opened};
 use crate::http::{Request, expects_continue};
 use crate::net::{Listen, Socket};
@@ -265,7 +265,8 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
         let now = clock.now();
         let Memory { rx, tx, core } = &mut *self.memory;
         let config = opening.config;
-        let core = core.insert(Connection::from_upgraded(Role::Server, config.config, opening.upgraded, now));
+        *core = Place::Taken(Connection::from_upgraded(Role::Server, config.config, opening.upgraded, now));
+        let Some(core) = core.get() else { return };
         self.link.with(|slot, _| {
             slot.route = Some(opening.route);
             slot.subprotocol = opening.upgraded.subprotocol;

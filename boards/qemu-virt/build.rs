@@ -1,0 +1,6 @@
+//! Lets the linker find the memory map.
+
+fn main() {
+    println!("cargo::rustc-link-search={}", std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    println!("cargo::rerun-if-changed=memory.x");
+}

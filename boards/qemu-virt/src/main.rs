@@ -1,0 +1,126 @@
+//! The application on QEMU's `virt` machine (riscv32imc, the instruction set of the ESP32-C3).
+
+#![no_std]
+#![no_main]
+
+mod machine;
+mod virtio_net;
+
+use core::fmt::Arguments;
+
+use embassy_executor::Spawner;
+use embassy_executor::raw::Executor;
+use embassy_net::{Config, Runner, Stack, StackResources};
+use static_cell::{ConstStaticCell, StaticCell};
+use wirelet_app::{Application, Board, ROUTES};
+use wirelet_embedded::server::{Route, Settings, WebSocketRoute, Worker};
+use wirelet_embedded::{EmbassyClock, EmbassyListener, Handle, Resources, Server};
+
+use crate::machine::println;
+
+/// A browser opens six connections; two are left for WebSockets of others.
+const CONNECTIONS: usize = 8;
+const RX: usize = 4096;
+const TX: usize = 4096 + 256;
+const QUEUE: usize = 1024;
+/// The buffers of a TCP socket, each way.
+const TCP: usize = 2920;
+
+type App = Application<'static>;
+
+struct Virt;
+
+impl Board for Virt {
+    fn name(&self) -> &'static str {
+        "wirelet on QEMU virt"
+    }
+
+    fn log(&self, line: Arguments<'_>) {
+        println!("[{:>8} ms] {line}", self.uptime());
+    }
+
+    fn uptime(&self) -> u64 {
+        machine::micros() / 1000
+    }
+
+    fn free_memory(&self) -> Option<usize> {
+        None
+    }
+}
+
+#[riscv_rt::entry]
+fn main() -> ! {
+    static EXECUTOR: StaticCell<Executor> = StaticCell::new();
+    let executor: &'static Executor = EXECUTOR.init(Executor::new(core::ptr::null_mut()));
+    let Some(network) = virtio_net::init() else {
+        println!("there is no virtio-net device");
+        machine::exit(1)
+    };
+    // Sockets of DHCP and DNS besides the server's.
+    static STACK: StaticCell<StackResources<{ CONNECTIONS + 2 }>> = StaticCell::new();
+    let seed = machine::micros();
+    let resources = STACK.init(StackResources::new());
+    let (stack, runner) = embassy_net::new(network, Config::dhcpv4(Default::default()), resources, seed);
+    let spawner = executor.spawner();
+    spawner.spawn(net(runner).expect("spawned once"));
+    spawner.spawn(serve(stack).expect("spawned once"));
+    // SAFETY: this is the only place that polls, and it does not come back into itself.
+    machine::idle_loop(|| unsafe { executor.poll() })
+}
+
+#[embassy_executor::task]
+async fn net(mut runner: Runner<'static, virtio_net::Device>) -> ! {
+    runner.run().await
+}
+
+#[embassy_executor::task]
+async fn serve(stack: Stack<'static>) {
+    static APP: StaticCell<App> = StaticCell::new();
+    static SOCKETS: StaticCell<[WebSocketRoute<'static>; 2]> = StaticCell::new();
+    static TABLE: StaticCell<[Route<'static>; ROUTES]> = StaticCell::new();
+    static SETTINGS: StaticCell<Settings<'static>> = StaticCell::new();
+    static RESOURCES: ConstStaticCell<Resources<'static, CONNECTIONS, RX, TX, QUEUE>> =
+        ConstStaticCell::new(Resources::new());
+    static BUFFERS: ConstStaticCell<[[[u8; TCP]; 2]; CONNECTIONS]> =
+        ConstStaticCell::new([[[0; TCP]; 2]; CONNECTIONS]);
+
+    stack.wait_config_up().await;
+    let app: &'static App = APP.init(Application::new(&Virt));
+    let table = TABLE.init(app.routes(SOCKETS.init(app.websockets())));
+    let (server, handle) = Server::new(RESOURCES.take(), SETTINGS.init(Settings::new(table)));
+    app.attach(handle);
+    // SAFETY: the executor of this task has one thread.
+    let spawner = unsafe { Spawner::for_current_executor().await };
+    for (worker, [rx, tx]) in server.into_workers().into_iter().zip(BUFFERS.take()) {
+        let listener = EmbassyListener::new(stack, 80, rx, tx, None);
+        spawner.spawn(work(worker, listener).expect("as many tasks as workers"));
+    }
+    spawner.spawn(answers(app, handle).expect("spawned once"));
+    spawner.spawn(telemetry(app, handle).expect("spawned once"));
+    let address = stack.config_v4().map(|config| config.address.address());
+    match address {
+        Some(address) => Virt.log(format_args!("serving on {address}, port 80")),
+        None => Virt.log(format_args!("serving without an address")),
+    }
+}
+
+#[embassy_executor::task(pool_size = CONNECTIONS)]
+async fn work(mut worker: Worker<'static, 'static, RX, TX>, mut listener: EmbassyListener<'static>) {
+    worker.run(&mut listener, &EmbassyClock).await;
+}
+
+#[embassy_executor::task]
+async fn answers(app: &'static App, handle: Handle<'static>) {
+    app.run_answers(handle).await;
+}
+
+#[embassy_executor::task]
+async fn telemetry(app: &'static App, handle: Handle<'static>) {
+    app.run_telemetry(handle, &EmbassyClock).await;
+}
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    println!("{info}");
+    machine::exit(1)
+}
