@@ -5,10 +5,18 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(any(test, target_pointer_width = "32"))]
+mod aligned;
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 mod avx2;
 mod text;
+#[cfg(any(test, not(target_pointer_width = "32")))]
 mod words;
+
+#[cfg(target_pointer_width = "32")]
+use aligned as portable;
+#[cfg(not(target_pointer_width = "32"))]
+use words as portable;
 
 pub(crate) use text::{proven_str, safe_str};
 
@@ -22,7 +30,7 @@ pub fn unmask(data: &mut [u8], key: [u8; 4]) -> bool {
     {
         return kernel.unmask(data, key);
     }
-    words::unmask(data, key)
+    portable::unmask(data, key)
 }
 
 /// Copies `src` to the front of `dst` and masks it on the way; answers how many bytes were copied, the
@@ -34,7 +42,7 @@ pub fn copy_masked(src: &[u8], dst: &mut [u8], key: [u8; 4]) -> usize {
     {
         return kernel.copy_masked(src, dst, key);
     }
-    words::copy_masked(src, dst, key)
+    portable::copy_masked(src, dst, key)
 }
 
 /// The key that belongs to the byte `n` bytes further on.
@@ -65,13 +73,13 @@ mod tests {
                     let key = [0x11, 0x82, 0xf3, 0x04];
                     let masked = definition(&plain[start..], key);
                     let ascii = plain[start..].is_ascii();
-                    for kernel in [unmask, words::unmask] {
+                    for kernel in [unmask, words::unmask, aligned::unmask] {
                         let mut data = plain.clone();
                         data[start..].copy_from_slice(&masked);
                         assert_eq!(kernel(&mut data[start..], key), ascii, "{len} {start}");
                         assert_eq!(data, plain);
                     }
-                    for kernel in [copy_masked, words::copy_masked] {
+                    for kernel in [copy_masked, words::copy_masked, aligned::copy_masked] {
                         let mut data = std::vec![0; len + start];
                         assert_eq!(kernel(&plain[start..], &mut data[start..], key), len);
                         assert_eq!(data[start..], masked);
