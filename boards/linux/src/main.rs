@@ -5,22 +5,18 @@
 //! wirelet-linux demo URL              # ws://127.0.0.1:5000/
 //! ```
 
-mod net;
-
 use std::fmt::Arguments;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::sync::OnceLock;
-use std::time::{Duration, Instant as StdInstant};
 
-use net::{Dialer, Port};
 use tokio::task::LocalSet;
 use wirelet_app::{Application, Board, Demo, demo};
 use wirelet_embedded::client::{Client, ClientResources, Finished, Options};
 use wirelet_embedded::proto::handshake::Uri;
-use wirelet_embedded::proto::{Instant, MaskKeys};
 use wirelet_embedded::server::Settings;
-use wirelet_embedded::{Clock, Resources, Server};
+use wirelet_embedded::{Resources, Server};
+use wirelet_linux::net::{Dialer, Port};
+use wirelet_linux::system::{SystemClock, SystemRandom, now};
 
 const CONNECTIONS: usize = 8;
 const RX: usize = 4096;
@@ -44,36 +40,6 @@ impl Board for Linux {
 
     fn free_memory(&self) -> Option<usize> {
         None
-    }
-}
-
-fn now() -> Instant {
-    static START: OnceLock<StdInstant> = OnceLock::new();
-    let uptime = START.get_or_init(StdInstant::now).elapsed();
-    Instant::from_millis(u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX))
-}
-
-#[derive(Clone, Copy)]
-struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> Instant {
-        now()
-    }
-
-    async fn wait_until(&self, deadline: Instant) {
-        // One millisecond more: what is due must be due when it is looked at.
-        tokio::time::sleep(deadline.duration_since(now()) + Duration::from_millis(1)).await;
-    }
-}
-
-struct SystemRandom;
-
-impl MaskKeys for SystemRandom {
-    fn next_key(&mut self) -> [u8; 4] {
-        let mut key = [0; 4];
-        getrandom::fill(&mut key).expect("the system has random numbers");
-        key
     }
 }
 
