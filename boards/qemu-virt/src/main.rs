@@ -91,12 +91,18 @@ async fn serve(stack: Stack<'static>) {
     app.attach(handle);
     // SAFETY: the executor of this task has one thread.
     let spawner = unsafe { Spawner::for_current_executor().await };
-    for (worker, [rx, tx]) in server.into_workers().into_iter().zip(BUFFERS.take()) {
-        let listener = EmbassyListener::new(stack, 80, rx, tx, None);
+    let mut future = 0;
+    for (mut worker, [rx, tx]) in server.into_workers().into_iter().zip(BUFFERS.take()) {
+        let mut listener = EmbassyListener::new(stack, 80, rx, tx, None);
+        future = size_of_val(&worker.run(&mut listener, &EmbassyClock));
         spawner.spawn(work(worker, listener).expect("as many tasks as workers"));
     }
     spawner.spawn(answers(app, handle).expect("spawned once"));
     spawner.spawn(telemetry(app, handle).expect("spawned once"));
+    let state = size_of::<Resources<'_, 1, RX, TX, QUEUE>>() - RX - TX - QUEUE;
+    Virt.log(format_args!(
+        "a connection: {state} bytes besides its buffers, a worker's future: {future} bytes"
+    ));
     let address = stack.config_v4().map(|config| config.address.address());
     match address {
         Some(address) => Virt.log(format_args!("serving on {address}, port 80")),

@@ -483,3 +483,56 @@ fn limits_of_time_hold_for_messages_too() {
         assert_eq!(echo.take().last().unwrap(), "end Expired(Message)");
     });
 }
+
+#[test]
+fn slow_and_flooding_peers_starve_nobody() {
+    with_echo::<8, 512>(&QUIET, 64, async |rig, _| {
+        // Two that never read.
+        let mut deaf = [opened(&rig).await, opened(&rig).await];
+        for peer in &mut deaf {
+            peer.send(masked(0x82, [7; 100])).await;
+        }
+        // One that never stops sending, and reads as fast as it can.
+        let flooding = opened(&rig).await;
+        let mut normal = Vec::new();
+        for _ in 0..4 {
+            normal.push(opened(&rig).await);
+        }
+        let done = core::cell::Cell::new(false);
+        let flood = async {
+            let mut flooding = flooding;
+            let (mut reader, mut writer) = flooding.wire.split();
+            let (mut sent, mut received) = (0_u64, 0_u64);
+            let frame = masked(0x82, [1; 40]);
+            let send = async {
+                while !done.get() {
+                    embedded_io_async::Write::write_all(&mut writer, &frame).await.unwrap();
+                    sent += 1;
+                }
+            };
+            let receive = async {
+                let mut buffer = [0; 42];
+                while !done.get() {
+                    embedded_io_async::Read::read_exact(&mut reader, &mut buffer).await.unwrap();
+                    received += 1;
+                }
+            };
+            both(send, receive).await;
+            (sent, received)
+        };
+        let talk = async {
+            for round in 0..500 {
+                let text = std::format!("message {round}");
+                for peer in &mut normal {
+                    peer.send(masked(0x81, &text)).await;
+                    assert_eq!(peer.frame().await, (0x81, text.clone().into_bytes()));
+                }
+            }
+            done.set(true);
+        };
+        let ((sent, received), ()) = std::boxed::Box::pin(both(flood, talk)).await;
+        assert!(received >= 500 && sent >= received, "{sent} {received}");
+        // Nobody waited for time to pass.
+        assert_eq!(rig.clock.now.get(), 0);
+    });
+}
