@@ -3,7 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use embassy_net::dns::DnsQueryType;
-use embassy_net::tcp::{ConnectError, Error as TcpError, TcpReader, TcpSocket, TcpWriter};
+use embassy_net::tcp::{ConnectError, Error as TcpError, State, TcpReader, TcpSocket, TcpWriter};
 use embassy_net::{IpAddress, IpEndpoint, IpListenEndpoint, Stack};
 use embassy_time::{Duration, with_timeout};
 use embedded_io_async::ErrorKind;
@@ -127,19 +127,14 @@ impl Socket for EmbassySocket<'_, '_> {
 }
 
 impl Drop for EmbassySocket<'_, '_> {
-    /// Whatever was to arrive has arrived, or its time is over: a socket that lingered in TIME-WAIT would be missing.
+    /// A peer that has ended its stream gets the rest of what was written; any other has had its time and is reset.
     fn drop(&mut self) {
-        if !self.is_finished() {
-            self.socket.abort();
+        match self.socket.state() {
+            State::CloseWait => self.socket.close(),
+            // Both ends have ended their streams.
+            State::Closed | State::TimeWait | State::LastAck | State::Closing => {}
+            _ => self.socket.abort(),
         }
-    }
-}
-
-impl EmbassySocket<'_, '_> {
-    /// Both ends have ended their streams: there is nothing to reset.
-    fn is_finished(&self) -> bool {
-        use embassy_net::tcp::State;
-        matches!(self.socket.state(), State::Closed | State::TimeWait | State::LastAck | State::Closing)
     }
 }
 

@@ -68,7 +68,7 @@
 //! | `send_wait_timeout` | [`Settings::send_time`](server::Settings::send_time): for a peer that takes nothing at all; only that peer is given up |
 //! | `lru_purge_enable` | always: who only waits for another request makes way for a newcomer, a WebSocket never |
 //! | `enable_so_linger`, `linger_timeout` | [`Settings::linger_time`](server::Settings::linger_time), `Limits::closing_time` |
-//! | `keep_alive_enable` | `keep_alive` of [`EmbassyListener::new`]; on WebSockets `Config::keepalive`, on by default |
+//! | `keep_alive_enable` | `keep_alive` of `EmbassyListener::new`; on WebSockets `Config::keepalive`, on by default |
 //! | `backlog` | smoltcp has none: as many listeners as workers |
 //! | `uri_match_fn` | exact, or a trailing `*` |
 //! | `max_uri_handlers`, `max_resp_headers` | no limit; 192 bytes of a response's own headers |
@@ -102,8 +102,8 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `embassy-time` | [`EmbassyClock`] |
-//! | `embassy-net` | [`EmbassyListener`], [`EmbassyConnector`] |
+//! | `embassy-time` | `EmbassyClock` |
+//! | `embassy-net` | `EmbassyListener`, `EmbassyConnector` |
 //! | `defmt` | `defmt::Format` on the small types |
 //!
 //! TLS is not here yet: a [`Connect`](net::Connect) may bring it, and a remote that needs it is refused by those that don't.

@@ -44,6 +44,8 @@ pub(crate) struct Session<'m, 'c> {
     in_message: bool,
     failure: Option<Failure>,
     expired: Option<Expired>,
+    /// The peer's stream has ended.
+    ended: bool,
     /// When the peer last took a byte, or had taken all.
     took: Instant,
 }
@@ -85,6 +87,7 @@ impl<'m, 'c> Session<'m, 'c> {
             in_message: false,
             failure: None,
             expired: None,
+            ended: false,
             took: now,
         }
     }
@@ -129,7 +132,11 @@ impl<'m, 'c> Session<'m, 'c> {
                     self.took = around.clock.now();
                 }
                 Turn::Wrote(Err(error)) | Turn::Read(Err(error)) => return Cause::Io(error.kind()),
-                Turn::Read(Ok(0)) => return self.end_of_stream(),
+                // It may still read: what was accepted for it is written.
+                Turn::Read(Ok(0)) => {
+                    self.ended = true;
+                    self.core.received_eof();
+                }
                 // After the last event whatever arrives is thrown away (RFC 6455 5.5.1).
                 Turn::Read(Ok(_)) if want == Want::Nothing => {}
                 Turn::Read(Ok(n)) => self.rx.commit(n),
@@ -156,12 +163,13 @@ impl<'m, 'c> Session<'m, 'c> {
             Delivery::Chunks => self.tx.capacity().saturating_sub(MAX_HEADER),
             Delivery::Messages => usize::MAX,
         };
+        let reads = want != Want::Room && !self.ended;
         let (rx, tx) = (&mut self.rx, &self.tx);
         let mut read = pin!(async {
             let spare = rx.spare_mut();
             let len = spare.len().min(most);
             match spare.get_mut(..len) {
-                Some(into) if want != Want::Room && !into.is_empty() => reader.read(into).await,
+                Some(into) if reads && !into.is_empty() => reader.read(into).await,
                 _ => pending().await,
             }
         });
@@ -328,15 +336,8 @@ impl<'m, 'c> Session<'m, 'c> {
         match (self.failure, self.expired) {
             (Some(failure), _) => Cause::Failed(failure),
             (_, Some(expired)) => Cause::Expired(expired),
+            _ if self.ended && !self.core.close_info().is_clean() => Cause::EndOfStream,
             _ => Cause::Closed,
-        }
-    }
-
-    fn end_of_stream(&mut self) -> Cause {
-        self.core.received_eof();
-        match self.cause() {
-            Cause::Closed if !self.core.close_info().is_clean() => Cause::EndOfStream,
-            cause => cause,
         }
     }
 
@@ -344,8 +345,8 @@ impl<'m, 'c> Session<'m, 'c> {
     /// the closing deadline has come. Closing at once would reset the connection and could destroy the close frame on its
     /// way. A client leaves it to the server to end the stream first (RFC 6455 7.1.1).
     pub(crate) async fn linger<S: Socket, C: Clock>(&mut self, socket: &mut S, clock: &C, server: bool) {
-        let until = clock.now().plus(self.core.config().limits.closing_time);
-        let deadline = self.core.poll_deadline().map_or(until, |closing| closing.min(until));
+        // Without a deadline everything is over.
+        let Some(deadline) = self.core.poll_deadline() else { return };
         if server {
             let _ = before(clock, deadline, pin!(socket.shutdown())).await;
         }

@@ -536,3 +536,35 @@ fn slow_and_flooding_peers_starve_nobody() {
         assert_eq!(rig.clock.now.get(), 0);
     });
 }
+
+#[test]
+fn a_peer_that_has_ended_its_stream_gets_what_it_was_promised() {
+    with_echo::<2, 512>(&QUIET, 8, async |rig, echo| {
+        let mut peer = opened(&rig).await;
+        let payload = "e".repeat(120);
+        let (_, mut writer) = peer.wire.split();
+        let wire = [masked(0x81, &payload), masked(0x88, 1000_u16.to_be_bytes())].concat();
+        let send = async { embedded_io_async::Write::write_all(&mut writer, &wire).await.unwrap() };
+        send.await;
+        peer.finish().await;
+        rig.clock.sleep(1).await;
+        assert_eq!(peer.frame().await, (0x81, payload.into_bytes()));
+        assert_eq!(peer.frame().await, (0x88, 1000_u16.to_be_bytes().to_vec()));
+        assert_eq!(rig.clock.now.get(), 1);
+        peer.rest().await;
+        assert_eq!(echo.take(), ["open None", "close Some(1000)", "end Closed"]);
+    });
+}
+
+#[test]
+fn the_place_of_a_peer_that_never_answers_a_close_is_free_at_the_deadline() {
+    with_echo::<2, 512>(&QUIET, 64, async |rig, echo| {
+        let mut peer = opened(&rig).await;
+        let id = rig.handle.connections().next().unwrap().id;
+        rig.handle.close(id, CloseCode::GOING_AWAY);
+        assert_eq!(peer.frame().await.0, 0x88);
+        rig.clock.sleep(5_001).await;
+        assert_eq!(echo.take().last().unwrap(), "end Expired(Closing)");
+        assert_eq!(rig.handle.connections().count(), 0);
+    });
+}
