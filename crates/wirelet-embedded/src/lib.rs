@@ -66,7 +66,7 @@
 //! | `max_req_hdr_len`, `max_uri_len` | `RX` of [`Resources`], [`Settings::headers`](server::Settings::headers): 414 and 431 beyond |
 //! | `recv_wait_timeout` | [`Settings::request_time`](server::Settings::request_time), [`Settings::keep_alive_time`](server::Settings::keep_alive_time) |
 //! | `send_wait_timeout` | [`Settings::send_time`](server::Settings::send_time): for a peer that takes nothing at all; only that peer is given up |
-//! | `lru_purge_enable` | always: who only waits for another request makes way for a newcomer, a WebSocket never |
+//! | `lru_purge_enable` | always: who has waited longest for a request makes way for a newcomer, a WebSocket never |
 //! | `enable_so_linger`, `linger_timeout` | [`Settings::linger_time`](server::Settings::linger_time), `Limits::closing_time` |
 //! | `keep_alive_enable` | `keep_alive` of `EmbassyListener::new`; on WebSockets `Config::keepalive`, on by default |
 //! | `backlog` | smoltcp has none: as many listeners as workers |

@@ -7,7 +7,7 @@ use core::cell::RefCell;
 use core::task::{Context, Poll, Waker};
 
 use critical_section::Mutex;
-use wirelet_proto::{CloseCode, MessageKind};
+use wirelet_proto::{CloseCode, Instant, MessageKind};
 
 use crate::queue::Queue;
 
@@ -156,6 +156,10 @@ pub(crate) struct Slot {
     pub(crate) close: Option<CloseCode>,
     /// The worker is to return once its connection has ended.
     pub(crate) stop: bool,
+    /// Since when the connection has only waited for a request.
+    pub(crate) waits: Option<Instant>,
+    /// Who only waits is to make way for a newcomer.
+    pub(crate) evicted: bool,
     /// Something here has changed since the worker looked last.
     noticed: bool,
     worker: Option<Waker>,
@@ -173,6 +177,8 @@ impl Slot {
             queue: Queue::new(),
             close: None,
             stop: false,
+            waits: None,
+            evicted: false,
             noticed: false,
             worker: None,
             watcher: None,
@@ -220,6 +226,8 @@ impl Slot {
         self.subprotocol = None;
         self.queue.clear();
         self.close = None;
+        self.waits = None;
+        self.evicted = false;
         self.enter(Phase::Free);
     }
 
@@ -292,16 +300,29 @@ impl dyn Table + '_ {
         self.with(id.index(), |slot, ring| current(slot).then(|| act(slot, ring))).flatten()
     }
 
-    /// How many slots are free.
-    pub(crate) fn free(&self) -> usize {
-        (0..self.count())
-            .filter(|at| self.with(*at, |slot, _| slot.phase == Phase::Free) == Some(true))
-            .count()
+    /// How many slots are in a phase that `choose` takes.
+    pub(crate) fn count_of(&self, choose: impl Fn(Phase) -> bool) -> usize {
+        (0..self.count()).filter(|at| self.with(*at, |slot, _| choose(slot.phase)) == Some(true)).count()
     }
 
-    /// Wakes every worker.
-    pub(crate) fn notice_all(&self) {
-        (0..self.count()).for_each(|at| self.visit(at, &mut |slot, _| slot.notice()));
+    /// How many slots are free.
+    pub(crate) fn free(&self) -> usize {
+        self.count_of(|phase| phase == Phase::Free)
+    }
+
+    /// When nothing is free, who has waited longest for a request makes way for the next newcomer.
+    pub(crate) fn make_way(&self) {
+        if self.free() > 0 {
+            return;
+        }
+        let waits =
+            |at| self.with(at, |slot, _| slot.waits.filter(|_| !slot.evicted)).flatten().zip(Some(at));
+        if let Some((_, at)) = (0..self.count()).filter_map(waits).min() {
+            self.visit(at, &mut |slot, _| {
+                slot.evicted = true;
+                slot.notice();
+            });
+        }
     }
 
     pub(crate) fn try_send<'m>(
@@ -396,8 +417,7 @@ pub(crate) struct Occupied<'t>(Link<'t>);
 impl<'t> Occupied<'t> {
     pub(crate) fn new(link: Link<'t>) -> Self {
         link.with(|slot, _| slot.enter(Phase::Http));
-        // Who only waits may have to make way.
-        link.table.notice_all();
+        link.table.make_way();
         Self(link)
     }
 }

@@ -89,8 +89,8 @@ pub struct Settings<'c> {
     pub routes: &'c [Route<'c>],
     /// From a connection's first byte, or a request's, to the end of its head and body. Default: 10 s. Then 408.
     pub request_time: Duration,
-    /// How long a connection is kept for the next request. Default: 5 s. It is given up at once when no other worker is
-    /// free.
+    /// How long a connection is kept for the next request. Default: 5 s. When all workers are taken, who has waited longest
+    /// for a request makes way for the next newcomer.
     pub keep_alive_time: Duration,
     /// How long a peer may take no byte of what is sent. Default: 10 s.
     pub send_time: Duration,
@@ -99,7 +99,7 @@ pub struct Settings<'c> {
     pub linger_time: Duration,
     /// Header lines of a request. Default: 32. Their bytes are bounded by the receive buffer. Beyond either: 431.
     pub headers: u16,
-    /// Workers that WebSockets leave free, for pages and for telling who comes too late (503). Default: 1.
+    /// Workers that WebSockets leave to others, for pages and for telling who comes too late (503). Default: 1.
     pub spare: usize,
 }
 

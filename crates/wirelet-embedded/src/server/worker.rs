@@ -156,7 +156,9 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
     }
 
     fn vacancy(&self) -> bool {
-        self.link.table.free() >= self.settings.spare.min(self.link.table.count().saturating_sub(1))
+        let table = self.link.table;
+        let websockets = table.count_of(|phase| matches!(phase, Phase::Open | Phase::Closing));
+        websockets < table.count().saturating_sub(self.settings.spare).max(1)
     }
 
     /// Reads a request.
@@ -178,7 +180,7 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
                 Ok(None) => {}
                 Err(error) => return self.refused(error.status(), &error),
             }
-            match self.read(socket, clock, *filled, deadline, waiting && !first).await {
+            match self.read(socket, clock, *filled, deadline, waiting).await {
                 Some(0) => return Spoken::Over,
                 Some(n) => *filled = filled.saturating_add(n),
                 None if waiting => return Spoken::Over,
@@ -232,33 +234,35 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
     }
 
     /// Reads behind the first `filled` bytes. `None` at the deadline; `Some(0)` at the end, or when a connection that
-    /// `yields`, because it only waits for another request, is given up for others.
+    /// only `waits` for a request makes way for others.
     async fn read<S: Socket, C: Clock>(
         &mut self,
         socket: &mut S,
         clock: &C,
         filled: usize,
         deadline: Instant,
-        yields: bool,
+        waits: bool,
     ) -> Option<usize> {
         let link = self.link;
-        let stopped = || link.with(|slot, _| slot.stop || slot.close.is_some()).unwrap_or(true);
-        let crowded = || link.table.count() > 1 && link.table.free() == 0;
+        let since = waits.then(|| clock.now());
+        link.with(|slot, _| slot.waits = since);
+        let given_up = || link.with(|slot, _| slot.stop || slot.close.is_some() || (waits && slot.evicted));
         let (mut reader, _writer) = socket.split();
         let mut read = pin!(reader.read(self.memory.rx.get_mut(filled..).unwrap_or_default()));
         let mut alarm = pin!(clock.wait_until(deadline));
-        poll_fn(|cx| {
+        let read = poll_fn(|cx| {
             if let Poll::Ready(read) = read.as_mut().poll(cx) {
                 return Poll::Ready(Some(read.unwrap_or(0)));
             }
             while link.poll_noticed(cx).is_ready() {}
-            // A newcomer would find no worker: who only waits makes way.
-            if stopped() || (yields && crowded()) {
+            if given_up() != Some(false) {
                 return Poll::Ready(Some(0));
             }
             alarm.as_mut().poll(cx).map(|()| None)
         })
-        .await
+        .await;
+        link.with(|slot, _| slot.waits = None);
+        read
     }
 
     async fn websocket<S: Socket, C: Clock>(&mut self, socket: &mut S, clock: &C, opening: &Opening<'c>) {

@@ -246,3 +246,19 @@ fn a_stopped_server_returns() {
     };
     block_on(&clock, wait, vec![std::boxed::Box::pin(run)]);
 }
+
+#[test]
+fn who_has_waited_longest_makes_way_even_before_its_first_request() {
+    http::<3>(async |rig| {
+        let mut silent = rig.net.dial();
+        rig.clock.sleep(1).await;
+        let mut kept = rig.net.dial();
+        kept.get("/", "").await;
+        rig.clock.sleep(1).await;
+        let mut newcomer = rig.net.dial();
+        assert!(silent.rest().await.is_empty());
+        assert_eq!(kept.get("/docs/", "").await.1, b"docs");
+        assert_eq!(newcomer.get("/docs/", "").await.1, b"docs");
+        assert_eq!(rig.clock.now.get(), 2);
+    });
+}
