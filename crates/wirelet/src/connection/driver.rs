@@ -143,14 +143,11 @@ impl Engine {
     fn turn(&mut self, shared: &Arc<Shared>, cx: &mut Context<'_>) -> bool {
         self.refresh_clock();
         self.handle_deadlines();
-        shared.take_outbox(self);
-        let was_full = !self.has_room();
-        let _ = self.poll_flush(cx);
-        // Where the handler waits for room it comes before the senders.
-        if was_full && self.has_room() && self.flags.sender != Wait::Room {
-            shared.take_outbox(self);
-            let _ = self.poll_flush(cx);
-        }
+        // Where the handler waits for room it comes before the senders: they have the next turn.
+        let _ = match !self.has_room() && self.flags.sender == Wait::Room {
+            true => self.poll_flush(cx),
+            false => shared.poll_write_all(self, cx),
+        };
         let _ = self.poll_news(Some(cx));
         if self.flags.ended && !self.is_gone() {
             let _ = self.poll_linger(cx);

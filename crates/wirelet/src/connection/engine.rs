@@ -289,19 +289,23 @@ impl Engine {
         Ok(())
     }
 
-    /// Queues what senders have queued, as far as there is room; all of it when the connection closes.
-    pub(crate) fn take_outbox(&mut self, outbox: &Outbox, all: bool) {
+    /// Queues what senders have queued, as far as there is room; all of it when the connection closes. Whether there was
+    /// something to queue.
+    pub(crate) fn take_outbox(&mut self, outbox: &Outbox, all: bool) -> bool {
         if !self.is_open() {
             outbox.close();
-            return;
+            return false;
         }
+        let mut taken = false;
         while (all || self.has_room()) && !self.flags.fragmenting {
             let Some(message) = outbox.pop() else { break };
             let kind = message.kind();
-            if self.append(kind, Payload::Owned(message.into_bytes()), true).is_err() {
+            taken = self.append(kind, Payload::Owned(message.into_bytes()), true).is_ok();
+            if !taken {
                 outbox.close();
             }
         }
+        taken
     }
 
     /// What the core wants to say goes behind what is queued, unless too much is.

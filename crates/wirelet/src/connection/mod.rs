@@ -114,7 +114,9 @@ impl Shared {
         let cx = &mut Context::from_waker(&waker);
         engine.refresh_clock();
         engine.resume();
-        self.take_outbox(engine);
+        if self.outbox.get().is_some() {
+            let _ = self.poll_write_all(engine, cx);
+        }
         if engine.poll_news(Some(cx)).is_ready() {
             return Poll::Ready(());
         }
@@ -221,12 +223,16 @@ impl Shared {
     }
 
     fn poll_flush_of(self: &Arc<Self>, engine: &mut Engine, cx: &Context<'_>) -> Poll<Result<(), Error>> {
-        if !engine.flags.driven {
-            self.take_outbox(engine);
-        }
-        if !engine.out.is_empty() {
+        loop {
+            let taken = !engine.flags.driven && self.take_outbox(engine);
+            if engine.out.is_empty() {
+                break;
+            }
             self.wakers.set(Who::Sender, cx.waker());
             self.write(engine);
+            if !taken || !engine.out.is_empty() {
+                break;
+            }
         }
         if engine.is_gone() {
             return Poll::Ready(Err(Error::Closed));
@@ -313,9 +319,20 @@ impl Shared {
         self.appended(&mut engine);
     }
 
-    pub(crate) fn take_outbox(&self, engine: &mut Engine) {
-        if let Some(outbox) = self.outbox.get() {
-            engine.take_outbox(outbox, false);
+    /// Queues what senders have queued, as far as there is room. Whether there was something to queue.
+    pub(crate) fn take_outbox(&self, engine: &mut Engine) -> bool {
+        self.outbox.get().is_some_and(|outbox| engine.take_outbox(outbox, false))
+    }
+
+    /// Writes what is queued, and what senders have queued, until there is nothing more or the socket is full: whatever
+    /// is left over here is written when the socket wakes somebody, and only then.
+    pub(crate) fn poll_write_all(&self, engine: &mut Engine, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let taken = self.take_outbox(engine);
+            ready!(engine.poll_flush(cx));
+            if !taken {
+                return Poll::Ready(());
+            }
         }
     }
 
