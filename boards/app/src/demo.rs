@@ -151,6 +151,10 @@ impl Handler for Demo<'_> {
 
     fn on_close(&self, _: ConnectionId, end: &End) {
         let code = u16::from(end.close.code());
+        if end.was_closing && !end.close.is_clean() {
+            // This client has said its last word: that is no failure.
+            self.board.log(format_args!("no clean answer to the close frame: {:?}", end.cause));
+        }
         self.board.log(format_args!(
             "disconnected: {code}, {:?}, clean: {}",
             end.cause,

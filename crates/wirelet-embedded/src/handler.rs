@@ -34,12 +34,16 @@ pub struct End {
     pub close: CloseInfo,
     /// What ended it.
     pub cause: Cause,
+    /// Whether this side's application had begun the closing handshake before anything went wrong: it has said its last
+    /// word, and what comes instead of the peer's answer takes nothing away. Flask's development server, for one, may write
+    /// an HTTP response where its close frame belongs.
+    pub was_closing: bool,
 }
 
 impl End {
     /// Nobody knows how it would have ended.
     pub(crate) fn dropped() -> Self {
-        Self { close: CloseInfo::default(), cause: Cause::Dropped }
+        Self { close: CloseInfo::default(), cause: Cause::Dropped, was_closing: false }
     }
 }
 

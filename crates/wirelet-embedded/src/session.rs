@@ -10,11 +10,11 @@ use core::time::Duration;
 
 use embedded_io_async::{Error, Read, Write};
 use wirelet_proto::{
-    Config, Connection, Delivery, Event, Expired, Failure, Fixed, Instant, MAX_HEADER, MaskKeys, RecvBuffer,
-    State, Status,
+    Config, Connection, Delivery, Event, Expired, Failure, Fixed, Initiator, Instant, MAX_HEADER, MaskKeys,
+    RecvBuffer, State, Status,
 };
 
-use crate::handler::{Cause, Desk, Handler, Peer};
+use crate::handler::{Cause, Desk, End, Handler, Peer};
 use crate::net::Socket;
 use crate::outgoing::{AppendError, Outgoing};
 use crate::table::{ConnectionId, Link, Phase};
@@ -46,6 +46,8 @@ pub(crate) struct Session<'m, 'c> {
     expired: Option<Expired>,
     /// The peer's stream has ended.
     ended: bool,
+    /// This side's application has begun the closing handshake on a connection that had not failed.
+    closing: bool,
     /// When the peer last took a byte, or had taken all.
     took: Instant,
 }
@@ -88,12 +90,14 @@ impl<'m, 'c> Session<'m, 'c> {
             failure: None,
             expired: None,
             ended: false,
+            closing: false,
             took: now,
         }
     }
 
-    pub(crate) fn core(&self) -> &Connection<&'c Config> {
-        self.core
+    /// How it ended, once [`run`](Self::run) has answered why.
+    pub(crate) fn end(&self, cause: Cause) -> End {
+        End { close: self.core.close_info(), cause, was_closing: self.closing }
     }
 
     /// Calls the handler's `on_open`.
@@ -238,6 +242,8 @@ impl<'m, 'c> Session<'m, 'c> {
             if self.ready && !self.deliver(around, keys, now) {
                 return Want::Room;
             }
+            let close = self.core.close_info();
+            self.closing |= close.initiator == Some(Initiator::Local) && !close.failed;
             match self.core.advance(&mut self.rx, &mut &mut *keys, now) {
                 Ok(Status::Ready(_)) => self.ready = true,
                 Ok(Status::NeedInput) if self.core.poll_transmit().is_empty() => return Want::Input,

@@ -160,7 +160,7 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
     }
 
     fn connects_after(&self, end: &End) -> bool {
-        if end.cause == Cause::Closed && end.close.is_clean() {
+        if end.was_closing || (end.cause == Cause::Closed && end.close.is_clean()) {
             self.options.connect_after_close
         } else {
             self.options.connect_after_loss
@@ -324,7 +324,7 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         let around =
             Surroundings { link: self.link, clock, handler: base, send_time: self.options.send_time };
         let cause = session.run(socket, &around, keys).await;
-        let end = End { close: session.core().close_info(), cause };
+        let end = session.end(cause);
         self.link.with(|slot, _| slot.enter(Phase::Closing));
         open.ended(end);
         if matches!(cause, Cause::Closed | Cause::Failed(_) | Cause::Expired(_)) {

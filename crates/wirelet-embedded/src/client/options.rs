@@ -32,7 +32,8 @@ pub struct Options<'c> {
     pub reconnect: ReconnectConfig,
     /// Whether to connect again after a connection was lost. Default: yes.
     pub connect_after_loss: bool,
-    /// Whether to connect again after a clean closing handshake. Default: no.
+    /// Whether to connect again after a clean closing handshake, or after one that this side has begun, whatever the
+    /// server answers to it. Default: no.
     pub connect_after_close: bool,
     /// From the beginning of an attempt (resolving the name) to the end of the opening handshake. Default: 10 s.
     pub connect_time: Duration,

@@ -12,7 +12,7 @@ use wirelet_proto::{Connection, Fixed, Instant, NoKeys, Role, Upgraded};
 use super::exchange::{Exchange, Plan, Then, announced};
 use super::route::WebSocketRoute;
 use super::{Memory, Place, Settings};
-use crate::handler::{Cause, End, Opened};
+use crate::handler::{Cause, Opened};
 use crate::http::{Request, expects_continue};
 use crate::net::{Listen, Socket};
 use crate::outgoing::Outgoing;
@@ -291,7 +291,7 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
         };
         let cause = session.run(socket, &around, &mut NoKeys).await;
         self.link.with(|slot, _| slot.enter(Phase::Closing));
-        open.ended(End { close: session.core().close_info(), cause });
+        open.ended(session.end(cause));
         if matches!(cause, Cause::Closed | Cause::Failed(_) | Cause::Expired(_)) {
             session.linger(socket, clock, true).await;
         }

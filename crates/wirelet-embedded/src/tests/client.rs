@@ -180,6 +180,44 @@ fn messages_go_both_ways_and_a_clean_close_is_the_end() {
 }
 
 #[test]
+fn what_comes_instead_of_an_answer_to_the_close_frame_is_no_loss() {
+    let instead: [(&[u8], &str); 3] = [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n\x88\x02\x03\xe8", "end Failed"),
+        (b"", "end EndOfStream"),
+        (b"\x81\x7e", "end EndOfStream"),
+    ];
+    for (bytes, expected) in instead {
+        let finished = run(&options(), async |_, net, sender, diary| {
+            let mut server = opened(&net, "").await;
+            sender.connected().await;
+            assert!(sender.close(CloseCode::NORMAL));
+            assert_eq!(frame(&mut server).await.2, NORMAL);
+            server.send(bytes).await;
+            server.finish().await;
+            assert!(server.rest().await.is_empty());
+            let notes = diary.take();
+            assert!(notes.last().unwrap().starts_with(expected), "{notes:?}");
+        });
+        let Finished::Ended(end) = finished else { panic!("{finished:?}") };
+        assert!(end.was_closing && !end.close.is_clean());
+    }
+}
+
+#[test]
+fn a_failure_before_the_close_frame_is_a_loss() {
+    run(&options(), async |clock, net, sender, diary| {
+        let mut server = opened(&net, "").await;
+        sender.connected().await;
+        server.send(b"HTTP/1.1 200 OK\r\n").await;
+        server.finish().await;
+        server.rest().await;
+        clock.sleep(1).await;
+        assert_eq!(diary.take().last().unwrap(), "waiting 5s");
+        sender.stop();
+    });
+}
+
+#[test]
 fn lost_connections_come_back_and_the_sender_survives() {
     run(&options(), async |clock, net, sender, diary| {
         for round in 0..3 {
