@@ -93,6 +93,7 @@
 //! | `ping_interval_sec`, `pingpong_timeout_sec`, `disable_pingpong_discon` | `Config::keepalive` |
 //! | `reconnect_timeout_ms`, `disable_auto_reconnect`, `enable_close_reconnect` | [`Options::reconnect`](client::Options::reconnect), `connect_after_loss`, `connect_after_close` |
 //! | `network_timeout_ms` | [`Options::connect_time`](client::Options::connect_time), [`Options::send_time`](client::Options::send_time) |
+//! | redirects | [`Options::redirects`](client::Options::redirects), none by default, never with credentials to another host |
 //! | `keep_alive_enable`, `if_name`, `ext_transport` | the [`Connect`](net::Connect) that is given |
 //! | `send_text`, `send_bin`, `is_connected`, `close`, `stop` | [`Sender`] |
 //! | `send_text_partial`, `send_cont_msg`, `send_fin` | [`Peer::send_fragment`] |

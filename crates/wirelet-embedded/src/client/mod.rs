@@ -1,9 +1,11 @@
 //! The client: it connects, connects again when the connection is lost, and is sent through by every task.
 
 mod options;
+mod redirect;
 mod sender;
 
 pub use options::{Credentials, Options};
+pub use redirect::RedirectError;
 pub use sender::Sender;
 
 use core::future::poll_fn;
@@ -13,7 +15,7 @@ use core::time::Duration;
 
 use embedded_io_async::{Error as _, ErrorKind, Read as _, Write as _};
 use wirelet_proto::handshake::{
-    Answer, ClientHandshake, HandshakeError, HeadLimits, ResponseHead, WriteError,
+    Answer, ClientHandshake, HandshakeError, HeadLimits, ResponseHead, Uri, WriteError,
 };
 use wirelet_proto::{
     Config, Connection, Extensions, Fixed, Instant, MaskKeys, Reconnect, Role, Spare as _, Upgraded,
@@ -26,6 +28,7 @@ use crate::server::{Memory, Place};
 use crate::session::{Session, Surroundings};
 use crate::table::{Link, Occupied, Phase, Slots};
 use crate::time::{Clock, before};
+use redirect::Course;
 
 /// The memory of a client: `RX` bytes to receive into, `TX` to send from, and `QUEUE` for what other tasks send.
 ///
@@ -56,7 +59,7 @@ pub trait ClientHandler: Handler {
     /// An attempt to connect begins: the first, or the one with this number since the last stable connection.
     fn on_connecting(&self, _attempt: u32) {}
 
-    /// The server has answered: with 101, or with the status and headers of a refusal.
+    /// The server has answered: with 101, or with the status and headers of a refusal or redirect.
     fn on_response(&self, _head: &ResponseHead<'_>) {}
 
     /// An attempt has failed.
@@ -80,6 +83,8 @@ pub enum Failure {
     Handshake(HandshakeError),
     /// The server refused with this HTTP status.
     Refused(u16),
+    /// The server sent the client elsewhere, and it did not go.
+    Redirect(RedirectError),
     /// The caller's options must not be sent, or don't fit the transmit buffer.
     Request(WriteError),
 }
@@ -180,7 +185,7 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         .await
     }
 
-    /// One connection from its beginning to its end.
+    /// One connection from its beginning to its end, with the redirects that it takes.
     async fn attempt<N: Connect, C: Clock>(
         &mut self,
         network: &mut N,
@@ -191,23 +196,31 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
     ) -> Outcome {
         handler.on_connecting(policy.attempts());
         let deadline = clock.now().plus(self.options.connect_time);
-        // Statements of their own: what a `match` looks at would be kept, in RAM, until its end.
-        let dialed = self.dial(network, clock, deadline).await;
-        let mut socket = match dialed {
-            Some(Ok(socket)) => socket,
-            Some(Err(failure)) => return failed(handler, failure),
-            None => return Outcome::Stopped,
-        };
-        let _occupied = Occupied::new(self.link);
-        let handshake = before(clock, deadline, pin!(self.handshake(&mut socket, keys, handler))).await;
-        let agreed = match handshake {
-            Some(Some(Ok(agreed))) => agreed,
-            Some(Some(Err(failure))) => return failed(handler, failure),
-            Some(None) => return Outcome::Stopped,
-            None => return failed(handler, Failure::Timeout),
-        };
-        policy.connected(clock.now().as_millis());
-        Outcome::Ended(self.talk(&mut socket, clock, keys, handler, agreed).await)
+        let mut course = Course::new(self.options.redirects);
+        loop {
+            // Statements of their own: what a `match` looks at would be kept, in RAM, until its end.
+            let dialed = self.dial(network, clock, deadline, course).await;
+            let mut socket = match dialed {
+                Some(Ok(socket)) => socket,
+                Some(Err(failure)) => return failed(handler, failure),
+                None => return Outcome::Stopped,
+            };
+            let _occupied = Occupied::new(self.link);
+            let handshake =
+                before(clock, deadline, pin!(self.handshake(&mut socket, keys, handler, course))).await;
+            let agreed = match handshake {
+                Some(Some(Ok(Answered::Open(agreed)))) => agreed,
+                Some(Some(Ok(Answered::Moved(next)))) => {
+                    course = next;
+                    continue;
+                }
+                Some(Some(Err(failure))) => return failed(handler, failure),
+                Some(None) => return Outcome::Stopped,
+                None => return failed(handler, Failure::Timeout),
+            };
+            policy.connected(clock.now().as_millis());
+            return Outcome::Ended(self.talk(&mut socket, clock, keys, handler, agreed).await);
+        }
     }
 
     /// A socket; `None` when the client is told to stop.
@@ -216,8 +229,9 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         network: &'n mut N,
         clock: &C,
         deadline: Instant,
+        course: Course,
     ) -> Option<Result<N::Socket<'n>, Failure>> {
-        let uri = &self.options.uri;
+        let uri = destination(self.options, self.memory.rx.get(RX.saturating_sub(course.kept)..));
         let to = Remote { host: uri.host_name(), port: uri.port(), secure: uri.is_secure() };
         let connect = pin!(network.connect(to));
         let connected = self.unless_stopped(pin!(before(clock, deadline, connect))).await?;
@@ -227,17 +241,22 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         })
     }
 
-    /// The opening handshake; answers what was agreed on, and how many bytes of frames came with the response.
+    /// The opening handshake; answers what was agreed on, and how many bytes of frames came with the response, or where
+    /// to go instead.
     /// `None` when the client is told to stop.
     async fn handshake<S: Socket>(
         &mut self,
         socket: &mut S,
         keys: &mut dyn MaskKeys,
         handler: &dyn ClientHandler,
-    ) -> Option<Result<(Upgraded, usize), Failure>> {
+        course: Course,
+    ) -> Option<Result<Answered, Failure>> {
         let nonce = nonce(keys);
         let (mut reader, mut writer) = socket.split();
-        let len = match self.options.write_request(nonce, &mut self.memory.tx) {
+        let room = RX.saturating_sub(course.kept);
+        let Memory { rx, tx, .. } = &mut *self.memory;
+        let uri = destination(self.options, rx.get(room..));
+        let len = match self.options.write_request(&uri, course.trusted, nonce, tx) {
             Ok(len) => len,
             Err(error) => return Some(Err(Failure::Request(error))),
         };
@@ -247,13 +266,13 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         }
         let mut filled = 0;
         loop {
-            match self.answer(nonce, filled, handler) {
+            match self.answer(nonce, filled, handler, course) {
                 Ok(None) => {}
-                Ok(Some(agreed)) => return Some(Ok(agreed)),
+                Ok(Some(answered)) => return Some(Ok(answered)),
                 Err(failure) => return Some(Err(failure)),
             }
             let link = self.link;
-            let mut read = pin!(reader.read(self.memory.rx.get_mut(filled..).unwrap_or_default()));
+            let mut read = pin!(reader.read(self.memory.rx.get_mut(filled..room).unwrap_or_default()));
             let read = poll_fn(|cx| {
                 while link.poll_noticed(cx).is_ready() {}
                 if link.stopped() { Poll::Ready(None) } else { read.as_mut().poll(cx).map(Some) }
@@ -272,25 +291,35 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         nonce: [u8; 16],
         filled: usize,
         handler: &dyn ClientHandler,
-    ) -> Result<Option<(Upgraded, usize)>, Failure> {
-        let limits = HeadLimits { bytes: RX, ..HeadLimits::DEFAULT };
-        let received = self.memory.rx.get(..filled).unwrap_or_default();
+        course: Course,
+    ) -> Result<Option<Answered>, Failure> {
+        let room = RX.saturating_sub(course.kept);
+        let limits = HeadLimits { bytes: room, ..HeadLimits::DEFAULT };
+        let Memory { rx, tx, .. } = &mut *self.memory;
+        let received = rx.get(..filled).unwrap_or_default();
+        let here = destination(self.options, rx.get(room..));
         // A new reader for each read: the head is small, and nothing but the nonce has to be remembered.
-        let mut handshake = ClientHandshake::new(nonce, self.options.request(None));
+        let mut handshake = ClientHandshake::new(nonce, self.options.request(&here, course.trusted, None));
         match handshake.read_response(received, &limits).map_err(Failure::Handshake)? {
             None => Ok(None),
             Some(Answer::Refused(refusal)) => {
                 handler.on_response(refusal.head());
-                Err(Failure::Refused(refusal.head().status()))
+                let Some(location) = refusal.location().filter(|_| self.options.redirects > 0) else {
+                    return Err(Failure::Refused(refusal.head().status()));
+                };
+                let next = course.redirected(&here, location, tx, RX / 2).map_err(Failure::Redirect)?;
+                let to = rx.get_mut(RX.saturating_sub(next.kept)..).unwrap_or_default();
+                to.copy_from_slice(tx.get(..next.kept).unwrap_or_default());
+                Ok(Some(Answered::Moved(next)))
             }
             Some(Answer::Accepted(accepted)) => {
                 handler.on_response(accepted.head());
                 let position = |name| self.options.subprotocols.iter().position(|offered| *offered == name);
                 let subprotocol = accepted.subprotocol().and_then(position).and_then(|at| at.try_into().ok());
                 let len = accepted.len();
-                self.memory.rx.copy_within(len.min(filled)..filled, 0);
+                rx.copy_within(len.min(filled)..filled, 0);
                 let upgraded = Upgraded { subprotocol, extensions: Extensions::NONE };
-                Ok(Some((upgraded, filled.saturating_sub(len))))
+                Ok(Some(Answered::Open((upgraded, filled.saturating_sub(len)))))
             }
         }
     }
@@ -339,6 +368,19 @@ enum Outcome {
     Stopped,
     Failed(Failure),
     Ended(End),
+}
+
+/// What became of one opening handshake.
+enum Answered {
+    /// What was agreed on, and how many bytes of frames came with the response.
+    Open((Upgraded, usize)),
+    Moved(Course),
+}
+
+/// The URI of the last redirect, if one is `kept`, the caller's otherwise.
+fn destination<'u>(options: &Options<'u>, kept: Option<&'u [u8]>) -> Uri<'u> {
+    let kept = kept.and_then(|kept| core::str::from_utf8(kept).ok());
+    kept.and_then(|kept| Uri::parse(kept).ok()).unwrap_or(options.uri)
 }
 
 fn failed(handler: &dyn ClientHandler, failure: Failure) -> Outcome {

@@ -35,6 +35,11 @@ pub struct Options<'c> {
     /// Whether to connect again after a clean closing handshake, or after one that this side has begun, whatever the
     /// server answers to it. Default: no.
     pub connect_after_close: bool,
+    /// How many redirects (301, 302, 303, 307, 308) an attempt follows. Default: 0, a redirect is a refusal. Credentials and
+    /// [`headers`](Self::headers) are for the host of [`uri`](Self::uri) alone: a redirect to another one (or another
+    /// port) takes none of them along. From TLS to where there is none nobody goes. Each attempt begins at
+    /// [`uri`](Self::uri) again.
+    pub redirects: u8,
     /// From the beginning of an attempt (resolving the name) to the end of the opening handshake. Default: 10 s.
     pub connect_time: Duration,
     /// How long the server may take no byte of what is sent. Default: 10 s.
@@ -72,13 +77,20 @@ impl<'c> Options<'c> {
             reconnect: ReconnectConfig::DEFAULT,
             connect_after_loss: true,
             connect_after_close: false,
+            redirects: 0,
             connect_time: Duration::from_secs(10),
             send_time: Duration::from_secs(10),
             overflow: Overflow::Refuse,
         }
     }
 
-    pub(super) fn request<'a>(&self, authorization: Option<&'a str>) -> RequestOptions<'a>
+    /// The request for `uri`; `trusted` when that is the caller's own host.
+    pub(super) fn request<'a>(
+        &self,
+        uri: &Uri<'a>,
+        trusted: bool,
+        authorization: Option<&'a str>,
+    ) -> RequestOptions<'a>
     where
         'c: 'a,
     {
@@ -87,20 +99,26 @@ impl<'c> Options<'c> {
             origin: self.origin,
             user_agent: self.user_agent,
             authorization,
-            headers: self.headers,
-            ..RequestOptions::from_uri(&self.uri)
+            headers: if trusted { self.headers } else { &[] },
+            ..RequestOptions::from_uri(uri)
         }
     }
 
-    pub(super) fn write_request(&self, nonce: [u8; 16], out: &mut [u8]) -> Result<usize, WriteError> {
+    pub(super) fn write_request(
+        &self,
+        uri: &Uri<'_>,
+        trusted: bool,
+        nonce: [u8; 16],
+        out: &mut [u8],
+    ) -> Result<usize, WriteError> {
         let mut buffer = [0; AUTHORIZATION];
-        let authorization = match self.credentials {
+        let authorization = match self.credentials.filter(|_| trusted) {
             None => None,
             Some(Credentials { user, password }) => {
                 let written = basic(user, password, &mut buffer);
                 Some(written.ok_or(WriteError::Invalid(wirelet_proto::handshake::Field::Authorization))?)
             }
         };
-        ClientHandshake::new(nonce, self.request(authorization)).write_request(out)
+        ClientHandshake::new(nonce, self.request(uri, trusted, authorization)).write_request(out)
     }
 }

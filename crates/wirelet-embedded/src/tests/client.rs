@@ -5,12 +5,12 @@ use std::string::{String, ToString};
 use std::vec;
 use std::vec::Vec;
 
-use wirelet_proto::handshake::{HandshakeError, ResponseHead, Uri, accept_key};
+use wirelet_proto::handshake::{HandshakeError, ResponseHead, Uri, UriError, accept_key};
 use wirelet_proto::{CloseCode, Config, Event, Keepalive, MaskKeys, ReconnectConfig};
 
 use super::support::*;
 use crate::client::{
-    Client, ClientHandler, ClientResources, Credentials, Failure, Finished, Options, Sender,
+    Client, ClientHandler, ClientResources, Credentials, Failure, Finished, Options, RedirectError, Sender,
 };
 use crate::net::Listen as _;
 use crate::server::{Route, Settings, WebSocketRoute};
@@ -298,6 +298,60 @@ fn refusals_and_broken_answers_are_failures_with_names() {
         expect("", Failure::Timeout).await;
         sender.stop();
     });
+}
+
+#[test]
+fn redirects_are_followed_and_take_no_secrets_to_other_hosts() {
+    let options = Options {
+        credentials: Some(Credentials { user: "me", password: "word" }),
+        headers: &[("Cookie", "a=b")],
+        redirects: 3,
+        ..options()
+    };
+    run(&options, async |_, net, sender, diary| {
+        let moved = async |location: &str, target: &str, host: &str, secrets: bool| {
+            let (mut server, head) = accepted(&net).await;
+            assert!(head.starts_with(&std::format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n")), "{head}");
+            let told = [head.contains("Authorization: Basic"), head.contains("Cookie: a=b")];
+            assert_eq!(told, [secrets; 2], "{head}");
+            server.send(std::format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\n\r\n")).await;
+        };
+        moved("/there", "/ws?a=1", "device", true).await;
+        moved("http://other:8080/ws", "/there", "device", true).await;
+        // Who comes back does not get them either.
+        moved("//device/back?b", "/ws", "other:8080", false).await;
+        let (mut server, head) = accepted(&net).await;
+        assert!(head.starts_with("GET /back?b ") && !head.contains("Basic") && !head.contains("Cookie"));
+        // One too many.
+        server.send("HTTP/1.1 308 Away\r\nLocation: /again\r\n\r\n").await;
+        drop(server);
+        moved("", "/ws?a=1", "device", true).await;
+        assert_eq!(net.remotes(), ["device:80", "device:80", "other:8080", "device:80", "device:80"]);
+        let mut server = opened(&net, "").await;
+        sender.connected().await;
+        sender.try_send("arrived").unwrap();
+        assert_eq!(frame(&mut server).await.2, b"arrived");
+        let notes = diary.take();
+        assert!(notes.contains(&"Redirect(TooMany)".into()), "{notes:?}");
+        sender.stop();
+    });
+}
+
+#[test]
+fn a_redirect_is_a_refusal_unless_it_may_be_followed() {
+    for (redirects, location, failure) in [
+        (0, "/x", Failure::Refused(302)),
+        (1, "gopher://x", Failure::Redirect(RedirectError::Location(UriError::Scheme))),
+        (1, &"x".repeat(300), Failure::Redirect(RedirectError::TooLong)),
+    ] {
+        let reconnect = ReconnectConfig { max_attempts: Some(0), ..ReconnectConfig::DEFAULT };
+        let finished = run(&Options { redirects, reconnect, ..options() }, async |_, net, _, _| {
+            let (mut server, _) = accepted(&net).await;
+            server.send(std::format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\n\r\n")).await;
+            server.rest().await;
+        });
+        assert_eq!(finished, Finished::GaveUp(failure));
+    }
 }
 
 #[test]

@@ -245,6 +245,8 @@ struct Waiting {
     wires: VecDeque<Wire>,
     acceptors: Vec<Waker>,
     refuse: bool,
+    /// Where clients have connected to.
+    remotes: Vec<String>,
 }
 
 impl Net {
@@ -258,6 +260,11 @@ impl Net {
         waiting.wires.push_back(there);
         waiting.acceptors.drain(..).for_each(Waker::wake);
         Dialed { wire: here, received: Vec::new() }
+    }
+
+    /// Where clients have connected to since this was asked last.
+    pub(crate) fn remotes(&self) -> Vec<String> {
+        core::mem::take(&mut self.0.borrow_mut().remotes)
     }
 
     pub(crate) fn refuse(&self, refuse: bool) {
@@ -287,7 +294,9 @@ impl Connect for Net {
     type Error = ErrorKind;
 
     async fn connect(&mut self, to: Remote<'_>) -> Result<Wire, ErrorKind> {
-        assert_eq!(to, Remote { host: "device", port: 80, secure: false });
+        let Remote { host, port, secure } = to;
+        assert!(!secure);
+        self.0.borrow_mut().remotes.push(std::format!("{host}:{port}"));
         if self.0.borrow().refuse {
             return Err(ErrorKind::ConnectionRefused);
         }
