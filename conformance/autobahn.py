@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Runs Autobahn|Testsuite against wirelet's server and client and compares every verdict with the expected results.
+"""Runs Autobahn|Testsuite against wirelet's servers and clients and compares every verdict with the expected results.
 
-    python3 conformance/autobahn.py all                       both roles, every case
+    python3 conformance/autobahn.py all                       server and client, every case
     python3 conformance/autobahn.py server --cases '1.*,7.1.*'  some cases of one role
     python3 conformance/autobahn.py all --shard ci            the quick list: every subsection but those of 9
     python3 conformance/autobahn.py all --shard rest          what the quick list leaves out
     python3 conformance/autobahn.py server --url ws://127.0.0.1:8080/ws   a server that already runs
     python3 conformance/autobahn.py client --client COMMAND   another client: called as COMMAND URL AGENT
+    python3 conformance/autobahn.py device                    the firmware in QEMU, 4 KiB of buffer, chunk by chunk
+    python3 conformance/autobahn.py embedded-client           the microcontrollers' client, on this machine
     python3 conformance/autobahn.py all --bless               write the expected results
 
 Exit status 0 only if every case ran, none is FAILED, NON-STRICT, UNIMPLEMENTED or badly closed, and all is as expected.
@@ -25,7 +27,8 @@ import sys
 import threading
 import time
 
-from harness import HANG, HERE, Failure, Process, cache_folder, cache_lock, cargo_build, free_port, main, run
+from firmware import Device
+from harness import HANG, HERE, ROOT, Failure, Process, cache_folder, cache_lock, cargo_build, free_port, main, run
 
 # The sections of this project's bar. 12 and 13 (permessage-deflate) come with the extension.
 SECTIONS = (1, 2, 3, 4, 5, 6, 7, 9, 10)
@@ -41,7 +44,12 @@ CI_SHARD = """
 """.split()
 
 AGENT = "wirelet"
+# What `all` means, and what needs more than the workspace: QEMU, a board.
 ROLES = ("server", "client")
+BOARDS = ("device", "embedded-client")
+CLIENTS = ("client", "embedded-client")
+# Connections at once that the firmware is asked for: half of its eight sockets, since the last ones may still be closing.
+DEVICE_JOBS = 4
 VERDICTS = ("OK", "INFORMATIONAL", "NON-STRICT", "UNIMPLEMENTED", "FAILED")
 GOOD = {"OK", "INFORMATIONAL"}
 
@@ -158,9 +166,9 @@ def wstest(suite, mode, spec, name, progress):
     return Process(name, command, on_line=progress.line, env=environment, cwd=spec.parent)
 
 
-def test_server(suite, url, shards, reports):
+def test_server(role, suite, url, shards, reports):
     """The suite's clients, one for each shard, against the server at the address."""
-    progress = Progress("server", sum(map(len, shards)))
+    progress = Progress(role, sum(map(len, shards)))
     clients = []
     for index, shard in enumerate(shards):
         servers = [{"agent": AGENT, "url": url, "options": {"serverConnectionDropTimeout": PATIENCE}}]
@@ -184,9 +192,9 @@ def start_fuzzing_server(suite, folder, shard, name, progress):
                 raise
 
 
-def test_client(suite, client, shards, reports):
+def test_client(role, suite, client, shards, reports):
     """The client, one process for each shard, against one of the suite's servers each."""
-    progress = Progress("client", sum(map(len, shards)))
+    progress = Progress(role, sum(map(len, shards)))
     servers = [start_fuzzing_server(suite, reports / str(index), shard, f"fuzzing server {index}", progress)
                for index, shard in enumerate(shards)]
     clients = [Process(f"client {index}", [*client, url, AGENT]) for index, (_, url) in enumerate(servers)]
@@ -276,27 +284,35 @@ def write_expected(path, results):
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
+def start_server(role, programs):
+    """The server of a role, listening."""
+    if role == "device":
+        return Device()
+    port = free_port()
+    server = Process("wirelet serve", [programs["server"], "serve", "--addr", f"127.0.0.1:{port}"])
+    server.port = port
+    server.wait_for_port(port, HANG)
+    return server
+
+
 def run_role(role, suite, programs, cases, options):
     """Runs the cases of a role; returns their results."""
     reports = options.reports.resolve() / role
     shutil.rmtree(reports, ignore_errors=True)
     reports.mkdir(parents=True)
-    shards = split(cases, options.jobs)
+    shards = split(cases, min(options.jobs, DEVICE_JOBS) if role == "device" else options.jobs)
     print(f"{role}: {len(cases)} cases in {len(shards)} processes", flush=True)
-    if role == "client":
-        test_client(suite, programs["client"], shards, reports)
+    if role in CLIENTS:
+        test_client(role, suite, programs[role], shards, reports)
     elif options.url:
-        test_server(suite, options.url, shards, reports)
+        test_server(role, suite, options.url, shards, reports)
     else:
-        port = free_port()
-        command = [programs["server"], "serve", "--addr", f"127.0.0.1:{port}"]
-        with Process("wirelet serve", command) as server:
-            server.wait_for_port(port, HANG)
+        with start_server(role, programs) as server:
             try:
-                test_server(suite, f"ws://127.0.0.1:{port}/ws", shards, reports)
+                test_server(role, suite, f"ws://127.0.0.1:{server.port}/ws", shards, reports)
             finally:
                 if server.status is not None:
-                    print(f"wirelet serve ended with status {server.status}:\n{server.tail()}", flush=True)
+                    print(f"{server.name} ended with status {server.status}:\n{server.tail()}", flush=True)
     return merge(reports)
 
 
@@ -320,22 +336,25 @@ def judge(role, results, cases, every_case, options):
 
 def programs_for(roles, options):
     """Builds what the roles need."""
-    programs = {}
     binaries = []
     if "server" in roles and not options.url:
         binaries.append(("wirelet-cli", "wirelet"))
     if "client" in roles and not options.client:
         binaries.append(("conformance", "autobahn-client"))
     built = cargo_build(binaries, options.profile) if binaries else {}
-    programs["server"] = built.get("wirelet")
-    programs["client"] = shlex.split(options.client) if options.client else [built.get("autobahn-client")]
+    programs = {"server": built.get("wirelet"), "client": [built.get("autobahn-client")]}
+    if "embedded-client" in roles and not options.client:
+        board = cargo_build([("wirelet-linux", "autobahn")], options.profile, ROOT / "boards" / "linux")
+        programs["embedded-client"] = [board["autobahn"]]
+    if options.client:
+        programs.update(dict.fromkeys(CLIENTS, shlex.split(options.client)))
     return programs
 
 
 def parse():
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("role", choices=[*ROLES, "all"])
+    parser.add_argument("role", choices=[*ROLES, *BOARDS, "all"])
     parser.add_argument("--cases", help="numbers and patterns, separated by commas: '1.*,7.1.*'")
     parser.add_argument("--shard", choices=["ci", "rest"], help="a fixed list of cases, or all others")
     parser.add_argument("--url", help="test the server at this address")

@@ -26,6 +26,10 @@ ROOT = HERE.parent
 HANG = 300.0
 
 
+# How cargo says what it built, while its errors stay readable.
+MESSAGES = "--message-format=json-render-diagnostics"
+
+
 class Failure(Exception):
     """Something that the person who runs this should read, without a stack trace."""
 
@@ -100,18 +104,27 @@ def node_packages(name, *requirements):
     return install(name, "node: " + " ".join(requirements), build)
 
 
-def cargo_build(binaries, profile="release"):
-    """Builds `(package, binary)` pairs in one go and returns the path of each binary by name."""
-    command = ["cargo", "build", "--message-format=json-render-diagnostics", "--profile", profile]
+def cargo_build(binaries, profile="release", folder=ROOT):
+    """Builds `(package, binary)` pairs of a workspace in one go and returns the path of each binary by name."""
+    command = ["cargo", "build", MESSAGES, "--profile", profile]
     for package in dict.fromkeys(package for package, _ in binaries):
         command += ["-p", package]
     for _, binary in binaries:
         command += ["--bin", binary]
+    paths = executables(command, folder)
+    missing = [binary for _, binary in binaries if binary not in paths]
+    if missing:
+        raise Failure(f"cargo built no {', '.join(missing)}")
+    return paths
+
+
+def executables(command, folder):
+    """Runs a command that builds with cargo and prints its messages; returns the path of each binary by name."""
     print("$", " ".join(command), flush=True)
     try:
-        result = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        result = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     except FileNotFoundError:
-        raise Failure("cargo: not found") from None
+        raise Failure(f"{command[0]}: not found") from None
     if result.returncode:
         raise Failure("the build failed")
     paths = {}
@@ -119,9 +132,6 @@ def cargo_build(binaries, profile="release"):
         message = json.loads(line)
         if message.get("executable"):
             paths[message["target"]["name"]] = message["executable"]
-    missing = [binary for _, binary in binaries if binary not in paths]
-    if missing:
-        raise Failure(f"cargo built no {', '.join(missing)}")
     return paths
 
 

@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Installs QEMU for RISC-V (qemu-system-riscv32, version 8 or later) unless it is there.
+#
+# Debian's bookworm has it in its backports, whose source is added here: from the same mirror as bookworm itself. Ends with
+# status 77 where it can't be had: no Debian, no rights, no network.
+set -euo pipefail
+
+lacking() {
+    echo "qemu: $*"
+    exit 77
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+apt() { # COMMAND...
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=900 -q "$@"
+}
+
+candidate() {
+    apt-cache policy qemu-system-riscv | sed -n 's/^ *Candidate: //p' | grep -v '(none)' || true
+}
+
+# The mirror that a release comes from and the key it is signed with, as the line of a source list begins.
+source_of() { # CODENAME
+    awk -v release="$1" '
+        function entry() {
+            if (uri != "" && (" " suites " ") ~ (" " release " ")) { print key, uri; found = 1; exit }
+            uri = suites = key = ""
+        }
+        FNR == 1 { entry() }
+        /^deb / { # one line: deb [options] URI suite component...
+            line = $0; sub(/^deb +/, "", line); options = ""
+            if (match(line, /^\[[^]]*\] */)) { options = substr(line, 1, RLENGTH); line = substr(line, RLENGTH + 1) }
+            split(line, word, / +/)
+            if (word[2] == release) { print options, word[1]; found = 1; exit }
+        }
+        /^$/ { entry() } # a stanza: URIs, Suites, Signed-By
+        /^URIs:/ { uri = $2 }
+        /^Suites:/ { suites = $0; sub(/^Suites: */, "", suites) }
+        /^Signed-By: *\// { key = "[signed-by=" $2 "]" }
+        END { if (!found) entry() }
+    ' /dev/null "${sources[@]}"
+}
+
+add_backports() {
+    local codename source list=/etc/apt/sources.list.d/wirelet-backports.list
+    codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+    local sources=()
+    for source in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+        if [ -r "$source" ]; then sources+=("$source"); fi
+    done
+    if [ -z "$codename" ] || [ "${#sources[@]}" = 0 ]; then lacking "no sources of Debian packages"; fi
+    source=$(source_of "$codename")
+    if [ -z "$source" ]; then lacking "no source of $codename in /etc/apt"; fi
+    printf 'deb %s %s-backports main\n' "$source" "$codename" | tr -s ' ' | as_root tee "$list"
+}
+
+if command -v qemu-system-riscv32 >/dev/null; then
+    qemu-system-riscv32 --version | head -1
+    exit
+fi
+command -v apt-get >/dev/null || lacking "no apt-get here; install qemu-system-riscv32 by hand"
+as_root true 2>/dev/null || lacking "packages can't be installed without root's rights"
+if [ -z "$(candidate)" ]; then
+    add_backports
+    apt update || lacking "the lists of packages can't be loaded"
+fi
+version=$(candidate)
+if [ -z "$version" ]; then lacking "there is no package qemu-system-riscv"; fi
+apt install -y --no-install-recommends "qemu-system-riscv=$version" || lacking "qemu-system-riscv $version can't be installed"
+qemu-system-riscv32 --version | head -1
