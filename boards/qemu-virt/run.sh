@@ -11,4 +11,5 @@ echo "console: http://127.0.0.1:$port/   echo: ws://127.0.0.1:$port/ws   (Ctrl-C
 exec qemu-system-riscv32 -M virt -m 8M -smp 1 -bios none -display none -monitor none -serial stdio $QEMU_OPTS \
   -global virtio-mmio.force-legacy=false \
   -netdev "user,id=n0,hostfwd=tcp:127.0.0.1:$port-:80" -device virtio-net-device,netdev=n0 \
+  -device virtio-rng-device \
   -kernel "$1"

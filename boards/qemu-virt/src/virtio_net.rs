@@ -1,7 +1,6 @@
 //! The driver of the virtio network card for embassy-net.
 
-use core::cell::{RefCell, UnsafeCell};
-use core::ptr::NonNull;
+use core::cell::RefCell;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::Context;
 
@@ -9,9 +8,10 @@ use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxTok
 use embassy_sync::waitqueue::AtomicWaker;
 use static_cell::StaticCell;
 use virtio_drivers::device::net::VirtIONetRaw;
-use virtio_drivers::transport::mmio::{MmioTransport, VirtIOHeader};
-use virtio_drivers::transport::{DeviceType, Transport};
-use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
+use virtio_drivers::transport::DeviceType;
+use virtio_drivers::transport::mmio::MmioTransport;
+
+use crate::virtio::{self, Machine};
 
 /// Descriptors of a queue.
 const QUEUE: usize = 16;
@@ -19,10 +19,8 @@ const QUEUE: usize = 16;
 const BUFFERS: usize = 8;
 /// A frame and the device's header.
 const FRAME: usize = 1514 + 16;
-/// Pages for the queues.
-const PAGES: usize = 16;
-/// The machine's virtio slots: address of the first, distance, number.
-const SLOTS: (usize, usize, usize) = (0x1000_1000, 0x1000, 8);
+/// Where the card says whether its cable is plugged in: bit 0.
+const LINK: usize = 0x100 + 6;
 
 type Card = VirtIONetRaw<Machine, MmioTransport<'static>, QUEUE>;
 
@@ -45,7 +43,7 @@ struct Inner {
 static WAKER: AtomicWaker = AtomicWaker::new();
 static REGISTERS: AtomicUsize = AtomicUsize::new(0);
 
-/// Something has arrived, or has been sent.
+/// Something has arrived, or has been sent, or the cable was pulled or plugged in.
 pub(crate) fn on_interrupt() {
     let base = REGISTERS.load(Ordering::Relaxed);
     // SAFETY: the interrupt status and acknowledge registers of the card that `init` has found.
@@ -58,18 +56,7 @@ pub(crate) fn on_interrupt() {
 
 /// Looks for a card; to be called once.
 pub(crate) fn init() -> Option<Device> {
-    let (first, distance, count) = SLOTS;
-    (0..count).find_map(|slot| {
-        let base = first + slot * distance;
-        let header = NonNull::new(base as *mut VirtIOHeader)?;
-        // SAFETY: the registers of a virtio slot of the machine, used by nobody else.
-        let transport = unsafe { MmioTransport::new(header, distance) }.ok()?;
-        let is_network = transport.device_type() == DeviceType::Network;
-        if is_network { start(transport, base, 1 + slot) } else { None }
-    })
-}
-
-fn start(transport: MmioTransport<'static>, base: usize, interrupt: usize) -> Option<Device> {
+    let (transport, slot) = virtio::find(DeviceType::Network)?;
     static RX: StaticCell<[[u8; FRAME]; BUFFERS]> = StaticCell::new();
     static TX: StaticCell<[[u8; FRAME]; BUFFERS]> = StaticCell::new();
     let mut card = Card::new(transport).ok()?;
@@ -82,8 +69,8 @@ fn start(transport: MmioTransport<'static>, base: usize, interrupt: usize) -> Op
         rx_of[usize::from(token)] = at as u8;
     }
     let header = card.fill_buffer_header(&mut tx[0]).ok()?;
-    REGISTERS.store(base, Ordering::Relaxed);
-    crate::machine::enable_interrupt(interrupt);
+    REGISTERS.store(virtio::registers(slot), Ordering::Relaxed);
+    crate::machine::enable_interrupt(virtio::interrupt(slot));
     card.enable_interrupts();
     let inner = Inner {
         card,
@@ -180,8 +167,12 @@ impl Driver for Device {
         (inner.tx_free != 0).then_some(Slot(&self.0))
     }
 
-    fn link_state(&mut self, _: &mut Context<'_>) -> LinkState {
-        LinkState::Up
+    fn link_state(&mut self, cx: &mut Context<'_>) -> LinkState {
+        WAKER.register(cx.waker());
+        let base = REGISTERS.load(Ordering::Relaxed);
+        // SAFETY: a field of the card's configuration that changes at any time.
+        let status = unsafe { core::ptr::read_volatile((base + LINK) as *const u16) };
+        if status & 1 == 0 { LinkState::Down } else { LinkState::Up }
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -194,42 +185,4 @@ impl Driver for Device {
     fn hardware_address(&self) -> HardwareAddress {
         HardwareAddress::Ethernet(self.0.borrow().card.mac_address())
     }
-}
-
-#[repr(C, align(4096))]
-struct Dma(UnsafeCell<[u8; PAGES * PAGE_SIZE]>);
-
-// SAFETY: there is one hart, and every page is given away once.
-unsafe impl Sync for Dma {}
-
-static DMA: Dma = Dma(UnsafeCell::new([0; PAGES * PAGE_SIZE]));
-static DMA_USED: AtomicUsize = AtomicUsize::new(0);
-
-/// Memory as the device sees it: as the hart does.
-pub(crate) struct Machine;
-
-// SAFETY: addresses are physical, memory is static, pages are aligned and never given twice.
-unsafe impl Hal for Machine {
-    fn dma_alloc(pages: usize, _: BufferDirection) -> (PhysAddr, NonNull<u8>) {
-        let from = DMA_USED.load(Ordering::Relaxed);
-        assert!(from + pages <= PAGES, "more queues than pages");
-        DMA_USED.store(from + pages, Ordering::Relaxed);
-        // SAFETY: inside the array.
-        let pointer = unsafe { DMA.0.get().cast::<u8>().add(from * PAGE_SIZE) };
-        (pointer as PhysAddr, NonNull::new(pointer).expect("a static is somewhere"))
-    }
-
-    unsafe fn dma_dealloc(_: PhysAddr, _: NonNull<u8>, _: usize) -> i32 {
-        0
-    }
-
-    unsafe fn mmio_phys_to_virt(address: PhysAddr, _: usize) -> NonNull<u8> {
-        NonNull::new(address as usize as *mut u8).expect("devices are not at zero")
-    }
-
-    unsafe fn share(buffer: NonNull<[u8]>, _: BufferDirection) -> PhysAddr {
-        buffer.as_ptr().cast::<u8>() as usize as PhysAddr
-    }
-
-    unsafe fn unshare(_: PhysAddr, _: NonNull<[u8]>, _: BufferDirection) {}
 }
