@@ -145,6 +145,23 @@ impl<S: Storage> RecvBuffer<S> {
         self.storage.filled_mut().get_mut(self.parsed..).unwrap_or_default()
     }
 
+    pub(crate) fn unparsed(&self) -> &[u8] {
+        self.storage.filled().get(self.parsed..).unwrap_or_default()
+    }
+
+    /// A whole message of `len` bytes follows a header of `header_len`: makes it the current one and answers it.
+    #[inline]
+    pub(crate) fn begin_whole_message(&mut self, header_len: usize, len: usize) -> &mut [u8] {
+        self.storage.discard_front(self.parsed.wrapping_add(header_len));
+        self.parsed = len;
+        self.message_end = len;
+        self.piece_start = len;
+        self.checked_end = 0;
+        self.utf8 = Utf8Validator::new();
+        self.untouched = true;
+        self.storage.filled_mut().get_mut(..len).unwrap_or_default()
+    }
+
     /// `n` bytes of a header were consumed; a message starts with the next byte when it is its first.
     pub(crate) fn eat_header(&mut self, n: usize, starts_message: bool) {
         self.parsed = self.parsed.wrapping_add(n);
@@ -289,7 +306,7 @@ impl<S: Detach> RecvBuffer<S> {
 #[inline]
 fn move_down(bytes: &mut [u8], from: usize, to: usize, len: usize) {
     let end = from.saturating_add(len);
-    if to <= from && end <= bytes.len() {
+    if len > 0 && to <= from && end <= bytes.len() {
         bytes.copy_within(from..end, to);
     }
 }

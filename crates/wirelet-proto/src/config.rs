@@ -25,7 +25,8 @@ pub struct Limits {
     pub message: u64,
     /// Frames of one message, empty ones too. Default: 131,072.
     pub fragments: u32,
-    /// From the first byte of a message to its last, on top of one millisecond for each byte received.
+    /// From the first byte of a message, or of a control frame, to its last, on top of one millisecond for each byte of
+    /// the message received.
     /// Default: 60 s.
     pub message_time: Option<Duration>,
     /// From the connection's start to the end of the opening handshake. Default: 10 s. Kept by drivers.

@@ -1,6 +1,6 @@
 //! Frames out of bytes: incremental, in place, strict.
 
-use crate::frame::{FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER, OpCode, Role};
+use crate::frame::{FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER, MessageKind, OpCode, Role};
 use crate::{ProtocolError, kernels};
 
 /// Takes a stream of bytes apart into frame headers and unmasked payload.
@@ -69,6 +69,18 @@ impl Decoder {
     /// Payload bytes of the current frame that have not arrived.
     pub const fn remaining(&self) -> u64 {
         self.remaining
+    }
+
+    /// Whether a frame has begun and not ended, be it inside its header.
+    #[inline]
+    pub(crate) const fn is_inside_frame(&self) -> bool {
+        self.in_payload || self.spilled > 0
+    }
+
+    /// Whether the next byte begins a frame that may begin a message.
+    #[inline]
+    pub(crate) const fn is_between_messages(&self) -> bool {
+        !self.is_inside_frame() && !self.in_message
     }
 
     /// Takes the next thing off the front of `input`; answers it with the number of bytes consumed.
@@ -199,6 +211,49 @@ impl Decoder {
             return Err(ProtocolError::ControlTooLong);
         }
         Ok(())
+    }
+}
+
+/// A data message in one frame that has arrived completely.
+pub(crate) struct WholeFrame {
+    pub(crate) kind: MessageKind,
+    pub(crate) key: [u8; 4],
+    pub(crate) header_len: usize,
+    /// Payload, bytes.
+    pub(crate) len: usize,
+}
+
+impl WholeFrame {
+    /// The frame at the front of `bytes`, if it is one of the most frequent kind: a short header, nothing special,
+    /// everything there. `None` says nothing about a frame: [`Decoder::decode`] has the rules.
+    #[inline]
+    pub(crate) fn recognise(bytes: &[u8], role: Role) -> Option<Self> {
+        let (&[first, second], rest) = bytes.split_first_chunk::<2>()?;
+        let kind = match first {
+            0x81 => MessageKind::Text,
+            0x82 => MessageKind::Binary,
+            _ => return None,
+        };
+        // The bit for a key, turned round where none is expected.
+        let short = match role {
+            Role::Server => second ^ 0x80,
+            Role::Client => second,
+        };
+        let (len, rest) = match short {
+            0..=125 => (usize::from(short), rest),
+            126 => {
+                let (len, rest) = rest.split_first_chunk::<2>()?;
+                (usize::from(u16::from_be_bytes(*len)), rest)
+            }
+            _ => return None,
+        };
+        let (key, rest) = match role {
+            Role::Server => rest.split_first_chunk::<4>().map(|(key, rest)| (*key, rest))?,
+            Role::Client => ([0; 4], rest),
+        };
+        let is_minimal = short < 126 || len > 125;
+        let header_len = bytes.len().wrapping_sub(rest.len());
+        (is_minimal && rest.len() >= len).then_some(Self { kind, key, header_len, len })
     }
 }
 

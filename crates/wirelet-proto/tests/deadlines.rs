@@ -278,3 +278,23 @@ fn a_peer_that_vanishes_is_noticed() {
         assert_eq!(end.endpoint.connection.state(), State::Closed);
     }
 }
+
+#[test]
+fn a_header_or_control_frame_that_trickles_is_failed_without_keepalive_too() {
+    for role in ROLES {
+        for wire in [
+            Frame::binary([7; 300]).from(peer(role)).bytes()[..3].to_vec(),
+            Frame::ping([7; 100]).from(peer(role)).bytes()[..50].to_vec(),
+        ] {
+            let config = Config { keepalive: Keepalive::off(), ..Config::new() };
+            let mut endpoint = endpoint(role, &config);
+            receive_at(&mut endpoint, 1_000, &wire[..1]);
+            for (second, byte) in (2..).zip(&wire[1..]) {
+                receive_at(&mut endpoint, second * 1_000, &[*byte]);
+                assert_eq!(deadline(&endpoint), Some(61_000));
+            }
+            assert_eq!(handle(&mut endpoint, 60_999), None);
+            assert_eq!(handle(&mut endpoint, 61_000), Some(Expired::Message));
+        }
+    }
+}

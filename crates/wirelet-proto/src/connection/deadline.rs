@@ -132,12 +132,14 @@ impl<C: Deref<Target = Config>> Connection<C> {
             None => keepalive.ping.map(|interval| (self.clock.heard.plus(interval), Due::Ping)),
         };
         let idle = keepalive.idle.map(|idle| (self.clock.heard.plus(idle), Due::Expired(Expired::Idle)));
-        let message = config.limits.message_time.zip(self.receiving.message_in_progress()).map(
-            // A millisecond for each byte: a slow line is not cut off, a trickle is.
-            |(time, bytes)| {
-                (self.clock.message_began.plus(time).after(bytes), Due::Expired(Expired::Message))
-            },
-        );
+        let arrived = match self.receiving.message_in_progress() {
+            None if self.decoder.is_inside_frame() => Some(0),
+            in_progress => in_progress,
+        };
+        // A millisecond for each byte: a slow line is not cut off, a trickle is.
+        let message = config.limits.message_time.zip(arrived).map(|(time, bytes)| {
+            (self.clock.message_began.plus(time).after(bytes), Due::Expired(Expired::Message))
+        });
         [ping, idle, message].into_iter().flatten().min_by_key(|(when, _)| *when)
     }
 }

@@ -7,10 +7,10 @@ use crate::buffer::{RecvBuffer, Spare, Storage};
 use crate::close::{CloseCode, CloseFrame, Initiator};
 use crate::codec::Codec;
 use crate::config::Delivery;
-use crate::decoder::Decoded;
+use crate::decoder::{Decoded, WholeFrame};
 use crate::event::{Chunk, Event, EventKind, FrameSpan, Status};
-use crate::frame::{FrameHeader, MessageKind, OpCode};
-use crate::{Config, Failure, Instant, LimitError, MaskKeys, ProtocolError};
+use crate::frame::{FrameHeader, MessageKind, OpCode, Role};
+use crate::{Config, Failure, Instant, LimitError, MaskKeys, ProtocolError, kernels};
 
 /// The message and the frame that are being received.
 #[derive(Debug)]
@@ -81,6 +81,13 @@ impl Receiving {
             Some(_) if !self.last => Some(self.received),
             _ => None,
         }
+    }
+
+    /// A message has begun and ended.
+    const fn whole_message(&mut self, kind: MessageKind) {
+        self.kind = Some(kind);
+        self.compressed = false;
+        self.last = true;
     }
 
     fn begin_message(&mut self, kind: MessageKind, compressed: bool) {
@@ -245,6 +252,15 @@ impl<C: Deref<Target = Config>> Connection<C> {
         inflow: &mut impl Inflow,
         now: Instant,
     ) -> Result<Option<Status>, Failure> {
+        if rx.unparsed().is_empty() {
+            return self.need_input(rx);
+        }
+        if let Some(kind) = self.whole_message(rx, now)? {
+            return Ok(Some(Status::Ready(kind)));
+        }
+        if !self.decoder.is_inside_frame() && self.receiving.message_in_progress().is_none() {
+            self.clock.message_begins(now);
+        }
         let input = rx.unparsed_mut();
         let (mut decoded, mut consumed) = self.decoder.decode(input)?;
         if consumed > 0 {
@@ -256,7 +272,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
             (decoded, consumed) = self.decoder.decode(payload)?;
             let starts_message = !header.opcode.is_control() && header.opcode != OpCode::Continuation;
             rx.eat_header(header_len, starts_message);
-            self.header(header, rx.storage().message_capacity(), now)?;
+            self.header(header, rx.storage().message_capacity())?;
             if starts_message && header.rsv1 {
                 inflow.begin_message();
             }
@@ -270,6 +286,42 @@ impl<C: Deref<Target = Config>> Connection<C> {
         }
     }
 
+    /// A whole message in one frame that has arrived completely, by far the most frequent case, without the state that
+    /// messages in pieces need. Whatever is not exactly that is left as it is to the general way, where each rule
+    /// has its check.
+    #[inline]
+    fn whole_message<S: Storage>(
+        &mut self,
+        rx: &mut RecvBuffer<S>,
+        now: Instant,
+    ) -> Result<Option<EventKind>, Failure> {
+        let limits = &self.config.limits;
+        if self.config.delivery != Delivery::Messages
+            || limits.fragments == 0
+            || !self.decoder.is_between_messages()
+        {
+            return Ok(None);
+        }
+        let Some(frame) = WholeFrame::recognise(rx.unparsed(), self.role) else { return Ok(None) };
+        let len = frame.len as u64;
+        if len > limits.message || len > limits.frame || len > rx.storage().message_capacity() {
+            return Ok(None);
+        }
+        self.clock.heard(now);
+        let payload = rx.begin_whole_message(frame.header_len, frame.len);
+        let ascii = self.role == Role::Server && kernels::unmask(payload, frame.key);
+        self.receiving.whole_message(frame.kind);
+        if frame.kind == MessageKind::Binary {
+            return Ok(Some(EventKind::Binary));
+        }
+        // RFC 6455 8.1: text that is not UTF-8 fails the connection.
+        rx.check_text(frame.len, ascii)?;
+        if !rx.ends_with_whole_character() {
+            return Err(ProtocolError::InvalidUtf8.into());
+        }
+        Ok(Some(EventKind::Text))
+    }
+
     fn need_input<S: Storage>(&self, rx: &mut RecvBuffer<S>) -> Result<Option<Status>, Failure> {
         if rx.settle(self.decoder.remaining()) {
             Ok(Some(Status::NeedInput))
@@ -279,7 +331,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
     }
 
     /// A new frame: limits are checked before room is made for its payload.
-    fn header(&mut self, header: FrameHeader, capacity: u64, now: Instant) -> Result<(), Failure> {
+    fn header(&mut self, header: FrameHeader, capacity: u64) -> Result<(), Failure> {
         if header.opcode.is_control() {
             // The message around it stays as it is.
             self.receiving.control = Some(header.opcode);
@@ -289,7 +341,6 @@ impl<C: Deref<Target = Config>> Connection<C> {
         let receiving = &mut self.receiving;
         if let Some(kind) = kind_of(header.opcode) {
             receiving.begin_message(kind, header.rsv1);
-            self.clock.message_begins(now);
         }
         receiving.frame = header;
         receiving.frame_offset = 0;
