@@ -22,6 +22,10 @@ use crate::time::Clock;
 use crate::transport::Transport;
 use crate::{Chunk, Error, Event, Message, Timeout};
 
+/// Reads in one turn, each of at most a block: a peer that sends faster than its frames can be looked at must not keep
+/// the thread from other connections.
+const READS: usize = 8;
+
 /// A payload to be sent.
 pub(crate) enum Payload<'a> {
     /// Written from where it is when it is large and need not be masked.
@@ -156,13 +160,18 @@ impl Engine {
     /// Goes on until an event is announced or the connection has ended. Without a context the socket is not
     /// touched.
     pub(crate) fn poll_news(&mut self, mut cx: Option<&mut Context<'_>>) -> Poll<()> {
+        let mut reads = 0;
         while !self.has_news() {
             let status = self.core.advance(&mut self.rx, &mut ThreadKeys, self.now);
             self.move_slot();
             match status {
                 Ok(Status::Ready(kind)) => self.announce(kind),
                 Ok(Status::NeedInput) => match &mut cx {
-                    Some(cx) => ready!(self.poll_read(cx)),
+                    Some(cx) if reads == READS => return again(cx),
+                    Some(cx) => {
+                        ready!(self.poll_read(cx));
+                        reads += 1;
+                    }
                     None => return Poll::Pending,
                 },
                 Ok(Status::NeedTransmit | Status::NeedOutput) => match &mut cx {
@@ -541,4 +550,10 @@ impl Engine {
         self.rx.storage_mut().rest();
         self.out.rest();
     }
+}
+
+/// Pending, but to be polled again when others have had their turn.
+fn again<T>(cx: &Context<'_>) -> Poll<T> {
+    cx.waker().wake_by_ref();
+    Poll::Pending
 }
