@@ -2,9 +2,10 @@
 
 use core::fmt;
 
-use wirelet_proto::CloseCode;
+use wirelet_proto::{CloseCode, MessageKind};
 
-use crate::table::{ConnectionId, ConnectionInfo, Message, Phase, SendError, Table};
+use crate::fragments::Fragments;
+use crate::table::{ConnectionId, ConnectionInfo, Message, Phase, SendError, SendReason, Table};
 
 /// Sends to a server's connections, lists and closes them: from any task, and from interrupts or another executor as far
 /// as the board's critical section allows.
@@ -41,6 +42,14 @@ impl<'t> Handle<'t> {
         message: impl Into<Message<'m>>,
     ) -> Result<(), SendError<Message<'m>>> {
         self.table.try_send(id, message.into())
+    }
+
+    /// Begins a message in fragments for one connection; one at a time.
+    ///
+    /// # Errors
+    /// Another task's fragments are under way, or the connection is not open any more.
+    pub fn fragments(&self, id: ConnectionId, kind: MessageKind) -> Result<Fragments<'t>, SendReason> {
+        Fragments::new(self.table, id, kind)
     }
 
     /// Queues a message for every open WebSocket that `choose` answers true for. Who has no room is passed over, or

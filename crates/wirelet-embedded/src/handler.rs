@@ -193,6 +193,8 @@ pub(crate) struct Desk<'p, 'm, 'c> {
     pub(crate) now: Instant,
     /// A fragmented message has begun and not ended.
     pub(crate) in_message: &'p mut bool,
+    /// The same of another task.
+    pub(crate) in_queued: bool,
 }
 
 impl Line for Desk<'_, '_, '_> {
@@ -203,7 +205,7 @@ impl Line for Desk<'_, '_, '_> {
         fin: bool,
         fragment: bool,
     ) -> Result<(), SendReason> {
-        if !fragment && *self.in_message {
+        if self.in_queued || (!fragment && *self.in_message) {
             return Err(SendReason::Full);
         }
         let appended = self.tx.append_frame(self.core, self.keys, kind, [payload, &[]], fin);

@@ -78,7 +78,7 @@
 //! | `handle_ws_control_frames` | always delivered, always answered by the core |
 //! | `httpd_ws_recv_frame`, `_part` | [`Handler::on_event`]: whole messages or chunks with length and offset |
 //! | `httpd_ws_send_frame` | [`Peer::send`], [`Peer::send_fragment`] |
-//! | `httpd_queue_work` with `httpd_ws_send_frame_async`, `httpd_ws_send_data` | [`Handle::try_send`] |
+//! | `httpd_queue_work` with `httpd_ws_send_frame_async`, `httpd_ws_send_data` | [`Handle::try_send`], [`Handle::fragments`] |
 //! | `httpd_get_client_list`, `httpd_ws_get_fd_info` | [`Handle::connections`] |
 //! | `httpd_sess_trigger_close`, `httpd_stop` | [`Handle::close`], [`Handle::stop`] |
 //! | `httpd_sess_set_ctx` | a table of the application's by [`ConnectionId::index`] |
@@ -96,7 +96,7 @@
 //! | redirects | [`Options::redirects`](client::Options::redirects), none by default, never with credentials to another host |
 //! | `keep_alive_enable`, `if_name`, `ext_transport` | the [`Connect`](net::Connect) that is given |
 //! | `send_text`, `send_bin`, `is_connected`, `close`, `stop` | [`Sender`] |
-//! | `send_text_partial`, `send_cont_msg`, `send_fin` | [`Peer::send_fragment`] |
+//! | `send_text_partial`, `send_cont_msg`, `send_fin` | [`Sender::fragments`] from any task, [`Peer::send_fragment`] in a handler |
 //! | events | [`Handler`] and [`ClientHandler`](client::ClientHandler) |
 //!
 //! ## Features
@@ -123,6 +123,7 @@ extern crate std;
 pub mod client;
 #[cfg(feature = "embassy-net")]
 mod embassy;
+mod fragments;
 mod handle;
 mod handler;
 pub mod http;
@@ -137,6 +138,7 @@ mod time;
 pub use client::{Client, ClientResources, Sender};
 #[cfg(feature = "embassy-net")]
 pub use embassy::{EmbassyConnector, EmbassyListener, EmbassySocket};
+pub use fragments::Fragments;
 pub use handle::{Broadcast, Handle};
 pub use handler::{Cause, End, Handler, Peer};
 pub use server::{Resources, Server};

@@ -1,4 +1,4 @@
-//! Messages that wait in a ring of bytes: four bytes of length and kind, then the payload.
+//! Messages and fragments that wait in a ring of bytes: four bytes of length and kind, then the payload.
 
 use wirelet_proto::MessageKind;
 
@@ -6,6 +6,11 @@ use wirelet_proto::MessageKind;
 pub(crate) const RECORD: usize = 4;
 
 const BINARY: u32 = 1 << 31;
+/// More fragments of the same message follow.
+const MORE: u32 = 1 << 30;
+/// A fragment of a message in several frames.
+const PART: u32 = 1 << 29;
+const FLAGS: u32 = BINARY | MORE | PART;
 
 /// The cursors of a ring whose bytes are somewhere else.
 #[derive(Debug)]
@@ -20,6 +25,10 @@ pub(crate) struct Queue {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Front<'q> {
     pub(crate) kind: MessageKind,
+    /// A whole message, not a fragment.
+    pub(crate) whole: bool,
+    /// The message ends here.
+    pub(crate) fin: bool,
     pub(crate) pieces: [&'q [u8]; 2],
 }
 
@@ -49,12 +58,27 @@ impl Queue {
 
     /// Appends a message, whole or not at all.
     pub(crate) fn push(&mut self, ring: &mut [u8], kind: MessageKind, payload: &[u8]) -> bool {
+        self.record(ring, kind, 0, payload)
+    }
+
+    /// Appends a fragment, whole or not at all.
+    pub(crate) fn push_fragment(
+        &mut self,
+        ring: &mut [u8],
+        kind: MessageKind,
+        payload: &[u8],
+        fin: bool,
+    ) -> bool {
+        self.record(ring, kind, if fin { PART } else { PART | MORE }, payload)
+    }
+
+    fn record(&mut self, ring: &mut [u8], kind: MessageKind, flags: u32, payload: &[u8]) -> bool {
         let free = ring.len().saturating_sub(self.used);
         let Ok(len) = u32::try_from(payload.len()) else { return false };
-        if len & BINARY != 0 || payload.len().saturating_add(RECORD) > free {
+        if len & FLAGS != 0 || payload.len().saturating_add(RECORD) > free {
             return false;
         }
-        let word = if kind == MessageKind::Binary { len | BINARY } else { len };
+        let word = len | flags | if kind == MessageKind::Binary { BINARY } else { 0 };
         self.append(ring, &word.to_le_bytes());
         self.append(ring, payload);
         self.payload = self.payload.saturating_add(payload.len());
@@ -73,9 +97,11 @@ impl Queue {
         }
         let word = u32::from_le_bytes(word);
         let kind = if word & BINARY == 0 { MessageKind::Text } else { MessageKind::Binary };
-        let len = (word & !BINARY) as usize;
+        let len = (word & !FLAGS) as usize;
         Some(Front {
             kind,
+            whole: word & PART == 0,
+            fin: word & MORE == 0,
             pieces: pieces(ring, wrapped(self.start.saturating_add(RECORD), ring.len()), len),
         })
     }

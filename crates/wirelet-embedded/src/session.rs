@@ -42,6 +42,8 @@ pub(crate) struct Session<'m, 'c> {
     ready: bool,
     /// The handler has begun a fragmented message and not ended it.
     in_message: bool,
+    /// Another task has begun a fragmented message and not ended it.
+    in_queued: bool,
     failure: Option<Failure>,
     expired: Option<Expired>,
     /// The peer's stream has ended.
@@ -87,6 +89,7 @@ impl<'m, 'c> Session<'m, 'c> {
             id,
             ready: false,
             in_message: false,
+            in_queued: false,
             failure: None,
             expired: None,
             ended: false,
@@ -102,8 +105,14 @@ impl<'m, 'c> Session<'m, 'c> {
 
     /// Calls the handler's `on_open`.
     pub(crate) fn open(&mut self, handler: &dyn Handler, keys: &mut dyn MaskKeys, now: Instant) {
-        let mut desk =
-            Desk { core: self.core, tx: &mut self.tx, keys, now, in_message: &mut self.in_message };
+        let mut desk = Desk {
+            core: self.core,
+            tx: &mut self.tx,
+            keys,
+            now,
+            in_message: &mut self.in_message,
+            in_queued: false,
+        };
         handler.on_open(&mut Peer::new(self.id, &mut desk));
     }
 
@@ -282,12 +291,18 @@ impl<'m, 'c> Session<'m, 'c> {
             Event::Chunk(chunk) => chunk.data.len(),
             Event::Ping(_) | Event::Pong(_) | Event::Close(_) => 0,
         };
-        if answer > 0 && !self.tx.fits(answer) {
+        if answer > 0 && (self.in_queued || !self.tx.fits(answer)) {
             return false;
         }
         self.ready = false;
-        let mut desk =
-            Desk { core: self.core, tx: &mut self.tx, keys, now, in_message: &mut self.in_message };
+        let mut desk = Desk {
+            core: self.core,
+            tx: &mut self.tx,
+            keys,
+            now,
+            in_message: &mut self.in_message,
+            in_queued: self.in_queued,
+        };
         around.handler.on_event(&mut Peer::new(self.id, &mut desk), event);
         self.close_noted(around.link);
         true
@@ -300,8 +315,9 @@ impl<'m, 'c> Session<'m, 'c> {
         while !self.in_message {
             let taken = link.with(|slot, ring| {
                 let front = slot.queue.front(ring)?;
-                let appended = self.tx.append_frame(self.core, keys, front.kind, front.pieces, true);
+                let appended = self.tx.append_frame(self.core, keys, front.kind, front.pieces, front.fin);
                 if appended != Err(AppendError::Full) {
+                    self.in_queued = !front.fin;
                     slot.queue.pop(ring);
                 }
                 Some(appended)

@@ -60,7 +60,7 @@ pub enum Overflow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum SendReason {
-    /// The queue has no room for it now.
+    /// The queue has no room for it now, or another message is being sent in fragments.
     Full,
     /// It is larger than the queue or the buffer behind it: it will never fit.
     TooLong,
@@ -152,6 +152,8 @@ pub(crate) struct Slot {
     pub(crate) subprotocol: Option<u16>,
     pub(crate) overflow: Overflow,
     pub(crate) queue: Queue,
+    /// A task sends a message in fragments.
+    pub(crate) fragments: bool,
     /// Somebody wants the connection closed.
     pub(crate) close: Option<CloseCode>,
     /// The worker is to return once its connection has ended.
@@ -175,6 +177,7 @@ impl Slot {
             subprotocol: None,
             overflow: Overflow::Refuse,
             queue: Queue::new(),
+            fragments: false,
             close: None,
             stop: false,
             waits: None,
@@ -225,6 +228,7 @@ impl Slot {
         self.route = None;
         self.subprotocol = None;
         self.queue.clear();
+        self.fragments = false;
         self.close = None;
         self.waits = None;
         self.evicted = false;
@@ -241,9 +245,16 @@ impl Slot {
         if message.bytes().len() > most {
             return Err(SendReason::TooLong);
         }
+        // RFC 6455 5.4: the fragments of a message follow each other.
+        if self.fragments {
+            return Err(SendReason::Full);
+        }
         while !self.queue.push(ring, message.kind(), message.bytes()) {
             match self.overflow {
-                Overflow::DropOldest if !self.queue.is_empty() => self.queue.pop(ring),
+                // Half a message is not dropped.
+                Overflow::DropOldest if self.queue.front(ring).is_some_and(|front| front.whole) => {
+                    self.queue.pop(ring);
+                }
                 Overflow::Close => {
                     self.queue.clear();
                     self.close = Some(CloseCode::TRY_AGAIN_LATER);
@@ -253,6 +264,26 @@ impl Slot {
                 _ => return Err(SendReason::Full),
             }
         }
+        self.notice();
+        Ok(())
+    }
+
+    /// Queues a fragment of the task that has reserved the connection.
+    pub(crate) fn queue_fragment(
+        &mut self,
+        ring: &mut [u8],
+        most: usize,
+        kind: MessageKind,
+        payload: &[u8],
+        fin: bool,
+    ) -> Result<(), SendReason> {
+        if payload.len() > most {
+            return Err(SendReason::TooLong);
+        }
+        if !self.queue.push_fragment(ring, kind, payload, fin) {
+            return Err(SendReason::Full);
+        }
+        self.fragments = !fin;
         self.notice();
         Ok(())
     }

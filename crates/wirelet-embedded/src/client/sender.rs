@@ -4,8 +4,9 @@ use core::fmt;
 use core::future::poll_fn;
 use core::task::Poll;
 
-use wirelet_proto::CloseCode;
+use wirelet_proto::{CloseCode, MessageKind};
 
+use crate::fragments::Fragments;
 use crate::table::{Message, Phase, SendError, SendReason, Table};
 
 /// Sends through a client, over all its connections: from any task, and from interrupts or another executor as far as the
@@ -34,6 +35,15 @@ impl<'t> Sender<'t> {
             Some(info) => self.table.try_send(info.id, message),
             None => Err(SendError { message, reason: SendReason::Gone }),
         }
+    }
+
+    /// Begins a message in fragments; one at a time.
+    ///
+    /// # Errors
+    /// Another task's fragments are under way, or there is no open connection.
+    pub fn fragments(&self, kind: MessageKind) -> Result<Fragments<'t>, SendReason> {
+        let info = self.table.info(0).ok_or(SendReason::Gone)?;
+        Fragments::new(self.table, info.id, kind)
     }
 
     /// Whether there is an open connection.

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod client;
+mod fragments;
 mod http;
 mod support;
 mod websocket;
