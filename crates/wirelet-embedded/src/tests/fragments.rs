@@ -72,7 +72,7 @@ fn a_message_larger_than_all_buffers_leaves_in_fragments_and_nothing_comes_betwe
                 rig.clock.sleep(1).await;
             }
         };
-        let ((), (opcode, payload, frames)) = both(rest, peer.message()).await;
+        let ((), (opcode, payload, frames)) = std::boxed::Box::pin(both(rest, peer.message())).await;
         assert_eq!((opcode, payload.len(), frames), (2, 5_000, 100));
         assert!(payload.chunks(50).zip(0..100).all(|(piece, at)| piece == [at; 50]));
         let mut answers: Vec<_> = Vec::new();

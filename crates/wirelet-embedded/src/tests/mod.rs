@@ -2,6 +2,7 @@
 
 mod cancel;
 mod client;
+mod day;
 mod fragments;
 mod http;
 mod support;

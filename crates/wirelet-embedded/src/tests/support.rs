@@ -75,7 +75,7 @@ impl Wake for Flag {
     }
 }
 
-type Task<'t> = Pin<Box<dyn Future<Output = ()> + 't>>;
+pub(crate) type Task<'t> = Pin<Box<dyn Future<Output = ()> + 't>>;
 
 /// Runs `main` to its end beside `tasks`; panics when nobody can go on any more.
 pub(crate) fn block_on<T>(clock: &ManualClock, main: impl Future<Output = T>, mut tasks: Vec<Task<'_>>) -> T {
@@ -154,6 +154,13 @@ pub(crate) fn wire(capacity: usize) -> (Wire, Wire) {
     let pipe = || Rc::new(RefCell::new(Pipe { capacity, ..Pipe::default() }));
     let (there, back) = (pipe(), pipe());
     (Wire { inbound: back.clone(), outbound: there.clone() }, Wire { inbound: there, outbound: back })
+}
+
+impl Wire {
+    /// Whether the other end is gone.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.inbound.borrow().broken
+    }
 }
 
 impl Drop for Wire {
@@ -247,6 +254,8 @@ struct Waiting {
     refuse: bool,
     /// Where clients have connected to.
     remotes: Vec<String>,
+    /// Every connection that is left.
+    pipes: Vec<std::rc::Weak<RefCell<Pipe>>>,
 }
 
 impl Net {
@@ -257,9 +266,21 @@ impl Net {
     pub(crate) fn dial(&self) -> Dialed {
         let (here, there) = wire(self.1);
         let mut waiting = self.0.borrow_mut();
+        waiting.pipes.retain(|pipe| pipe.strong_count() > 0);
+        waiting.pipes.push(Rc::downgrade(&here.inbound));
         waiting.wires.push_back(there);
         waiting.acceptors.drain(..).for_each(Waker::wake);
         Dialed { wire: here, received: Vec::new() }
+    }
+
+    /// Connections that nobody has accepted.
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.borrow().wires.len()
+    }
+
+    /// Connections of which an end is left.
+    pub(crate) fn open(&self) -> usize {
+        self.0.borrow().pipes.iter().filter(|pipe| pipe.strong_count() > 0).count()
     }
 
     /// Where clients have connected to since this was asked last.

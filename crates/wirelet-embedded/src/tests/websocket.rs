@@ -492,6 +492,8 @@ fn slow_and_flooding_peers_starve_nobody() {
         for peer in &mut deaf {
             peer.send(masked(0x82, [7; 100])).await;
         }
+        let deaf_ids: Vec<_> = rig.handle.connections().map(|connection| connection.id).collect();
+        assert_eq!(deaf_ids.len(), 2);
         // One that never stops sending, and reads as fast as it can.
         let flooding = opened(&rig).await;
         let mut normal = Vec::new();
@@ -523,6 +525,11 @@ fn slow_and_flooding_peers_starve_nobody() {
         let talk = async {
             for round in 0..500 {
                 let text = std::format!("message {round}");
+                for id in &deaf_ids {
+                    let taken = rig.handle.try_send(*id, &*text);
+                    assert!(taken.is_ok() || round > 5, "{taken:?}");
+                    assert!(rig.handle.connection(*id).unwrap().queued <= 128);
+                }
                 for peer in &mut normal {
                     peer.send(masked(0x81, &text)).await;
                     assert_eq!(peer.frame().await, (0x81, text.clone().into_bytes()));
