@@ -11,6 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("wirelet-cli", &["wirelet"]),
     ("testkit", &["wirelet-proto"]),
     ("conformance", &["wirelet"]),
+    ("xtask", &[]),
     ("example-echo-server", &["wirelet"]),
     ("example-chat", &["wirelet"]),
     ("example-core-on-std", &["wirelet-proto"]),
