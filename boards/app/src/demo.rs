@@ -13,7 +13,7 @@ use wirelet_embedded::proto::{Chunk, CloseCode, Config, Delivery, Event, Instant
 use wirelet_embedded::{Clock, ConnectionId, End, Handler, Peer, Sender};
 
 use crate::Board;
-use crate::server::Line;
+use crate::line::Line;
 
 /// The texts that are sent.
 const TEXTS: u32 = 5;
@@ -184,27 +184,7 @@ impl ClientHandler for Demo<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::string::String;
-    use std::sync::Mutex as StdMutex;
-    use std::vec::Vec;
-
-    #[derive(Default)]
-    struct Log(StdMutex<Vec<String>>);
-
-    impl Board for Log {
-        fn name(&self) -> &'static str {
-            "test"
-        }
-        fn log(&self, line: core::fmt::Arguments<'_>) {
-            self.0.lock().unwrap().push(std::format!("{line}"));
-        }
-        fn uptime(&self) -> u64 {
-            0
-        }
-        fn free_memory(&self) -> Option<usize> {
-            None
-        }
-    }
+    use crate::tests::Log;
 
     #[test]
     fn json_is_looked_into_and_never_trusted() {
@@ -223,6 +203,6 @@ mod tests {
         ] {
             demo.json(text.as_bytes());
         }
-        assert_eq!(*log.0.lock().unwrap(), ["item 1: one", "item 3: x, ]"]);
+        assert_eq!(log.lines(), ["item 1: one", "item 3: x, ]"]);
     }
 }

@@ -6,12 +6,20 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod configuration;
 mod console;
 pub mod demo;
 mod echo;
+pub mod line;
+pub mod serial;
 pub mod server;
+#[cfg(test)]
+mod tests;
+pub mod wifi;
 
+pub use configuration::{Configuration, Mode};
 pub use demo::Demo;
+pub use serial::Serial;
 pub use server::{Application, ROUTES};
 
 use core::fmt::Arguments;

@@ -14,6 +14,7 @@ use wirelet_embedded::{Clock, Handle, Handler, Overflow, Peer, Phase};
 use crate::Board;
 use crate::console::FILES;
 use crate::echo::Echo;
+use crate::line::Line;
 
 /// How many routes there are.
 pub const ROUTES: usize = FILES.len() + 3;
@@ -133,30 +134,5 @@ impl Respond for Status<'_> {
             let _ = write!(response, r#""free_memory":{free},"#);
         }
         let _ = write!(response, r#""sockets":{connections}}}"#);
-    }
-}
-
-/// Text in an array.
-pub(crate) struct Line<const N: usize> {
-    bytes: [u8; N],
-    len: usize,
-}
-
-impl<const N: usize> Line<N> {
-    pub(crate) const fn new() -> Self {
-        Self { bytes: [0; N], len: 0 }
-    }
-
-    pub(crate) fn text(&self) -> &str {
-        core::str::from_utf8(self.bytes.get(..self.len).unwrap_or_default()).unwrap_or_default()
-    }
-}
-
-impl<const N: usize> core::fmt::Write for Line<N> {
-    fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        let end = self.len + text.len();
-        self.bytes.get_mut(self.len..end).ok_or(core::fmt::Error)?.copy_from_slice(text.as_bytes());
-        self.len = end;
-        Ok(())
     }
 }
