@@ -1,0 +1,48 @@
+//! The settings' place in flash: the first sectors of the partition for non-volatile storage, which espflash's own
+//! partition table has.
+
+use esp_bootloader_esp_idf::partitions::{
+    DataPartitionSubType, Error, PARTITION_TABLE_MAX_LEN, PartitionEntry, PartitionType, read_partition_table,
+};
+use esp_storage::{Flash as Chip, FlashStorage};
+use wirelet_app::configuration::{Flash, RECORD};
+
+/// The partition; `None` when there is none.
+pub(crate) struct Storage {
+    flash: FlashStorage<'static>,
+    partition: Option<PartitionEntry>,
+}
+
+impl Storage {
+    /// Looks for the partition.
+    pub(crate) fn new(chip: Chip<'static>) -> Self {
+        let mut flash = FlashStorage::new(chip);
+        let partition = find(&mut flash);
+        Self { flash, partition }
+    }
+}
+
+fn find(flash: &mut FlashStorage<'_>) -> Option<PartitionEntry> {
+    let mut table = [0; PARTITION_TABLE_MAX_LEN];
+    let table = read_partition_table(flash, &mut table).ok()?;
+    table.find_partition(PartitionType::Data(DataPartitionSubType::Nvs)).ok()?
+}
+
+fn offset(sector: usize) -> u32 {
+    sector as u32 * FlashStorage::SECTOR_SIZE
+}
+
+impl Flash for Storage {
+    type Error = Error;
+
+    fn read(&mut self, sector: usize, into: &mut [u8; RECORD]) -> Result<(), Error> {
+        let partition = self.partition.ok_or(Error::Invalid)?;
+        partition.as_flash_region(&mut self.flash).read(offset(sector), into)
+    }
+
+    fn replace(&mut self, sector: usize, from: &[u8; RECORD]) -> Result<(), Error> {
+        let partition = self.partition.ok_or(Error::Invalid)?;
+        // Erases the sector, too.
+        partition.as_flash_region(&mut self.flash).write(offset(sector), from)
+    }
+}
