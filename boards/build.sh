@@ -62,6 +62,6 @@ elf=${CARGO_TARGET_DIR:-target}/$target/release/$program
           text + ram, ram, data, bss, stack, dram2
       }'
   else
-    size "$elf"
+    size "$elf" || true # one of another architecture may not know the format
   fi
 } >&2
