@@ -3,5 +3,6 @@
 #![no_std]
 
 pub mod core_server;
+pub mod echo;
 pub mod machine;
 pub mod serial;
