@@ -37,6 +37,7 @@ impl Instant {
 }
 
 /// Whole milliseconds of `duration`, saturating; without the 128-bit division of `as_millis`.
+#[inline(never)] // flash: a 64-bit multiplication that saturates is long on 32 bits
 pub(crate) const fn millis(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1000).saturating_add(duration.subsec_millis() as u64)
 }

@@ -61,14 +61,15 @@ fn takes_gzip(head: &RequestHead<'_>) -> bool {
         head.headers().list("Accept-Encoding").find_map(|element| {
             let element = core::str::from_utf8(element).ok()?;
             let (name, parameters) = element.split_once(';').unwrap_or((element, ""));
-            name.trim().eq_ignore_ascii_case(coding).then(|| !is_zero(parameters))
+            name.trim_ascii().eq_ignore_ascii_case(coding).then(|| !is_zero(parameters))
         })
     };
     weight("gzip").or_else(|| weight("x-gzip")).or_else(|| weight("*")).unwrap_or(false)
 }
 
 fn is_zero(parameters: &str) -> bool {
-    let weight = parameters.trim().strip_prefix("q=").or_else(|| parameters.trim().strip_prefix("Q="));
+    let weight =
+        parameters.trim_ascii().strip_prefix("q=").or_else(|| parameters.trim_ascii().strip_prefix("Q="));
     weight.is_some_and(|weight| weight.bytes().all(|byte| matches!(byte, b'0' | b'.')))
 }
 

@@ -46,7 +46,7 @@ impl<'r> Request<'r> {
     /// The value of the first cookie of that name.
     pub fn cookie(&self, name: &str) -> Option<&'r str> {
         let cookies = core::str::from_utf8(self.head.header("Cookie")?).ok()?;
-        let pairs = cookies.split(';').filter_map(|pair| pair.trim().split_once('='));
+        let pairs = cookies.split(';').filter_map(|pair| pair.trim_ascii().split_once('='));
         pairs.into_iter().find(|(key, _)| *key == name).map(|pair| pair.1)
     }
 }

@@ -334,7 +334,7 @@ impl<'b> Header<'b> {
     }
 
     /// Whether it has this name, in any case.
-    #[inline]
+    #[inline(never)] // flash: it is asked for in many places
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }

@@ -14,6 +14,7 @@ impl<'o> Writer<'o> {
         Self { out, len: 0 }
     }
 
+    #[inline(never)] // flash: it is called in many places
     pub(super) fn put(&mut self, bytes: &[u8]) {
         let rest = self.out.get_mut(self.len..).unwrap_or_default();
         if let Some((room, _)) = rest.split_at_mut_checked(bytes.len()) {
