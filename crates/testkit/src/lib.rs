@@ -8,6 +8,7 @@
 //! | [`reference`](mod@reference) | a slow, obvious decoder written from the RFC |
 //! | [`trace`] | runs a core over any split of the input and writes down what it does |
 //! | [`pair`] | a client core against a server core over delaying links on a virtual clock |
+//! | [`scenario`] | dialogues that every driver runs, for both roles |
 //! | [`fuzz`] | the bodies of the fuzz targets |
 //! | [`codec`] | a toy codec for the hook that compression will use |
 
@@ -16,6 +17,7 @@ pub mod fuzz;
 pub mod pair;
 pub mod random;
 pub mod reference;
+pub mod scenario;
 pub mod trace;
 pub mod vectors;
 pub mod wire;

@@ -60,7 +60,7 @@ fn echoed(role: Role, config: &Config, wire: &[u8], capacity: usize, restless: b
     let (_, mut writer) = peer.wire.split();
     let (polls, mut keys) = (Cell::new(0), Keys(0));
     let run = async {
-        let cause = poll_until(restless, &polls, &mut session, &mut here, &around, &mut keys).await;
+        let cause = run_session(restless, &polls, &mut session, &mut here, &around, &mut keys).await;
         drop(here);
         cause
     };
@@ -74,13 +74,13 @@ fn echoed(role: Role, config: &Config, wire: &[u8], capacity: usize, restless: b
     (received, cause)
 }
 
-async fn poll_until(
+pub(super) async fn run_session(
     restless: bool,
     polls: &Cell<usize>,
     session: &mut Session<'_, '_>,
     wire: &mut Wire,
     around: &Surroundings<'_, ManualClock>,
-    keys: &mut Keys,
+    keys: &mut dyn MaskKeys,
 ) -> Cause {
     if !restless {
         return session.run(wire, around, keys).await;

@@ -5,5 +5,6 @@ mod client;
 mod day;
 mod fragments;
 mod http;
+mod scenarios;
 mod support;
 mod websocket;
