@@ -302,12 +302,16 @@ impl<S: Detach> RecvBuffer<S> {
     }
 }
 
-/// Moves `len` bytes from `from` down to `to`.
+/// Moves `len` bytes from `from` down to `to`. Written so that the compiler sees that nothing can be out of bounds.
 #[inline]
 fn move_down(bytes: &mut [u8], from: usize, to: usize, len: usize) {
-    let end = from.saturating_add(len);
-    if len > 0 && to <= from && end <= bytes.len() {
-        bytes.copy_within(from..end, to);
+    let by = from.wrapping_sub(to);
+    let region = bytes.get_mut(to..).and_then(|bytes| bytes.get_mut(..by.saturating_add(len)));
+    if let Some(region) = region
+        && len > 0
+        && by <= region.len()
+    {
+        region.copy_within(by.., 0);
     }
 }
 
