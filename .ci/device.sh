@@ -17,8 +17,8 @@ if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$target/lib" ]; then
 fi
 # Version and revision: an updated compiler starts a folder of its own.
 version=$("$compiler" --version | tr -d '()' | cut -d ' ' -f 2-3 | tr ' ' '-')
-export CARGO_TARGET_DIR=${WIRELET_CACHE:-$HOME/.cache/wirelet}/device-$version
+export FIRMWARE_TARGET_DIR=${WIRELET_CACHE:-$HOME/.cache/wirelet}/device-$version
 if [ "$#" -gt 0 ]; then exec "$@"; fi
-boards/qemu-virt/build.sh --locked
+CARGO_TARGET_DIR=$FIRMWARE_TARGET_DIR boards/qemu-virt/build.sh --locked
 size=$(command -v size riscv64-linux-gnu-size | head -1 || true)
-if [ -n "$size" ]; then "$size" "$CARGO_TARGET_DIR/$target/release/wirelet-qemu-virt" || true; fi
+if [ -n "$size" ]; then "$size" "$FIRMWARE_TARGET_DIR/$target/release/wirelet-qemu-virt" || true; fi

@@ -17,10 +17,14 @@ HOST = "10.0.2.2"
 
 
 def build_firmware(name=NAME):
-    """Builds the board's programs; returns the path of the one that is called so."""
+    """Builds the board's programs; returns the path of the one that is called so.
+
+    FIRMWARE_TARGET_DIR is cargo's target folder for the board alone: its core library takes minutes on a slow machine.
+    """
     if not shutil.which("qemu-system-riscv32"):
         raise Failure("qemu-system-riscv32: not found (Debian: qemu-system-riscv, in bookworm from backports)")
-    built = executables(["sh", "build.sh", MESSAGES], BOARD)
+    kept = os.environ.get("FIRMWARE_TARGET_DIR")
+    built = executables(["sh", "build.sh", MESSAGES], BOARD, **({"CARGO_TARGET_DIR": kept} if kept else {}))
     if name not in built:
         raise Failure(f"cargo built no {name}")
     return built[name]
@@ -56,9 +60,9 @@ class Device(Process):
                 raise Failure(f"{self.name} was to log '{text}' and {why}\n{self.tail()}")
             time.sleep(0.02)
 
-    def set_link(self, up):
-        """Pulls the network cable, or puts it back."""
-        self._ask("set_link", name="n0", up=up)
+    def set_link(self, cable, up):
+        """Pulls a cable, or puts it back: `cable`, the board's own, or `network`, the one behind the hub."""
+        self._ask("set_link", name=cable, up=up)
 
     def _ask(self, command, **arguments):
         """A command of QEMU's monitor."""

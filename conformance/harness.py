@@ -118,11 +118,12 @@ def cargo_build(binaries, profile="release", folder=ROOT):
     return paths
 
 
-def executables(command, folder):
+def executables(command, folder, **environment):
     """Runs a command that builds with cargo and prints its messages; returns the path of each binary by name."""
     print("$", " ".join(command), flush=True)
     try:
-        result = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        result = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+                                env={**os.environ, **environment})
     except FileNotFoundError:
         raise Failure(f"{command[0]}: not found") from None
     if result.returncode:
@@ -214,6 +215,11 @@ class Process:
     def terminate(self):
         """Asks it to end (SIGTERM), without waiting."""
         self._child.terminate()
+
+    def kill(self):
+        """Ends it at once (SIGKILL): it can't say good-bye."""
+        self._child.kill()
+        self._child.wait()
 
     def stop(self):
         """Ends it, politely first."""

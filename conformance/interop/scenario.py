@@ -179,11 +179,20 @@ class Demo(typing.NamedTuple):
 
 def run_demo(program, port, path="/", last_words=None):
     """The tutorial's client through a relay to the server at the port."""
+
+    def start(relay):
+        return Process("wirelet demo", [program, "demo", f"ws://127.0.0.1:{relay}{path}", "--watchdog", "5s"])
+
+    return relay_demo(start, port, last_words)
+
+
+def relay_demo(start, port, last_words=None):
+    """A client that `start` starts, given a relay's port, through that relay to the server at the port."""
     relay = Relay(port, last_words)
-    client = Process("wirelet demo", [program, "demo", f"ws://127.0.0.1:{relay.port}{path}", "--watchdog", "5s"])
+    client = start(relay.port)
     status = client.wait()
     if status:
-        raise Failure(f"wirelet demo ended with status {status}\n{client.tail()}")
+        raise Failure(f"{client.name} ended with status {status}\n{client.tail()}")
     relay.join(HANG)
     return Demo("\n".join(client.lines), *frames(relay.from_client), *frames(relay.from_server))
 
@@ -236,6 +245,6 @@ def finish(checks):
 
 
 __all__ = [
-    "Checks", "Failure", "PEERS", "Process", "SKIPPED", "check_demo", "closes_with_1000", "finish", "free_port", "main",
+    "Checks", "Failure", "PEERS", "Process", "SKIPPED", "check_demo", "closes_with_1000", "finish", "free_port", "main", "relay_demo",
     "run_demo", "run_server_with", "start_server", "wirelet",
 ]

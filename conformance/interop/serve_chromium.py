@@ -31,23 +31,28 @@ def install():
             run_command(["npm", "ci", "--prefix", TESTS, "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"])
 
 
-def run():
-    """Runs the tests that need no browser and those that do."""
+def console_tests(checks, scripts, **environment):
+    """Runs the console's tests in an environment that says which server to test."""
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if not chromium:
         skip("no Chromium found; CHROMIUM names one")
     if not shutil.which("node") or not shutil.which("npm"):
         skip("no Node.js found")
-    program = wirelet(__doc__)
     install()
-    checks = Checks()
-    environment = {**os.environ, "CHROMIUM": chromium, "WIRELET_BIN": str(program)}
-    for script in ("units.js", "browser.js"):
+    environment = {**os.environ, "CHROMIUM": chromium, **environment}
+    for script in scripts:
         tests = Process(script, ["node", TESTS / script], on_line=lambda line: print(f"    {line}", flush=True),
                         env=environment, cwd=TESTS)
         status = tests.wait(HANG)
         summary = next((line for line in reversed(tests.lines) if "passed" in line), None)
         checks.check(f"console/test/{script}" + (f": {summary}" if summary else ""), status == 0, f"exit status {status}")
+
+
+def run():
+    """Runs the tests that need no browser and those that do."""
+    program = wirelet(__doc__)
+    checks = Checks()
+    console_tests(checks, ("units.js", "browser.js"), WIRELET_BIN=str(program))
     return finish(checks)
 
 
