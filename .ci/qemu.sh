@@ -45,8 +45,7 @@ source_of() { # CODENAME
 }
 
 add_backports() {
-    local codename source list=/etc/apt/sources.list.d/wirelet-backports.list
-    codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+    local source list=/etc/apt/sources.list.d/wirelet-backports.list
     local sources=()
     for source in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
         if [ -r "$source" ]; then sources+=("$source"); fi
@@ -63,11 +62,14 @@ if command -v qemu-system-riscv32 >/dev/null; then
 fi
 command -v apt-get >/dev/null || lacking "no apt-get here; install qemu-system-riscv32 by hand"
 as_root true 2>/dev/null || lacking "packages can't be installed without root's rights"
+codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 if [ -z "$(candidate)" ]; then
     add_backports
     apt update || lacking "the lists of packages can't be loaded"
 fi
 version=$(candidate)
 if [ -z "$version" ]; then lacking "there is no package qemu-system-riscv"; fi
-apt install -y --no-install-recommends "qemu-system-riscv=$version" || lacking "qemu-system-riscv $version can't be installed"
+release=() # what it depends on comes from the backports, too
+if [[ $version == *~bpo* ]]; then release=(-t "$codename-backports"); fi
+apt install -y --no-install-recommends "${release[@]}" qemu-system-riscv || lacking "qemu-system-riscv $version can't be installed"
 qemu-system-riscv32 --version | head -1
