@@ -13,7 +13,7 @@ pub const PING: u8 = 0x89;
 pub const PONG: u8 = 0x8a;
 
 /// A peer that waits longer than this for anything has hung.
-pub const HANG: Duration = Duration::from_secs(60);
+pub const HANG: Duration = Duration::from_secs(300);
 
 /// A TCP connection to the server.
 #[derive(Debug)]
