@@ -2,7 +2,7 @@
 //!
 //! Everything here is synchronous: it runs under the connection's lock, never across an await.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
@@ -24,7 +24,7 @@ use crate::{Chunk, Error, Event, Message, Timeout};
 
 /// Reads in one turn, each of at most a block: a peer that sends faster than its frames can be looked at must not keep
 /// the thread from other connections.
-const READS: usize = 8;
+const READS: usize = 2;
 
 /// A payload to be sent.
 pub(crate) enum Payload<'a> {
@@ -552,8 +552,9 @@ impl Engine {
     }
 }
 
-/// Pending, but to be polled again when others have had their turn.
-fn again<T>(cx: &Context<'_>) -> Poll<T> {
-    cx.waker().wake_by_ref();
+/// Pending, but to be polled again when the runtime has looked at all sockets and others have had their turn. Waking the
+/// task at once would not do: a runtime with a task that is always ready looks at its sockets every 61 polls only.
+fn again<T>(cx: &mut Context<'_>) -> Poll<T> {
+    let _ = pin!(tokio::task::yield_now()).poll(cx);
     Poll::Pending
 }
