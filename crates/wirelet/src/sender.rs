@@ -1,7 +1,6 @@
 //! Sending to a connection from any task.
 
 use std::fmt;
-use std::pin::pin;
 use std::sync::Arc;
 
 use wirelet_proto::CloseCode;
@@ -71,18 +70,7 @@ impl Sender {
     /// # Cancel safety
     /// A dropped future has queued the message whole or not at all.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        let mut message = message.into();
-        loop {
-            // Asked for before the attempt, so that no wake-up is lost between the two.
-            let mut room = pin!(self.shared.outbox().room().notified());
-            room.as_mut().enable();
-            match self.try_send(message) {
-                Ok(()) => return Ok(()),
-                Err(TrySendError::Closed(message)) => return Err(SendError(message)),
-                Err(TrySendError::Full(back)) => message = back,
-            }
-            room.await;
-        }
+        self.shared.outbox().send(message.into(), |message| self.try_send(message)).await
     }
 
     /// Queues `message`, or does what the policy says when there is no room.

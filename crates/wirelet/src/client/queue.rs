@@ -41,18 +41,8 @@ impl Queue {
 
     // ---- for senders ----
 
-    pub(super) async fn send(&self, mut message: Message) -> Result<(), SendError> {
-        loop {
-            // Asked for before the attempt, so that no wake-up is lost between the two.
-            let mut room = pin!(self.outbox.room().notified());
-            room.as_mut().enable();
-            match self.try_send(message) {
-                Ok(()) => return Ok(()),
-                Err(TrySendError::Closed(message)) => return Err(SendError(message)),
-                Err(TrySendError::Full(back)) => message = back,
-            }
-            room.await;
-        }
+    pub(super) async fn send(&self, message: Message) -> Result<(), SendError> {
+        self.outbox.send(message, |message| self.try_send(message)).await
     }
 
     pub(super) fn try_send(&self, message: Message) -> Result<(), TrySendError> {

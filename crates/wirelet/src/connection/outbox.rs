@@ -1,12 +1,13 @@
 //! Messages of [`Sender`](crate::Sender)s that wait for their connection.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::Message;
+use crate::{Message, SendError, TrySendError};
 
 /// What each queued message counts on top of its payload, bytes: empty messages are not free.
 const OVERHEAD: usize = std::mem::size_of::<Message>();
@@ -106,9 +107,23 @@ impl Outbox {
         messages
     }
 
-    /// Ready when there may be room, or none ever. Take it before trying to [`push`](Self::push).
-    pub(crate) const fn room(&self) -> &Notify {
-        &self.room
+    /// Makes `attempt` with `message` whenever there may be room, until it succeeds or nothing is taken any more.
+    pub(crate) async fn send(
+        &self,
+        mut message: Message,
+        attempt: impl Fn(Message) -> Result<(), TrySendError>,
+    ) -> Result<(), SendError> {
+        loop {
+            // Asked for before the attempt, so that no wake-up is lost between the two.
+            let mut room = pin!(self.room.notified());
+            room.as_mut().enable();
+            match attempt(message) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Closed(message)) => return Err(SendError(message)),
+                Err(TrySendError::Full(back)) => message = back,
+            }
+            room.await;
+        }
     }
 
     /// Queued, bytes: payload and 40 for each message.
