@@ -11,6 +11,8 @@ pub struct RunLength {
     owed: (u8, u8),
     /// The largest output that was written in one call, bytes.
     pub largest: usize,
+    /// Whether it wants whole messages.
+    pub collects: bool,
 }
 
 impl RunLength {
@@ -54,6 +56,10 @@ impl Codec for RunLength {
             return Err(CodecError);
         }
         Ok(Progress { consumed, produced, done })
+    }
+
+    fn collects(&self) -> bool {
+        self.collects
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use wirelet_proto::deflate::Params;
 use wirelet_proto::{
     Chunk, CloseCode, Config, Connection, Delivery, Event, Extensions, Failure, Fixed, FrameSpan, Growable,
     Instant, MessageKind, OpCode, RecvBuffer, Role, SendError, Spare, Status, Upgraded,
@@ -71,7 +72,7 @@ impl<S: Spare> Endpoint<S> {
     /// [`wirelet_proto::FIXED_OVERHEAD`].
     pub fn compressed(role: Role, config: &Config, storage: S, room: usize) -> Self {
         let codec = (RunLength::default(), RecvBuffer::new(Growable::new(room)));
-        Self { codec: Some(codec), ..Self::make(role, config, storage, Extensions::COMPRESSED) }
+        Self { codec: Some(codec), ..Self::make(role, config, storage, Extensions::deflate(Params::LARGEST)) }
     }
 
     fn make(role: Role, config: &Config, storage: S, extensions: Extensions) -> Self {

@@ -197,6 +197,16 @@ impl<S: Storage> RecvBuffer<S> {
         self.piece_start = self.piece_start.saturating_add(n).min(self.parsed);
     }
 
+    /// A codec has used up the first `n` bytes of the message.
+    pub(crate) fn eat_message(&mut self, n: usize) {
+        let n = n.min(self.message_end);
+        self.storage.discard_front(n);
+        self.message_end = self.message_end.wrapping_sub(n);
+        self.piece_start = self.piece_start.wrapping_sub(n);
+        self.parsed = self.parsed.wrapping_sub(n);
+        self.checked_end = 0;
+    }
+
     /// Appends the current piece to the message: it moves down over the headers between.
     #[inline]
     pub(crate) fn join_piece(&mut self) {

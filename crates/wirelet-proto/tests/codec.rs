@@ -7,12 +7,16 @@ use wirelet_proto::{Config, Failure, Fixed, Growable, LimitError, MessageKind, P
 
 const RSV1: u8 = 4;
 
-fn endpoint(role: Role, config: &Config) -> Endpoint<Growable> {
-    Endpoint::compressed(role, config, Growable::new(1 << 20), 1 << 20)
+fn endpoint(role: Role, config: &Config, collects: bool) -> Endpoint<Growable> {
+    let mut endpoint = Endpoint::compressed(role, config, Growable::new(1 << 20), 1 << 20);
+    endpoint.codec.as_mut().expect("there is a codec").0.collects = collects;
+    endpoint
 }
 
-fn both_deliveries() -> [Config; 2] {
-    [Config::new(), chunked(&Config::new())]
+/// Both deliveries, with a codec that takes pieces as they come and with one that wants whole messages.
+fn ways() -> [(Config, bool); 4] {
+    let [messages, chunks] = [Config::new(), chunked(&Config::new())];
+    [(messages.clone(), false), (messages, true), (chunks.clone(), false), (chunks, true)]
 }
 
 /// `payload` compressed, in fragments of `size` bytes, with a ping before each but the first.
@@ -43,10 +47,10 @@ fn messages<S>(endpoint: &Endpoint<S>) -> Vec<Seen> {
 fn compressed_messages_arrive_in_any_fragments_and_pieces() {
     let text = ["a".repeat(3000), "é日😀".repeat(30), String::new(), "z".into()];
     for role in ROLES {
-        for config in both_deliveries() {
+        for (config, collects) in ways() {
             for fragment in [1, 2, 3, 100, 100_000] {
                 for piece in [1, 7, 100_000] {
-                    let mut endpoint = endpoint(role, &config);
+                    let mut endpoint = endpoint(role, &config, collects);
                     for text in &text {
                         let frames = compressed(1, text.as_bytes(), fragment);
                         feed(&mut endpoint, &stream(peer(role), frames), piece);
@@ -68,8 +72,8 @@ fn compressed_messages_arrive_in_any_fragments_and_pieces() {
 #[test]
 fn control_frames_between_fragments_are_answered() {
     for role in ROLES {
-        for config in both_deliveries() {
-            let mut endpoint = endpoint(role, &config);
+        for (config, collects) in ways() {
+            let mut endpoint = endpoint(role, &config, collects);
             feed(&mut endpoint, &stream(peer(role), compressed(2, b"abcdef", 2)), 3);
             let pongs: Vec<Seen> = (1..6).map(|i| Seen::Pong(vec![i])).collect();
             assert_eq!(endpoint.sent().seen, pongs);
@@ -114,18 +118,18 @@ fn a_full_output_is_asked_to_be_enlarged_and_nothing_is_lost() {
 #[test]
 fn limits_apply_after_decompression_and_are_overshot_by_one_byte_at_most() {
     for role in ROLES {
-        for delivery in both_deliveries() {
+        for (delivery, collects) in ways() {
             for limit in [0_usize, 1, 100, 511, 5000] {
                 let mut config = delivery.clone();
                 config.limits.message = limit as u64;
                 for (len, failure) in [(limit, None), (limit + 1, Some(Failure::Limit(LimitError::Message)))]
                 {
-                    let mut endpoint = endpoint(role, &config);
+                    let mut endpoint = endpoint(role, &config, collects);
                     feed(&mut endpoint, &stream(peer(role), compressed(2, &vec![0; len], 4)), 1000);
                     assert_eq!(endpoint.failure, failure, "{limit}");
                     assert_eq!(messages(&endpoint).len(), usize::from(failure.is_none()));
                 }
-                let mut bomb = endpoint(role, &config);
+                let mut bomb = endpoint(role, &config, collects);
                 feed(&mut bomb, &stream(peer(role), compressed(1, &vec![b'x'; 1 << 20], 500)), 1 << 20);
                 assert_eq!(bomb.failure, Some(Failure::Limit(LimitError::Message)));
                 assert_eq!(bomb.sent().seen.last(), Some(&Seen::Close(Some((1009, String::new())))));
@@ -140,15 +144,36 @@ fn limits_apply_after_decompression_and_are_overshot_by_one_byte_at_most() {
 #[test]
 fn data_that_compression_makes_larger_may_be_as_large_as_the_limit() {
     for role in ROLES {
-        for config in both_deliveries() {
+        for (config, collects) in ways() {
             let config =
                 Config { limits: wirelet_proto::Limits { message: 5000, ..config.limits }, ..config };
             let payload: Vec<u8> = (0..5000).map(|i| i as u8).collect();
             assert_eq!(RunLength::compress(&payload).len(), 10_000);
             for fragment in [100, 100_000] {
-                let mut endpoint = endpoint(role, &config);
+                let mut endpoint = endpoint(role, &config, collects);
                 feed(&mut endpoint, &stream(peer(role), compressed(2, &payload, fragment)), 999);
-                assert!(messages(&endpoint) == [Seen::Binary(payload.clone())], "{:?}", endpoint.failure);
+                if collects {
+                    assert_eq!(endpoint.failure, Some(Failure::Limit(LimitError::Message)));
+                } else {
+                    assert!(messages(&endpoint) == [Seen::Binary(payload.clone())], "{:?}", endpoint.failure);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_collected_message_may_be_larger_by_an_eighth_and_a_kilobyte_on_the_wire() {
+    for role in ROLES {
+        let mut config = Config::new();
+        config.limits.message = 4096;
+        for (len, taken) in [(4096 / 8 * 9 + 1024, true), (4096 / 8 * 9 + 1024 + 2, false)] {
+            for fragment in [100, 100_000] {
+                let mut endpoint = endpoint(role, &config, true);
+                let payload: Vec<u8> = (0..len / 2).map(|i| i as u8).collect();
+                feed(&mut endpoint, &stream(peer(role), compressed(2, &payload, fragment)), 1000);
+                assert_eq!(endpoint.failure.is_none(), taken, "{len}");
+                assert_eq!(messages(&endpoint).len(), usize::from(taken));
             }
         }
     }
@@ -160,7 +185,7 @@ fn compressed_data_far_beyond_the_limit_is_refused_with_its_header() {
         for len in [1 << 20, 1 << 40, (1 << 63) - 1] {
             let mut config = Config::new();
             config.limits.message = 5000;
-            let mut endpoint = endpoint(role, &config);
+            let mut endpoint = endpoint(role, &config, false);
             endpoint.receive(&Frame::binary([]).rsv(RSV1).announcing(len).from(peer(role)).header());
             assert_eq!(endpoint.failure, Some(Failure::Limit(LimitError::Message)));
         }
@@ -170,14 +195,14 @@ fn compressed_data_far_beyond_the_limit_is_refused_with_its_header() {
 #[test]
 fn text_is_checked_after_decompression() {
     for role in ROLES {
-        for config in both_deliveries() {
+        for (config, collects) in ways() {
             for (bytes, _) in testkit::vectors::not_utf8() {
                 for fragment in [1, 100_000] {
-                    let mut endpoint = endpoint(role, &config);
+                    let mut endpoint = endpoint(role, &config, collects);
                     feed(&mut endpoint, &stream(peer(role), compressed(1, &bytes, fragment)), 50);
                     assert_eq!(endpoint.failure, Some(Failure::Protocol(ProtocolError::InvalidUtf8)));
                     assert_eq!(endpoint.sent().seen.last(), Some(&Seen::Close(Some((1007, String::new())))));
-                    let mut binary = self::endpoint(role, &config);
+                    let mut binary = self::endpoint(role, &config, collects);
                     feed(&mut binary, &stream(peer(role), compressed(2, &bytes, fragment)), 50);
                     assert_eq!(messages(&binary), [Seen::Binary(bytes.clone())]);
                 }
@@ -189,9 +214,9 @@ fn text_is_checked_after_decompression() {
 #[test]
 fn corrupt_data_fails_with_1007() {
     for role in ROLES {
-        for config in both_deliveries() {
+        for (config, collects) in ways() {
             for corrupt in [&[0, 1][..], &[3], &[1, b'a', 0], &[1, b'a', 2]] {
-                let mut endpoint = endpoint(role, &config);
+                let mut endpoint = endpoint(role, &config, collects);
                 endpoint.receive(&Frame::text(corrupt).rsv(RSV1).from(peer(role)).bytes());
                 assert_eq!(endpoint.failure, Some(Failure::Protocol(ProtocolError::InvalidCompressedData)));
                 assert_eq!(endpoint.sent().seen, [Seen::Close(Some((1007, String::new())))]);
@@ -211,7 +236,7 @@ fn the_reserved_bit_stands_on_first_frames_only_and_only_when_negotiated() {
             vec![Frame::text([1, b'a']).rsv(2)],
             vec![Frame::text([1, b'a']).rsv(5)],
         ] {
-            let mut endpoint = endpoint(role, &config);
+            let mut endpoint = endpoint(role, &config, false);
             endpoint.receive(&stream(peer(role), frames));
             assert_eq!(endpoint.failure, Some(Failure::Protocol(ProtocolError::ReservedBits)));
         }
@@ -224,7 +249,7 @@ fn the_reserved_bit_stands_on_first_frames_only_and_only_when_negotiated() {
 #[test]
 fn without_a_codec_at_hand_compressed_messages_fail() {
     for role in ROLES {
-        let mut endpoint = endpoint(role, &Config::new());
+        let mut endpoint = endpoint(role, &Config::new(), false);
         endpoint.codec = None;
         endpoint.receive(&Frame::text([1, b'a']).rsv(RSV1).from(peer(role)).bytes());
         assert_eq!(endpoint.failure, Some(Failure::Protocol(ProtocolError::InvalidCompressedData)));
@@ -247,7 +272,7 @@ fn a_large_message_passes_through_small_buffers_in_chunks() {
 #[test]
 fn compressed_frames_are_sent_with_the_bit_on_the_first() {
     for role in ROLES {
-        let mut endpoint = endpoint(role, &Config::new());
+        let mut endpoint = endpoint(role, &Config::new(), false);
         let (connection, keys) = (&mut endpoint.connection, &mut endpoint.keys);
         let mut first_byte =
             |len, fin| connection.begin_compressed_frame(MessageKind::Text, len, fin, keys).unwrap()[0];

@@ -3,6 +3,7 @@
 use testkit::random::Keys;
 use testkit::trace::{Seen, endpoint};
 use testkit::wire::{Frame, ROLES, peer};
+use wirelet_proto::deflate::Params;
 use wirelet_proto::{
     Codec, CodecError, Config, Connection, Event, Extensions, Fixed, Growable, Instant, MessageKind, NoKeys,
     Progress, RecvBuffer, Role, SendError, Spare, Status, Storage, Upgraded,
@@ -123,7 +124,7 @@ impl Codec for Liar {
 fn a_codec_that_lies_about_its_output_makes_no_invalid_text() {
     let config = Config::new();
     for lie in [1, 100, 600, usize::MAX / 2, usize::MAX] {
-        let upgraded = Upgraded { subprotocol: None, extensions: Extensions::COMPRESSED };
+        let upgraded = Upgraded { subprotocol: None, extensions: Extensions::deflate(Params::LARGEST) };
         let mut connection = Connection::from_upgraded(Role::Client, &config, upgraded, NOW);
         let (mut rx, mut out) = (RecvBuffer::new(Growable::new(1000)), RecvBuffer::new(Growable::new(1000)));
         let mut codec = Liar(lie);

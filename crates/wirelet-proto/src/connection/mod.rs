@@ -8,7 +8,7 @@ use core::ops::Deref;
 
 use crate::decoder::Decoder;
 use crate::frame::Role;
-use crate::{CloseInfo, Config, Instant};
+use crate::{CloseInfo, Config, Instant, deflate};
 use deadline::Clock;
 use receive::Receiving;
 use transmit::Sending;
@@ -59,15 +59,17 @@ pub struct Upgraded {
 #[non_exhaustive]
 pub struct Extensions {
     /// Messages may be compressed: RSV1 on their first frame (RFC 7692 6).
-    pub compressed: bool,
+    pub deflate: Option<deflate::Params>,
 }
 
 impl Extensions {
     /// No extension.
-    pub const NONE: Self = Self { compressed: false };
+    pub const NONE: Self = Self { deflate: None };
 
-    /// Messages may be compressed, by a [`Codec`](crate::Codec) of the driver.
-    pub const COMPRESSED: Self = Self { compressed: true };
+    /// Messages may be compressed, by a [`Compressor`](crate::Compressor) and a [`Codec`](crate::Codec) of the driver.
+    pub const fn deflate(params: deflate::Params) -> Self {
+        Self { deflate: Some(params) }
+    }
 }
 
 /// The state of a connection (RFC 6455 4.1, 7.1.3, 7.1.4).
@@ -92,7 +94,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
     /// beyond the handshake go into the [`RecvBuffer`](crate::RecvBuffer) first.
     pub fn from_upgraded(role: Role, config: C, upgraded: Upgraded, now: Instant) -> Self {
         let mut decoder = Decoder::new(role);
-        if upgraded.extensions.compressed {
+        if upgraded.extensions.deflate.is_some() {
             decoder.allow_rsv1();
         }
         Self {

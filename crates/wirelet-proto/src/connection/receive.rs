@@ -53,6 +53,8 @@ enum Step {
     Control,
     /// Feed a piece of compressed payload to the codec; `end` of its frame.
     Decompress { end: bool },
+    /// Feed a compressed message to the codec that has been collected completely.
+    DecompressWhole,
 }
 
 impl Receiving {
@@ -237,7 +239,8 @@ impl<C: Deref<Target = Config>> Connection<C> {
             let status = match self.receiving.step {
                 Step::Decode => self.decode(rx, inflow, now)?,
                 Step::Control => self.control(rx, keys, now)?,
-                Step::Decompress { end } => inflow.decompress(self, rx, end)?,
+                Step::Decompress { end } => inflow.take_in(self, rx, end)?,
+                Step::DecompressWhole => inflow.decompress(self, rx, true)?,
             };
             if let Some(status) = status {
                 return Ok(status);
@@ -422,6 +425,19 @@ impl<C: Deref<Target = Config>> Connection<C> {
         })))
     }
 
+    /// A piece of a compressed message that is collected first.
+    fn collect<S: Storage>(&mut self, rx: &mut RecvBuffer<S>, end: bool) -> Result<Option<Status>, Failure> {
+        rx.join_piece();
+        let limit = self.config.limits.message;
+        // Compression that makes data larger does so by less.
+        if self.receiving.received > limit.saturating_add(limit / 8).saturating_add(COMPRESSED_SLACK) {
+            return Err(LimitError::Message.into());
+        }
+        let last = end && self.receiving.frame.fin;
+        self.receiving.step = if last { Step::DecompressWhole } else { Step::Decode };
+        Ok(None)
+    }
+
     fn decompress<S: Storage, O: Spare, D: Codec>(
         &mut self,
         rx: &mut RecvBuffer<S>,
@@ -431,6 +447,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
     ) -> Result<Option<Status>, Failure> {
         let allowed = self.config.limits.message.saturating_sub(self.receiving.bytes);
         let last = end && self.receiving.frame.fin;
+        let whole = self.receiving.step == Step::DecompressWhole;
         if out.spare_mut().is_empty() && !out.settle(1) {
             return Ok(Some(Status::NeedOutput));
         }
@@ -439,9 +456,14 @@ impl<C: Deref<Target = Config>> Connection<C> {
         let spare = out.spare_mut();
         let room = spare.len().min(most);
         let output = spare.get_mut(..room).unwrap_or_default();
+        let input = if whole { rx.message() } else { rx.piece() };
         let progress =
-            codec.decompress(rx.piece(), output, last).map_err(|_| ProtocolError::InvalidCompressedData)?;
-        rx.eat_piece(progress.consumed);
+            codec.decompress(input, output, last).map_err(|_| ProtocolError::InvalidCompressedData)?;
+        if whole {
+            rx.eat_message(progress.consumed);
+        } else {
+            rx.eat_piece(progress.consumed);
+        }
         // A codec that claims more than there was room for is not believed.
         let produced = progress.produced.min(room);
         out.append(produced);
@@ -453,6 +475,9 @@ impl<C: Deref<Target = Config>> Connection<C> {
         }
         if progress.done {
             self.receiving.step = Step::Decode;
+            if whole {
+                rx.release_message();
+            }
         } else if produced == 0 && progress.consumed == 0 && room > 0 {
             return Err(ProtocolError::InvalidCompressedData.into());
         }
@@ -503,6 +528,16 @@ trait Inflow {
 
     fn release_message(&mut self);
 
+    /// A piece of payload has arrived.
+    fn take_in<C: Deref<Target = Config>, S: Storage>(
+        &mut self,
+        connection: &mut Connection<C>,
+        rx: &mut RecvBuffer<S>,
+        end: bool,
+    ) -> Result<Option<Status>, Failure> {
+        self.decompress(connection, rx, end)
+    }
+
     fn decompress<C: Deref<Target = Config>, S: Storage>(
         &mut self,
         connection: &mut Connection<C>,
@@ -541,6 +576,18 @@ impl<D: Codec, O: Spare> Inflow for Decompression<'_, D, O> {
 
     fn release_message(&mut self) {
         self.out.discard_message();
+    }
+
+    fn take_in<C: Deref<Target = Config>, S: Storage>(
+        &mut self,
+        connection: &mut Connection<C>,
+        rx: &mut RecvBuffer<S>,
+        end: bool,
+    ) -> Result<Option<Status>, Failure> {
+        if self.codec.collects() {
+            return connection.collect(rx, end);
+        }
+        self.decompress(connection, rx, end)
     }
 
     fn decompress<C: Deref<Target = Config>, S: Storage>(

@@ -130,7 +130,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
         fin: bool,
         keys: &mut impl MaskKeys,
     ) -> Result<FrameHead, SendError> {
-        if !self.upgraded.extensions.compressed {
+        if self.upgraded.extensions.deflate.is_none() {
             return Err(SendError::WrongKind);
         }
         self.begin(kind, len, fin, true, keys)

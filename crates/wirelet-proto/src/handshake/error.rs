@@ -61,6 +61,8 @@ pub enum HandshakeError {
     UnrequestedSubprotocol,
     /// The server chose an extension that was not requested.
     UnrequestedExtension,
+    /// The server chose parameters of an extension that it was not offered, or that are none.
+    ExtensionParameters,
     /// More than [`MAX_INTERIM_RESPONSES`](super::MAX_INTERIM_RESPONSES) interim responses (1xx).
     TooManyInterimResponses,
 }
@@ -79,6 +81,7 @@ impl HandshakeError {
             | Self::Accept
             | Self::UnrequestedSubprotocol
             | Self::UnrequestedExtension
+            | Self::ExtensionParameters
             | Self::TooManyInterimResponses => 502,
             Self::Version => 505,
             _ => 400,
@@ -99,6 +102,7 @@ impl HandshakeError {
             Self::TooManyInterimResponses => "RFC 9110 15.2",
             Self::Subprotocols | Self::HasBody => "4.1",
             Self::Extensions => "9.1",
+            Self::ExtensionParameters => "RFC 7692 7.1",
             Self::WebSocketVersion => "4.4",
             Self::NotAnUpgrade | Self::Method | Self::Version | Self::Host | Self::Connection => "4.2.1",
             Self::Key | Self::Origin => "4.2.1",
@@ -136,6 +140,7 @@ impl HandshakeError {
             Self::Accept => "Sec-WebSocket-Accept does not belong to the key that was sent",
             Self::UnrequestedSubprotocol => "the server chose a subprotocol that was not requested",
             Self::UnrequestedExtension => "the server chose an extension that was not requested",
+            Self::ExtensionParameters => "the server chose parameters of an extension that were not offered",
             Self::TooManyInterimResponses => "too many interim responses",
         }
     }

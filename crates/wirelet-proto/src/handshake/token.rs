@@ -112,8 +112,8 @@ impl<'b> ExtensionOffers<'b> {
         Self { headers, line: Cursor(&[]) }
     }
 
-    /// The extensions in one value.
-    pub(super) fn of(value: &'b str) -> Self {
+    /// The extensions in one value of the header. It is not checked here.
+    pub fn of(value: &'b str) -> Self {
         Self { headers: Headers::default(), line: Cursor(value.as_bytes()) }
     }
 

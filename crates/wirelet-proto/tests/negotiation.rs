@@ -1,0 +1,334 @@
+//! permessage-deflate: every form of an offer and of an answer (RFC 7692 5, 7.1).
+
+use testkit::random::Rng;
+use wirelet_proto::Role;
+use wirelet_proto::deflate::{Params, Settings, Window};
+use wirelet_proto::handshake::{ExtensionOffers, HandshakeError};
+
+/// A server that can do everything.
+const ANY: Settings = Settings::both(Window::LARGEST);
+/// zlib's compressor, which has no window of 8 bits; no contexts are kept.
+const SHARED: Settings = Settings { outgoing_smallest: 9, ..Settings::both(Window::fresh(15)) };
+/// A microcontroller with windows of 1 KiB.
+const SMALL: Settings = Settings::both(Window::kept(10));
+
+/// The answer to offers, without the extension's name.
+fn answer(settings: &Settings, offers: &str) -> Option<String> {
+    let agreement = settings.accept(ExtensionOffers::of(offers))?;
+    let answer = agreement.answer.as_str();
+    let checked = parse_answer(answer);
+    assert_eq!(checked, agreement.params, "what is said is what holds: {offers} -> {answer}");
+    Some(answer.strip_prefix("permessage-deflate").expect("the name").trim_start_matches("; ").to_string())
+}
+
+/// What an answer means, read by splitting.
+fn parse_answer(text: &str) -> Params {
+    let mut params = Params::LARGEST;
+    for part in text.split(';').skip(1).map(str::trim) {
+        match part.split_once('=') {
+            None if part == "server_no_context_takeover" => params.server.takeover = false,
+            None if part == "client_no_context_takeover" => params.client.takeover = false,
+            Some(("server_max_window_bits", bits)) => params.server.bits = bits.parse().unwrap(),
+            Some(("client_max_window_bits", bits)) => params.client.bits = bits.parse().unwrap(),
+            _ => panic!("{part}"),
+        }
+    }
+    params
+}
+
+fn deflate(params: &str) -> String {
+    if params.is_empty() { "permessage-deflate".into() } else { format!("permessage-deflate; {params}") }
+}
+
+#[test]
+fn a_server_answers_what_it_can_do() {
+    for (settings, offer, expected) in [
+        (&ANY, "", ""),
+        (&ANY, "server_no_context_takeover", "server_no_context_takeover"),
+        (&ANY, "client_no_context_takeover", "client_no_context_takeover"),
+        (&ANY, "client_max_window_bits", ""),
+        (&ANY, "client_max_window_bits=15", ""),
+        (&ANY, "client_max_window_bits=8", "client_max_window_bits=8"),
+        (&ANY, "server_max_window_bits=15", "server_max_window_bits=15"),
+        (&ANY, "server_max_window_bits=8", "server_max_window_bits=8"),
+        (&ANY, "server_max_window_bits=\"1\\0\"", "server_max_window_bits=10"),
+        (
+            &ANY,
+            "client_max_window_bits=9; server_max_window_bits=11; client_no_context_takeover; server_no_context_takeover",
+            "server_no_context_takeover; client_no_context_takeover; server_max_window_bits=11; client_max_window_bits=9",
+        ),
+        (&SHARED, "", "server_no_context_takeover; client_no_context_takeover"),
+        (
+            &SHARED,
+            "server_max_window_bits=9; client_max_window_bits",
+            "server_no_context_takeover; client_no_context_takeover; server_max_window_bits=9",
+        ),
+        (&SMALL, "client_max_window_bits", "server_max_window_bits=10; client_max_window_bits=10"),
+        (&SMALL, "client_max_window_bits=15", "server_max_window_bits=10; client_max_window_bits=10"),
+        (
+            &SMALL,
+            "client_max_window_bits=9; server_max_window_bits=9",
+            "server_max_window_bits=9; client_max_window_bits=9",
+        ),
+    ] {
+        assert_eq!(answer(settings, &deflate(offer)).as_deref(), Some(expected), "{offer}");
+    }
+}
+
+#[test]
+fn what_a_server_cannot_do_it_declines() {
+    for (settings, offer) in [
+        // A window of 8 bits is never widened in silence.
+        (&SHARED, "server_max_window_bits=8"),
+        // The client cannot be told to use less than 32 KiB.
+        (&SMALL, ""),
+        (&SMALL, "server_max_window_bits=9"),
+    ] {
+        assert_eq!(answer(settings, &deflate(offer)), None, "{offer}");
+    }
+    assert_eq!(answer(&ANY, "x-webkit-deflate-frame, permessage-bzip2"), None);
+    assert_eq!(answer(&ANY, "Permessage-Deflate"), None, "tokens are what they are");
+}
+
+#[test]
+fn offers_with_bad_parameters_are_passed_over() {
+    for bad in [
+        "server_max_window_bits",
+        "server_max_window_bits=7",
+        "server_max_window_bits=16",
+        "server_max_window_bits=0",
+        "server_max_window_bits=08",
+        "server_max_window_bits=015",
+        "server_max_window_bits=1",
+        "server_max_window_bits=100",
+        "server_max_window_bits=+9",
+        "server_max_window_bits=-9",
+        "server_max_window_bits=0x9",
+        "server_max_window_bits=9.0",
+        "server_max_window_bits=99999999999999999999999",
+        "server_max_window_bits=nine",
+        "server_max_window_bits=9; server_max_window_bits=9",
+        "client_max_window_bits=7",
+        "client_max_window_bits=16",
+        "client_max_window_bits=010",
+        "client_max_window_bits; client_max_window_bits",
+        "client_max_window_bits; client_max_window_bits=9",
+        "client_max_window_bits=\"0\\8\"",
+        "server_no_context_takeover=1",
+        "server_no_context_takeover=true",
+        "server_no_context_takeover=15",
+        "client_no_context_takeover=\"yes\"",
+        "server_no_context_takeover; server_no_context_takeover",
+        "client_no_context_takeover; server_no_context_takeover; client_no_context_takeover",
+        "unknown",
+        "unknown=9",
+        "Server_No_Context_Takeover",
+        "max_window_bits=9",
+    ] {
+        assert_eq!(answer(&ANY, &deflate(bad)), None, "{bad}");
+        // The next offer counts.
+        let both = format!("{}, permessage-deflate; client_no_context_takeover", deflate(bad));
+        assert_eq!(answer(&ANY, &both).as_deref(), Some("client_no_context_takeover"), "{both}");
+        let answered = ANY.check(ExtensionOffers::of(&deflate(bad)));
+        assert_eq!(answered, Err(HandshakeError::ExtensionParameters), "{bad}");
+    }
+}
+
+#[test]
+fn the_first_offer_that_can_be_met_is_taken() {
+    let fallback = "permessage-deflate; server_max_window_bits=8, x, permessage-deflate; server_max_window_bits=12, \
+        permessage-deflate";
+    let expected = "server_no_context_takeover; client_no_context_takeover; server_max_window_bits=12";
+    assert_eq!(answer(&SHARED, fallback).as_deref(), Some(expected));
+    assert_eq!(
+        answer(&SMALL, "permessage-deflate, permessage-deflate; client_max_window_bits").as_deref(),
+        Some("server_max_window_bits=10; client_max_window_bits=10")
+    );
+}
+
+#[test]
+fn a_client_says_what_it_can_do() {
+    for (settings, expected) in [
+        (ANY, "client_max_window_bits"),
+        (SHARED, "server_no_context_takeover; client_no_context_takeover; client_max_window_bits"),
+        (SMALL, "server_max_window_bits=10; client_max_window_bits=10"),
+        (
+            Settings { incoming: Window::fresh(9), ..ANY },
+            "server_no_context_takeover; server_max_window_bits=9; client_max_window_bits",
+        ),
+    ] {
+        assert_eq!(settings.offer().as_str(), deflate(expected));
+    }
+}
+
+#[test]
+fn a_client_takes_answers_to_what_it_offered() {
+    let params = |server, client| Ok(Some(Params { server, client }));
+    for (settings, text, expected) in [
+        (ANY, "", params(Window::LARGEST, Window::LARGEST)),
+        (ANY, "server_no_context_takeover", params(Window::fresh(15), Window::LARGEST)),
+        (ANY, "client_no_context_takeover", params(Window::LARGEST, Window::fresh(15))),
+        (ANY, "server_max_window_bits=8", params(Window::kept(8), Window::LARGEST)),
+        (ANY, "client_max_window_bits=8", params(Window::LARGEST, Window::kept(8))),
+        (ANY, "client_max_window_bits=\"9\"", params(Window::LARGEST, Window::kept(9))),
+        // Without a limit of the server's, a client still uses no more than it can.
+        (SMALL, "server_max_window_bits=9", params(Window::kept(9), Window::kept(10))),
+        (
+            SHARED,
+            "server_no_context_takeover; client_max_window_bits=8",
+            params(Window::fresh(15), Window::fresh(8)),
+        ),
+    ] {
+        assert_eq!(settings.check(ExtensionOffers::of(&deflate(text))), expected, "{text}");
+    }
+    assert_eq!(ANY.check(ExtensionOffers::of("x")), Ok(None));
+}
+
+#[test]
+fn a_client_fails_answers_to_what_it_did_not_offer() {
+    for (settings, text) in [
+        // Demanded, and not granted.
+        (SHARED, "client_no_context_takeover"),
+        (SMALL, ""),
+        (SMALL, "server_max_window_bits=11"),
+        // More than was offered.
+        (SMALL, "server_max_window_bits=10; client_max_window_bits=11"),
+        // In an answer it has a value.
+        (ANY, "client_max_window_bits"),
+        (ANY, "server_max_window_bits"),
+    ] {
+        let answered = settings.check(ExtensionOffers::of(&deflate(text)));
+        assert_eq!(answered, Err(HandshakeError::ExtensionParameters), "{text}");
+    }
+    let twice = ANY.check(ExtensionOffers::of("permessage-deflate, permessage-deflate"));
+    assert_eq!(twice, Err(HandshakeError::ExtensionParameters));
+}
+
+fn window(rng: &mut Rng) -> Window {
+    Window { bits: 8 + rng.below(8) as u8, takeover: rng.one_in(2) }
+}
+
+fn settings(rng: &mut Rng) -> Settings {
+    let outgoing = window(rng);
+    let outgoing_smallest = 8 + rng.below(usize::from(outgoing.bits) - 7) as u8;
+    Settings { outgoing, outgoing_smallest, incoming: window(rng) }
+}
+
+#[test]
+fn whatever_two_endpoints_can_do_they_agree_on_the_same_or_on_nothing() {
+    let mut rng = Rng::new(7692);
+    let mut agreed = 0;
+    for _ in 0..100_000 {
+        let (client, server) = (settings(&mut rng), settings(&mut rng));
+        let offer = client.offer();
+        let Some(agreement) = server.accept(ExtensionOffers::of(offer.as_str())) else {
+            let bits = client.incoming.bits;
+            assert!(bits < server.outgoing_smallest, "declined without need: {offer}");
+            continue;
+        };
+        agreed += 1;
+        let answer = agreement.answer;
+        let params = client.check(ExtensionOffers::of(answer.as_str())).unwrap().unwrap();
+        // The client knows best what it will do; the server must be prepared for at least that.
+        assert_eq!(params.server, agreement.params.server, "{offer} -> {answer}");
+        assert!(params.client.bits <= agreement.params.client.bits, "{offer} -> {answer}");
+        assert!(!params.client.takeover || agreement.params.client.takeover, "{offer} -> {answer}");
+        for (window, by, with) in [
+            (params.server, server.outgoing, client.incoming),
+            (params.client, client.outgoing, server.incoming),
+        ] {
+            assert!(window.bits <= by.bits.min(with.bits));
+            assert!(!window.takeover || (by.takeover && with.takeover));
+        }
+        assert!(params.server.bits >= server.outgoing_smallest);
+        assert_eq!(params.outgoing(Role::Client), params.incoming(Role::Server));
+        assert_eq!(params.outgoing(Role::Server), params.server);
+    }
+    assert!(agreed > 50_000, "{agreed}");
+}
+
+/// A random list after the grammar of RFC 7692 7.1, legal and not, with what its first legal offer asks for.
+fn offers(rng: &mut Rng) -> String {
+    let values = ["", "=8", "=9", "=12", "=15", "=\"10\"", "=7", "=16", "=015", "=\"1\\5\"", "=x"];
+    let names = [
+        "server_no_context_takeover",
+        "client_no_context_takeover",
+        "server_max_window_bits",
+        "client_max_window_bits",
+        "other",
+    ];
+    let offer = |rng: &mut Rng| {
+        let params = (0..rng.below(5)).map(|_| {
+            let known = if rng.one_in(8) { 5 } else { 4 };
+            let name = names[rng.below(known)];
+            let flag = name.ends_with("takeover") && !rng.one_in(6);
+            format!(";{}{name}{}", [" ", ""][rng.below(2)], values[if flag { 0 } else { rng.below(11) }])
+        });
+        "permessage-deflate".to_string() + &params.collect::<String>()
+    };
+    (0..1 + rng.below(3)).map(|_| offer(rng)).collect::<Vec<_>>().join(", ")
+}
+
+/// RFC 7692 7.1, written as plainly as can be: what a client offers, or `None` where it may not be accepted.
+#[derive(Debug, Default)]
+struct Plain {
+    flags: [bool; 2],
+    bits: [Option<Option<u8>>; 2],
+}
+
+impl Plain {
+    fn of(offer: &str) -> Option<Self> {
+        let mut plain = Self::default();
+        let mut seen = Vec::new();
+        for param in offer.split(';').skip(1).map(str::trim) {
+            let (name, value) =
+                param.split_once('=').map_or((param, None), |(name, value)| (name, Some(value)));
+            if seen.contains(&name) {
+                return None;
+            }
+            seen.push(name);
+            let bits = match value.map(|value| value.replace(['"', '\\'], "")) {
+                None => None,
+                Some(value) => Some((8..=15).find(|bits: &u8| bits.to_string() == value)?),
+            };
+            match (name, bits) {
+                ("server_no_context_takeover", None) => plain.flags[0] = true,
+                ("client_no_context_takeover", None) => plain.flags[1] = true,
+                ("server_max_window_bits", Some(_)) => plain.bits[0] = Some(bits),
+                ("client_max_window_bits", _) => plain.bits[1] = Some(bits),
+                _ => return None,
+            }
+        }
+        Some(plain)
+    }
+}
+
+#[test]
+fn a_server_keeps_the_rules_for_any_list_of_offers() {
+    let mut rng = Rng::new(15);
+    let (mut accepted, mut declined) = (0, 0);
+    for _ in 0..100_000 {
+        let (server, list) = (settings(&mut rng), offers(&mut rng));
+        let agreement = server.accept(ExtensionOffers::of(&list));
+        let acceptable = list.split(", ").filter_map(Plain::of).find(|offer| {
+            let server_bits = offer.bits[0].flatten().unwrap_or(15);
+            let limits_client = offer.bits[1].is_some() || server.incoming.bits == 15;
+            server_bits >= server.outgoing_smallest && limits_client
+        });
+        let (Some(agreement), Some(offer)) = (agreement, &acceptable) else {
+            assert_eq!(agreement.is_some(), acceptable.is_some(), "{list}");
+            declined += 1;
+            continue;
+        };
+        accepted += 1;
+        let Params { server: down, client: up } = agreement.params;
+        assert_eq!(parse_answer(agreement.answer.as_str()), agreement.params);
+        assert!(down.bits <= offer.bits[0].flatten().unwrap_or(15), "{list}");
+        assert!(!down.takeover || !offer.flags[0], "{list}");
+        let said = agreement.answer.as_str();
+        assert_eq!(said.contains("client_max_window_bits"), up.bits < 15, "{list}");
+        assert!(up.bits == 15 || offer.bits[1].is_some_and(|bits| up.bits <= bits.unwrap_or(15)), "{list}");
+        assert!(up.bits <= server.incoming.bits && (!up.takeover || server.incoming.takeover));
+    }
+    assert!(accepted > 20_000 && declined > 20_000, "{accepted} {declined}");
+}
