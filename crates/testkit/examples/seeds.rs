@@ -3,6 +3,7 @@
 use std::fs;
 
 use testkit::fuzz::seeds_dir;
+use testkit::offers::offers;
 use testkit::random::{Rng, stream};
 use testkit::vectors::{NOT_UTF8, illegal_headers, legal_streams, rfc_examples};
 use testkit::wire::{Frame, peer};
@@ -20,6 +21,7 @@ fn main() -> std::io::Result<()> {
     write("server_handshake", requests())?;
     write("client_handshake", responses())?;
     write("header_lists", LISTS.iter().map(|list| list.as_bytes().to_vec()))?;
+    write("negotiation", (0..24).map(negotiation))?;
     write("pair", (0..24).map(|seed| Rng::new(seed).bytes(8 + 4 * seed as usize)))
 }
 
@@ -60,6 +62,14 @@ const LISTS: &[&str] = &[
     "wss://[2001:db8::1]/",
     "ws://h?q",
 ];
+
+/// Offers behind the bytes that choose settings.
+fn negotiation(seed: u64) -> Vec<u8> {
+    let mut rng = Rng::new(seed);
+    let mut input = rng.bytes(3);
+    input.extend(offers(&mut rng).bytes());
+    input
+}
 
 /// Requests behind the size of the pieces.
 fn requests() -> Vec<Vec<u8>> {

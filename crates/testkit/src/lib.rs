@@ -10,10 +10,12 @@
 //! | [`pair`] | a client core against a server core over delaying links on a virtual clock |
 //! | [`scenario`] | dialogues that every driver runs, for both roles |
 //! | [`fuzz`] | the bodies of the fuzz targets |
+//! | [`offers`] | permessage-deflate's offers and answers, read as plainly as can be |
 //! | [`codec`] | a toy codec for the hook that compression will use |
 
 pub mod codec;
 pub mod fuzz;
+pub mod offers;
 pub mod pair;
 pub mod random;
 pub mod reference;

@@ -2,6 +2,7 @@
 //! them, and so do tests, with the seeds.
 
 mod handshake;
+mod negotiation;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::trace::{Buffer, Seen, run};
 use crate::wire::{Frame, peer};
 
 pub use handshake::{NONCE, client_handshake, header_lists, server_handshake};
+pub use negotiation::negotiation;
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);
@@ -27,6 +29,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("server_handshake", server_handshake),
     ("client_handshake", client_handshake),
     ("header_lists", header_lists),
+    ("negotiation", negotiation),
 ];
 
 /// [`frames`] as a server receives them.
