@@ -1,17 +1,22 @@
-//! `docs/rfc6455.md` names places and tests that exist, and each of its rows has a check or a reason.
+//! `docs/rfc6455.md` and `docs/rfc7692.md` name places and tests that exist, and each row has a check or a reason.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The sections whose requirements an endpoint meets.
-const SECTIONS: &[&str] = &[
+/// The maps, and the sections whose requirements an endpoint meets.
+const MAPS: &[(&str, &[&str])] = &[("rfc6455.md", RFC_6455), ("rfc7692.md", RFC_7692)];
+
+const RFC_6455: &[&str] = &[
     "3", "4.1", "4.2.1", "4.2.2", "4.3", "4.4", "5.1", "5.2", "5.3", "5.4", "5.5", "5.5.1", "5.5.2", "5.5.3",
     "5.6", "5.7", "5.8", "6.1", "6.2", "7.1.1", "7.1.2", "7.1.3", "7.1.4", "7.1.5", "7.1.6", "7.1.7",
     "7.2.1", "7.2.3", "7.4.1", "7.4.2", "8.1", "9.1", "10.1", "10.2", "10.3", "10.4", "10.6", "10.7",
     "11.3.1", "11.3.3", "11.3.4", "11.3.5",
 ];
+
+const RFC_7692: &[&str] =
+    &["5", "5.1", "6", "6.1", "6.2", "7", "7.1.1.1", "7.1.1.2", "7.1.2", "7.1.2.1", "7.1.2.2"];
 
 struct Row {
     section: String,
@@ -21,7 +26,11 @@ struct Row {
 }
 
 fn rows() -> Vec<Row> {
-    let map = fs::read_to_string(Path::new(ROOT).join("../../docs/rfc6455.md")).expect("the map");
+    MAPS.iter().flat_map(|(map, _)| rows_of(map)).collect()
+}
+
+fn rows_of(map: &str) -> Vec<Row> {
+    let map = read(Path::new(ROOT).join("../../docs").join(map));
     let cells = |line: &str| {
         let cells: Vec<String> =
             line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_string()).collect();
@@ -103,7 +112,9 @@ fn each_test_exists_and_is_a_test() {
 
 #[test]
 fn each_section_is_there_and_in_order() {
-    let mut sections: Vec<String> = rows().into_iter().map(|row| row.section).collect();
-    sections.dedup();
-    assert_eq!(sections, SECTIONS);
+    for (map, expected) in MAPS {
+        let mut sections: Vec<String> = rows_of(map).into_iter().map(|row| row.section).collect();
+        sections.dedup();
+        assert_eq!(&sections, expected);
+    }
 }
