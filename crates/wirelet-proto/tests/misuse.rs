@@ -148,6 +148,8 @@ fn frames_of_the_wrong_kind_or_after_the_end_are_refused() {
         let mut endpoint = endpoint(role, &Config::new());
         endpoint.send(MessageKind::Text, b"a", false).unwrap();
         assert_eq!(endpoint.send(MessageKind::Binary, b"b", true), Err(SendError::WrongKind));
+        assert_eq!(endpoint.connection.may_begin_frame(MessageKind::Binary), Err(SendError::WrongKind));
+        assert_eq!(endpoint.connection.may_begin_frame(MessageKind::Text), Ok(()));
         endpoint.send(MessageKind::Text, b"c", true).unwrap();
         endpoint.send(MessageKind::Binary, b"d", true).unwrap();
         assert_eq!(endpoint.sent().seen, [Seen::Text("ac".into()), Seen::Binary(b"d".to_vec())]);

@@ -145,15 +145,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
         rsv1: bool,
         keys: &mut impl MaskKeys,
     ) -> Result<FrameHead, SendError> {
-        // RFC 6455 5.5.1: no data frame is sent after a close frame.
-        if self.over || self.close.sent.is_some() || self.close.received.is_some() {
-            return Err(SendError::NotOpen);
-        }
-        let opcode = match self.sending.fragments_of {
-            None => kind.opcode(),
-            Some(begun) if begun == kind => OpCode::Continuation,
-            Some(_) => return Err(SendError::WrongKind),
-        };
+        let opcode = self.next_opcode(kind)?;
         // RFC 6455 5.2: the most significant bit of a payload length MUST be 0.
         if len >> 63 != 0 {
             return Err(SendError::TooLong);
@@ -162,6 +154,28 @@ impl<C: Deref<Target = Config>> Connection<C> {
         let key = self.frame_key(keys);
         self.sending.key = key.unwrap_or_default();
         Ok(FrameHead::new(opcode, fin, rsv1 && opcode != OpCode::Continuation, len, key))
+    }
+
+    /// Whether a frame of `kind` may be begun now: to be asked before its payload is compressed, which cannot be taken
+    /// back.
+    ///
+    /// # Errors
+    /// [`SendError::NotOpen`] and [`SendError::WrongKind`], as [`begin_frame`](Self::begin_frame).
+    pub fn may_begin_frame(&self, kind: MessageKind) -> Result<(), SendError> {
+        self.next_opcode(kind).map(|_| ())
+    }
+
+    #[inline]
+    fn next_opcode(&self, kind: MessageKind) -> Result<OpCode, SendError> {
+        // RFC 6455 5.5.1: no data frame is sent after a close frame.
+        if self.over || self.close.sent.is_some() || self.close.received.is_some() {
+            return Err(SendError::NotOpen);
+        }
+        match self.sending.fragments_of {
+            None => Ok(kind.opcode()),
+            Some(begun) if begun == kind => Ok(OpCode::Continuation),
+            Some(_) => Err(SendError::WrongKind),
+        }
     }
 
     /// Whether the payload of what is sent has to be masked: this is a client.
