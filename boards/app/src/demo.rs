@@ -3,17 +3,20 @@
 
 use core::cell::Cell;
 use core::fmt::Write as _;
+use core::future::poll_fn;
+use core::pin::pin;
 use core::time::Duration;
 
 use critical_section::Mutex;
 use serde::Deserialize;
-use wirelet_embedded::client::{ClientHandler, Failure};
-use wirelet_embedded::proto::handshake::ResponseHead;
-use wirelet_embedded::proto::{Chunk, CloseCode, Config, Delivery, Event, Instant, MessageKind};
+use wirelet_embedded::client::{Client, ClientHandler, ClientResources, Failure, Finished, Options};
+use wirelet_embedded::net::Connect;
+use wirelet_embedded::proto::handshake::{ResponseHead, Uri};
+use wirelet_embedded::proto::{Chunk, CloseCode, Config, Delivery, Event, Instant, MaskKeys, MessageKind};
 use wirelet_embedded::{Clock, ConnectionId, End, Handler, Peer, Sender};
 
-use crate::Board;
 use crate::line::Line;
+use crate::{Board, QUEUE, RX, TX};
 
 /// The texts that are sent.
 const TEXTS: u32 = 5;
@@ -22,11 +25,41 @@ const LAST_TEXT: &[u8] = b"hello 0004";
 /// After so long without data the demo is over.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// The configuration of the demo's connection: what arrives is shown as it arrives.
-pub const CONFIG: Config = Config { delivery: Delivery::Chunks, ..Config::new() };
+/// The memory of the demo's connection.
+pub type DemoMemory<'c> = ClientResources<'c, RX, TX, QUEUE>;
 
-/// The demo's handler, and the task that sends.
-pub struct Demo<'b> {
+/// The options of the demo's connection to a server: what arrives is shown as it arrives.
+pub const fn options(server: Uri<'_>) -> Options<'_> {
+    Options { config: Config { delivery: Delivery::Chunks, ..Config::new() }, ..Options::new(server) }
+}
+
+/// Runs the demo to its end, over as many connections as that takes.
+///
+/// # Cancel safety
+/// Dropping it ends the connection without a closing handshake.
+pub async fn run<'c, N: Connect, C: Clock + Sync, K: MaskKeys>(
+    board: &dyn Board,
+    memory: &mut DemoMemory<'c>,
+    options: &'c Options<'c>,
+    network: &mut N,
+    clock: &C,
+    random: &mut K,
+) -> Finished {
+    let (mut client, sender) = Client::new(memory, options);
+    let now = || clock.now();
+    let demo = Demo::new(board, &now);
+    let mut script = pin!(demo.send(sender, clock));
+    let mut talk = pin!(client.run(network, clock, random, &demo));
+    let mut sent = false;
+    poll_fn(|cx| {
+        sent = sent || script.as_mut().poll(cx).is_ready();
+        talk.as_mut().poll(cx)
+    })
+    .await
+}
+
+/// The demo's handler, and the script of what it sends.
+struct Demo<'b> {
     board: &'b dyn Board,
     now: &'b (dyn Fn() -> Instant + Sync),
     heard: Mutex<Cell<Option<Instant>>>,
@@ -40,13 +73,12 @@ struct Item<'j> {
 }
 
 impl<'b> Demo<'b> {
-    /// `now` is the clock that [`run`](Self::run) is given, too.
-    pub const fn new(board: &'b dyn Board, now: &'b (dyn Fn() -> Instant + Sync)) -> Self {
+    const fn new(board: &'b dyn Board, now: &'b (dyn Fn() -> Instant + Sync)) -> Self {
         Self { board, now, heard: Mutex::new(Cell::new(None)) }
     }
 
     /// Sends, waits for silence, closes. The client's `run` returns after that.
-    pub async fn run<C: Clock>(&self, sender: Sender<'_>, clock: &C) {
+    async fn send<C: Clock>(&self, sender: Sender<'_>, clock: &C) {
         sender.connected().await;
         self.hear();
         for number in 0..TEXTS {

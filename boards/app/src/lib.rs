@@ -6,10 +6,13 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod autobahn;
 pub mod configuration;
 mod console;
 pub mod demo;
 mod echo;
+#[cfg(feature = "embassy")]
+pub mod embassy;
 pub mod line;
 pub mod serial;
 pub mod server;
@@ -18,11 +21,17 @@ mod tests;
 pub mod wifi;
 
 pub use configuration::{Configuration, Mode};
-pub use demo::Demo;
 pub use serial::Serial;
 pub use server::{Application, ROUTES};
 
 use core::fmt::Arguments;
+
+/// Bytes that a connection receives into: a request with its head, or a chunk of a message.
+pub const RX: usize = 4096;
+/// Bytes that it sends from: an echo of as much as was received, and a page's first bytes with the head of the response.
+pub const TX: usize = RX + 256;
+/// Bytes that wait for it, from other tasks.
+pub const QUEUE: usize = 1024;
 
 /// What a board brings besides its network.
 pub trait Board: Sync {

@@ -18,29 +18,21 @@ use esp_hal::timer::timg::TimerGroup;
 use esp_println::println;
 use esp_radio::wifi::{Interface, WifiController};
 use static_cell::{ConstStaticCell, StaticCell};
-use wirelet_app::{Application, Board, Configuration, Demo, Mode, ROUTES, demo, serial::Serial, wifi};
-use wirelet_embedded::client::{Client, ClientResources, Options};
+use wirelet_app::demo::{self, DemoMemory};
+use wirelet_app::embassy::{ServerMemory, TCP, TcpBuffers, start_server};
+use wirelet_app::{Board, Configuration, Mode, serial::Serial, wifi};
+use wirelet_embedded::client::Options;
+use wirelet_embedded::proto::MaskKeys;
 use wirelet_embedded::proto::handshake::Uri;
-use wirelet_embedded::proto::{Instant, MaskKeys};
-use wirelet_embedded::server::{Route, Settings, WebSocketRoute, Worker};
-use wirelet_embedded::{
-    Clock as _, EmbassyClock, EmbassyConnector, EmbassyListener, Handle, Resources, Sender, Server,
-};
+use wirelet_embedded::{Clock as _, EmbassyClock, EmbassyConnector};
 
 use crate::network::Radio;
 use crate::storage::Storage;
 
 /// A browser opens six connections; two are left for WebSockets of others. The ESP32 has less memory in one piece.
 const CONNECTIONS: usize = if cfg!(feature = "esp32") { 4 } else { 8 };
-const RX: usize = 4096;
-const TX: usize = 4096 + 256;
-const QUEUE: usize = 1024;
-/// The buffers of a TCP socket, each way.
-const TCP: usize = 2920;
 /// What the radio's library allocates from, besides the 64 KiB that the boot loader has left.
 const RADIO: usize = if cfg!(feature = "esp32") { 36 * 1024 } else { 48 * 1024 };
-
-type App = Application<'static>;
 
 struct Esp;
 
@@ -54,7 +46,7 @@ impl Board for Esp {
     }
 
     fn uptime(&self) -> u64 {
-        now().as_millis()
+        EmbassyClock.now().as_millis()
     }
 
     fn free_memory(&self) -> Option<usize> {
@@ -71,10 +63,6 @@ impl MaskKeys for Random {
         self.0.read(&mut key);
         key
     }
-}
-
-fn now() -> Instant {
-    EmbassyClock.now()
 }
 
 esp_bootloader_esp_idf::esp_app_desc!();
@@ -110,6 +98,7 @@ async fn main(spawner: Spawner) {
         Err(error) => return Esp.log(format_args!("the radio does not start: {error:?}")),
     };
     static STACK: StaticCell<StackResources<{ CONNECTIONS + 3 }>> = StaticCell::new();
+    static SERVER: ConstStaticCell<ServerMemory<CONNECTIONS>> = ConstStaticCell::new(ServerMemory::new());
     // The radio is on, so that the seed can't be guessed.
     let seed = u64::from(Rng::new().random()) << 32 | u64::from(Rng::new().random());
     let resources = STACK.init(StackResources::new());
@@ -119,8 +108,9 @@ async fn main(spawner: Spawner) {
         Err(error) => return Esp.log(format_args!("the radio refuses the settings: {error:?}")),
     }
     spawner.spawn(net(runner).expect("spawned once"));
+    spawner.spawn(watch(stack, configuration.mode == Mode::Server).expect("spawned once"));
     match configuration.mode {
-        Mode::Server => spawner.spawn(serve(stack).expect("spawned once")),
+        Mode::Server => start_server(spawner, stack, &Esp, SERVER.take()).expect("started once"),
         Mode::Demo => spawner.spawn(talk(stack, configuration).expect("spawned once")),
     }
 }
@@ -174,81 +164,40 @@ async fn join(mut radio: Radio) {
     wifi::run(&mut radio, &Esp, &EmbassyClock, || Rng::new().random()).await;
 }
 
+/// Logs where the device is found.
 #[embassy_executor::task]
-async fn serve(stack: Stack<'static>) {
-    static APP: StaticCell<App> = StaticCell::new();
-    static SOCKETS: StaticCell<[WebSocketRoute<'static>; 2]> = StaticCell::new();
-    static TABLE: StaticCell<[Route<'static>; ROUTES]> = StaticCell::new();
-    static SETTINGS: StaticCell<Settings<'static>> = StaticCell::new();
-    static RESOURCES: ConstStaticCell<Resources<'static, CONNECTIONS, RX, TX, QUEUE>> =
-        ConstStaticCell::new(Resources::new());
-    static BUFFERS: ConstStaticCell<[[[u8; TCP]; 2]; CONNECTIONS]> =
-        ConstStaticCell::new([[[0; TCP]; 2]; CONNECTIONS]);
-
-    let app: &'static App = APP.init(Application::new(&Esp));
-    let table = TABLE.init(app.routes(SOCKETS.init(app.websockets())));
-    let (server, handle) = Server::new(RESOURCES.take(), SETTINGS.init(Settings::new(table)));
-    app.attach(handle);
-    // SAFETY: the executor of this task has one thread.
-    let spawner = unsafe { Spawner::for_current_executor().await };
-    for (worker, [rx, tx]) in server.into_workers().into_iter().zip(BUFFERS.take()) {
-        let listener = EmbassyListener::new(stack, 80, rx, tx, None);
-        spawner.spawn(work(worker, listener).expect("as many tasks as workers"));
-    }
-    spawner.spawn(answers(app, handle).expect("spawned once"));
-    spawner.spawn(telemetry(app, handle).expect("spawned once"));
+async fn watch(stack: Stack<'static>, serves: bool) {
     loop {
         stack.wait_config_up().await;
         if let Some(config) = stack.config_v4() {
-            Esp.log(format_args!("console: http://{0}/   echo: ws://{0}/ws", config.address.address()));
+            let address = config.address.address();
+            if serves {
+                Esp.log(format_args!("console: http://{address}/   echo: ws://{address}/ws"));
+            } else {
+                Esp.log(format_args!("address {address}"));
+            }
         }
         stack.wait_config_down().await;
     }
 }
 
-#[embassy_executor::task(pool_size = CONNECTIONS)]
-async fn work(mut worker: Worker<'static, 'static, RX, TX>, mut listener: EmbassyListener<'static>) {
-    worker.run(&mut listener, &EmbassyClock).await;
-}
-
-#[embassy_executor::task]
-async fn answers(app: &'static App, handle: Handle<'static>) {
-    app.run_answers(handle).await;
-}
-
-#[embassy_executor::task]
-async fn telemetry(app: &'static App, handle: Handle<'static>) {
-    app.run_telemetry(handle, &EmbassyClock).await;
-}
-
 #[embassy_executor::task]
 async fn talk(stack: Stack<'static>, configuration: Configuration) {
     static CONFIGURATION: StaticCell<Configuration> = StaticCell::new();
-    static DEMO: StaticCell<Demo<'static>> = StaticCell::new();
     static OPTIONS: StaticCell<Options<'static>> = StaticCell::new();
-    static RESOURCES: ConstStaticCell<ClientResources<'static, RX, TX, QUEUE>> =
-        ConstStaticCell::new(ClientResources::new());
-    static BUFFERS: ConstStaticCell<[[u8; TCP]; 2]> = ConstStaticCell::new([[0; TCP]; 2]);
+    static MEMORY: ConstStaticCell<DemoMemory<'static>> = ConstStaticCell::new(DemoMemory::new());
+    static BUFFERS: ConstStaticCell<TcpBuffers> = ConstStaticCell::new([[0; TCP]; 2]);
 
     let url = CONFIGURATION.init(configuration).url.text();
     let Ok(uri) = Uri::parse(url) else {
         return Esp
             .log(format_args!("there is no server yet: type 'url ws://HOST:PORT/', 'save', 'restart'"));
     };
-    let options = OPTIONS.init(Options { config: demo::CONFIG, ..Options::new(uri) });
-    let (mut client, sender) = Client::new(RESOURCES.take(), options);
-    let demo: &'static Demo<'static> = DEMO.init(Demo::new(&Esp, &now));
-    // SAFETY: the executor of this task has one thread.
-    let spawner = unsafe { Spawner::for_current_executor().await };
-    spawner.spawn(script(demo, sender).expect("spawned once"));
+    let (memory, options) = (MEMORY.take(), OPTIONS.init(demo::options(uri)));
     let [rx, tx] = BUFFERS.take();
-    let mut connector = EmbassyConnector::new(stack, rx, tx, None);
+    let mut network = EmbassyConnector::new(stack, rx, tx, None);
     stack.wait_config_up().await;
-    let finished = client.run(&mut connector, &EmbassyClock, &mut Random(Rng::new()), demo).await;
+    let mut random = Random(Rng::new());
+    let finished = demo::run(&Esp, memory, options, &mut network, &EmbassyClock, &mut random).await;
     Esp.log(format_args!("finished: {finished:?}; 'restart' does it again"));
-}
-
-#[embassy_executor::task]
-async fn script(demo: &'static Demo<'static>, sender: Sender<'static>) {
-    demo.run(sender, &EmbassyClock).await;
 }

@@ -10,8 +10,9 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use tokio::task::LocalSet;
-use wirelet_app::{Application, Board, Demo, demo};
-use wirelet_embedded::client::{Client, ClientResources, Finished, Options};
+use wirelet_app::demo::{self, DemoMemory};
+use wirelet_app::{Application, Board, QUEUE, RX, TX};
+use wirelet_embedded::client::Finished;
 use wirelet_embedded::proto::handshake::Uri;
 use wirelet_embedded::server::Settings;
 use wirelet_embedded::{Resources, Server};
@@ -19,9 +20,6 @@ use wirelet_linux::net::{Dialer, Port};
 use wirelet_linux::system::{SystemClock, SystemRandom, now};
 
 const CONNECTIONS: usize = 8;
-const RX: usize = 4096;
-const TX: usize = 4096 + 256;
-const QUEUE: usize = 1024;
 
 struct Linux;
 
@@ -106,19 +104,10 @@ async fn run_demo(url: &str) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let options = Options { config: demo::CONFIG, ..Options::new(uri) };
-    let mut resources = Box::new(ClientResources::<RX, TX, QUEUE>::new());
-    let (mut client, sender) = Client::new(&mut *resources, &options);
-    let demo = Demo::new(&Linux, &now);
-    let (mut dialer, mut random) = (Dialer, SystemRandom);
-    let mut script = std::pin::pin!(demo.run(sender, &SystemClock));
-    let mut talk = std::pin::pin!(client.run(&mut dialer, &SystemClock, &mut random, &demo));
-    let mut scripted = false;
-    let finished = std::future::poll_fn(|cx| {
-        scripted = scripted || script.as_mut().poll(cx).is_ready();
-        talk.as_mut().poll(cx)
-    })
-    .await;
+    let options = demo::options(uri);
+    let mut memory = Box::new(DemoMemory::new());
+    let finished =
+        demo::run(&Linux, &mut memory, &options, &mut Dialer, &SystemClock, &mut SystemRandom).await;
     Linux.log(format_args!("finished: {finished:?}"));
     if finished == Finished::Stopped { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -4,14 +4,18 @@
 
 use core::cell::RefCell;
 use core::fmt::Write;
+use core::future::poll_fn;
 use core::ptr::{read_volatile, write_volatile};
 use core::sync::atomic::{AtomicBool, Ordering};
-use core::task::Waker;
+use core::task::{Poll, Waker};
 
 use critical_section::Mutex;
+use embassy_sync::waitqueue::AtomicWaker;
 use embassy_time_queue_utils::Queue;
+use wirelet_app::line::Line;
 
 const UART: *mut u8 = 0x1000_0000 as _;
+const UART_INTERRUPT: usize = 10;
 const FINISHER: *mut u32 = 0x0010_0000 as _;
 const MTIMECMP: *mut u32 = 0x0200_4000 as _;
 const MTIME: *const u32 = 0x0200_bff8 as _;
@@ -40,6 +44,33 @@ macro_rules! println {
     }};
 }
 pub(crate) use println;
+
+static TYPED: AtomicWaker = AtomicWaker::new();
+
+/// The next line that somebody types; one that is longer than 64 bytes loses its end. For one task.
+pub(crate) async fn line() -> Line<64> {
+    enable_interrupt(UART_INTERRUPT);
+    // SAFETY: the interrupt enable register of the machine's 16550: what arrives.
+    unsafe { write_volatile(UART.add(1), 1) };
+    let mut line = Line::new();
+    poll_fn(|cx| {
+        TYPED.register(cx.waker());
+        while let Some(byte) = typed() {
+            match char::from(byte) {
+                '\r' | '\n' => return Poll::Ready(()),
+                letter => drop(line.write_char(letter)),
+            }
+        }
+        Poll::Pending
+    })
+    .await;
+    line
+}
+
+fn typed() -> Option<u8> {
+    // SAFETY: the line status and receive registers of the machine's 16550.
+    unsafe { (read_volatile(UART.add(5)) & 1 != 0).then(|| read_volatile(UART)) }
+}
 
 /// Ends QEMU with this exit status.
 pub(crate) fn exit(status: u32) -> ! {
@@ -145,9 +176,11 @@ fn serve_interrupt() {
     // SAFETY: the claim register of hart 0: a read takes the interrupt, a write gives it back.
     unsafe {
         let number = read_volatile(claim);
-        if number != 0 {
-            crate::virtio_net::on_interrupt();
-            write_volatile(claim, number);
+        match number as usize {
+            0 => return,
+            UART_INTERRUPT => TYPED.wake(),
+            _ => crate::virtio_net::on_interrupt(),
         }
+        write_volatile(claim, number);
     }
 }

@@ -29,6 +29,11 @@ pub(crate) fn read<'b>(name: &str, buffer: &'b mut [u8]) -> Option<&'b str> {
     }
 }
 
+/// Whether a setting has a value.
+pub(crate) fn is_there(name: &str) -> bool {
+    find(name).is_some()
+}
+
 /// The size and the key of a file.
 fn find(name: &str) -> Option<(usize, u16)> {
     select(DIRECTORY);
