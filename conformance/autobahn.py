@@ -9,6 +9,7 @@
     python3 conformance/autobahn.py client --client COMMAND   another client: called as COMMAND URL AGENT
     python3 conformance/autobahn.py device                    the firmware in QEMU, 4 KiB of buffer, chunk by chunk
     python3 conformance/autobahn.py embedded-client           the microcontrollers' client, on this machine
+    python3 conformance/autobahn.py device-client             the same client in the firmware in QEMU
     python3 conformance/autobahn.py all --bless               write the expected results
 
 Exit status 0 only if every case ran, none is FAILED, NON-STRICT, UNIMPLEMENTED or badly closed, and all is as expected.
@@ -27,7 +28,7 @@ import sys
 import threading
 import time
 
-from firmware import Device
+from firmware import HOST, Device, build_firmware
 from harness import HANG, HERE, ROOT, Failure, Process, cache_folder, cache_lock, cargo_build, free_port, main, run
 
 # The sections of this project's bar. 12 and 13 (permessage-deflate) come with the extension.
@@ -46,8 +47,8 @@ CI_SHARD = """
 AGENT = "wirelet"
 # What `all` means, and what needs more than the workspace: QEMU, a board.
 ROLES = ("server", "client")
-BOARDS = ("device", "embedded-client")
-CLIENTS = ("client", "embedded-client")
+BOARDS = ("device", "embedded-client", "device-client")
+CLIENTS = ("client", "embedded-client", "device-client")
 # Connections at once that the firmware is asked for: half of its eight sockets, since the last ones may still be closing.
 DEVICE_JOBS = 4
 VERDICTS = ("OK", "INFORMATIONAL", "NON-STRICT", "UNIMPLEMENTED", "FAILED")
@@ -192,12 +193,28 @@ def start_fuzzing_server(suite, folder, shard, name, progress):
                 raise
 
 
+def program(*command):
+    """How a client is started that is a program."""
+    return lambda name, url: Process(name, [*command, url, AGENT])
+
+
+def firmware(elf):
+    """How the client in the firmware is started."""
+
+    def boot(name, url):
+        device = Device(elf, autobahn=url.replace("127.0.0.1", HOST))
+        device.name = name
+        return device
+
+    return boot
+
+
 def test_client(role, suite, client, shards, reports):
-    """The client, one process for each shard, against one of the suite's servers each."""
+    """The client, one process for each shard, against one of the suite's servers each: `client(name, url)` starts it."""
     progress = Progress(role, sum(map(len, shards)))
     servers = [start_fuzzing_server(suite, reports / str(index), shard, f"fuzzing server {index}", progress)
                for index, shard in enumerate(shards)]
-    clients = [Process(f"client {index}", [*client, url, AGENT]) for index, (_, url) in enumerate(servers)]
+    clients = [client(f"client {index}", url) for index, (_, url) in enumerate(servers)]
     try:
         watch(clients, progress)
     finally:
@@ -240,10 +257,10 @@ def print_table(role, results):
     table = collections.defaultdict(collections.Counter)
     for case, result in results.items():
         table[number(case)[0]][verdict(result)] += 1
-    print(f"\n{role:>8}" + "".join(f"{name:>15}" for name in VERDICTS))
+    print(f"\n{role:>16}" + "".join(f"{name:>15}" for name in VERDICTS))
     total = sum(table.values(), collections.Counter())
     for name, row in [*sorted(table.items()), ("all", total)]:
-        print(f"{name:>8}" + "".join(f"{row[verdict_name]:15}" for verdict_name in VERDICTS))
+        print(f"{name:>16}" + "".join(f"{row[verdict_name]:15}" for verdict_name in VERDICTS))
 
 
 def problems(results, cases, expected):
@@ -342,12 +359,14 @@ def programs_for(roles, options):
     if "client" in roles and not options.client:
         binaries.append(("conformance", "autobahn-client"))
     built = cargo_build(binaries, options.profile) if binaries else {}
-    programs = {"server": built.get("wirelet"), "client": [built.get("autobahn-client")]}
+    programs = {"server": built.get("wirelet"), "client": program(built.get("autobahn-client"))}
     if "embedded-client" in roles and not options.client:
         board = cargo_build([("wirelet-linux", "autobahn")], options.profile, ROOT / "boards" / "linux")
-        programs["embedded-client"] = [board["autobahn"]]
+        programs["embedded-client"] = program(board["autobahn"])
+    if "device-client" in roles and not options.client:
+        programs["device-client"] = firmware(build_firmware())
     if options.client:
-        programs.update(dict.fromkeys(CLIENTS, shlex.split(options.client)))
+        programs.update(dict.fromkeys(CLIENTS, program(*shlex.split(options.client))))
     return programs
 
 

@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import socket
+import subprocess
 import tempfile
 import time
 
@@ -17,14 +18,10 @@ HOST = "10.0.2.2"
 
 
 def build_firmware(name=NAME):
-    """Builds the board's programs; returns the path of the one that is called so.
-
-    FIRMWARE_TARGET_DIR is cargo's target folder for the board alone: its core library takes minutes on a slow machine.
-    """
+    """Builds the board's programs; returns the path of the one that is called so."""
     if not shutil.which("qemu-system-riscv32"):
         raise Failure("qemu-system-riscv32: not found (Debian: qemu-system-riscv, in bookworm from backports)")
-    kept = os.environ.get("FIRMWARE_TARGET_DIR")
-    built = executables(["sh", "build.sh", MESSAGES], BOARD, **({"CARGO_TARGET_DIR": kept} if kept else {}))
+    built = executables(["sh", "build.sh", MESSAGES], BOARD)
     if name not in built:
         raise Failure(f"cargo built no {name}")
     return built[name]
@@ -33,7 +30,7 @@ def build_firmware(name=NAME):
 class Device(Process):
     """An emulated board that runs the firmware. Its port 80 is `port` of 127.0.0.1.
 
-    `settings` are the firmware's own, by name: what a board with flash memory keeps there. One that serves is ready to.
+    `settings` are the firmware's own, by name: what a board with flash memory keeps there. It is ready when it has an address.
     """
 
     def __init__(self, elf=None, **settings):
@@ -43,9 +40,10 @@ class Device(Process):
         options = [f"-qmp unix:{self._monitor_path},server=on,wait=off"]
         options += [f"-fw_cfg name=opt/wirelet/{name},string={value}" for name, value in settings.items()]
         environment = {**os.environ, "PORT": str(self.port), "QEMU_OPTS": " ".join(options)}
-        super().__init__("the firmware", ["sh", BOARD / "run.sh", elf or build_firmware()], env=environment)
+        super().__init__("the firmware", ["sh", BOARD / "run.sh", elf or build_firmware()], env=environment,
+                         stdin=subprocess.PIPE)
         self._monitor = None
-        self.wait_for_line("serving on" if "demo" not in settings else "address")
+        self.wait_for_line("] address")
 
     def wait_for_line(self, text, seconds=HANG, after=0):
         """Waits until the firmware has logged a line with the text, past the first `after` lines; returns its number."""
@@ -59,6 +57,12 @@ class Device(Process):
                 why = f"ended with status {self.status}" if ended else f"did not within {seconds:.0f} s"
                 raise Failure(f"{self.name} was to log '{text}' and {why}\n{self.tail()}")
             time.sleep(0.02)
+
+    def type(self, line):
+        """Types a command of `air.rs` into the serial console, and waits until it is obeyed; returns the number of that line."""
+        lines = len(self.lines)
+        print(line, file=self._child.stdin, flush=True)
+        return self.wait_for_line(f"{line}: done", after=lines)
 
     def set_link(self, cable, up):
         """Pulls a cable, or puts it back: `cable`, the board's own, or `network`, the one behind the hub."""

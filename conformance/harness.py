@@ -118,12 +118,11 @@ def cargo_build(binaries, profile="release", folder=ROOT):
     return paths
 
 
-def executables(command, folder, **environment):
+def executables(command, folder):
     """Runs a command that builds with cargo and prints its messages; returns the path of each binary by name."""
     print("$", " ".join(command), flush=True)
     try:
-        result = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
-                                env={**os.environ, **environment})
+        result = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     except FileNotFoundError:
         raise Failure(f"{command[0]}: not found") from None
     if result.returncode:
@@ -163,11 +162,11 @@ class Process:
         self.name = name
         self.lines = []
         self._on_line = on_line
+        options = {"stdin": subprocess.DEVNULL, **options}
         try:
             self._child = subprocess.Popen(
-                [str(part) for part in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, text=True, errors="backslashreplace", bufsize=1,
-                preexec_fn=die_with_parent, **options)
+                [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                errors="backslashreplace", bufsize=1, preexec_fn=die_with_parent, **options)
         except FileNotFoundError:
             raise Failure(f"{command[0]}: not found") from None
         Process.alive.add(self)

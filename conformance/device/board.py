@@ -106,12 +106,16 @@ class Peer:
         except TimeoutError:
             raise Failure(f"nothing came within {self._socket.gettimeout():.0f} s") from None
 
-    def echo(self, text):
-        """Whether a text comes back; pings that come before it are answered."""
-        self.send(1, text)
+    def next(self):
+        """The next frame that is no ping; pings that come before it are answered."""
         while (frame := self.receive()) and frame[0] == 9:
             self.send(10, frame[1])
-        return frame == (1, text)
+        return frame
+
+    def echo(self, text):
+        """Whether a text comes back."""
+        self.send(1, text)
+        return self.next() == (1, text)
 
     def close(self):
         """The closing handshake; whether it was clean."""
