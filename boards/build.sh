@@ -2,7 +2,10 @@
 # build.sh BOARD [CARGO OPTIONS]: builds a board's firmware in release and says how large it is. BOARD is qemu-virt,
 # esp32c3, esp32c6 or esp32. The core library is rustup's when it is installed (`rustup target add …`); otherwise Debian's
 # (packages rustc-web and rust-web-src) is built by cargo and linked by rustup's linker. esp32 needs Espressif's toolchain.
+# FIRMWARE_TARGET_DIR is cargo's target folder for boards alone, which may be kept: the core library takes minutes on a slow
+# machine.
 set -e
+if [ -n "$FIRMWARE_TARGET_DIR" ]; then export CARGO_TARGET_DIR="$FIRMWARE_TARGET_DIR"; fi
 usage() {
   echo "usage: build.sh qemu-virt|esp32c3|esp32c6|esp32 [CARGO OPTIONS]" >&2
   exit 2
@@ -41,26 +44,40 @@ fi
 
 # Cargo's own messages may be read by a program: the report goes to standard error.
 elf=${CARGO_TARGET_DIR:-target}/$target/release/$program
+esp_report() {
+  # What is given to the radio's library: statics that are called HEAP, one of them where the boot loader has been.
+  heap=$(nm -S -C "$elf" | awk '/::HEAP$/ { print "0x" $2 }')
+  total=0
+  for bytes in $heap; do [ $((bytes)) -lt 4096 ] || total=$((total + bytes)); done
+  # Some sections only reserve addresses.
+  size -A "$elf" | grep -v 'dummy\|gap' | awk -v heap="$total" '
+    /^\.(text|rodata|flash\.appdesc)[._a-z]* / { text += $2 }
+    /^\.(trap|vectors|rwtext)[._a-z]* / { ram += $2 }
+    /^\.data[._a-z]* / { data += $2 }
+    /^\.(bss|noinit) / { bss += $2 }
+    /^\.dram2_uninit / { dram2 = $2 }
+    /^\.stack / { stack = $2 }
+    END {
+      printf "text %d (of it in RAM %d), data %d, bss %d, stack %d, ", text + ram, ram, data, bss, stack
+      printf "heap of the radio %d (of it in bss %d)\n", heap, heap - dram2
+    }'
+  if command -v espflash >/dev/null; then
+    # For the chip's first partition for programs; `--merge` would make one with boot loader and partition table.
+    espflash save-image --chip "$board" "$elf" "$elf.bin"
+    echo "flash image $elf.bin: $(wc -c <"$elf.bin") bytes"
+  else
+    echo "no flash image: 'cargo install espflash --locked' brings what makes one"
+  fi
+}
 {
   if ! [ -f "$elf" ]; then
     exit 0 # other programs were asked for
   fi
   echo "$elf"
-  if ! command -v size >/dev/null; then
-    echo "no size report: 'size' (binutils) is missing"
+  if ! command -v size >/dev/null || ! command -v nm >/dev/null; then
+    echo "no size report: 'size' and 'nm' (binutils) are missing"
   elif [ "$folder" = esp32 ]; then
-    # Some sections only reserve addresses.
-    size -A "$elf" | grep -v 'dummy\|gap' | awk '
-      /^\.(text|rodata|flash\.appdesc)[._a-z]* / { text += $2 }
-      /^\.(trap|vectors|rwtext)[._a-z]* / { ram += $2 }
-      /^\.data[._a-z]* / { data += $2 }
-      /^\.(bss|noinit) / { bss += $2 }
-      /^\.dram2_uninit / { dram2 = $2 }
-      /^\.stack / { stack = $2 }
-      END {
-        printf "text %d (of it in RAM %d), data %d, bss %d, stack %d, boot loader memory used as heap %d\n", \
-          text + ram, ram, data, bss, stack, dram2
-      }'
+    esp_report
   else
     size "$elf" || true # one of another architecture may not know the format
   fi
