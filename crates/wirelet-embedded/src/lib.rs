@@ -97,6 +97,7 @@
 //! | `keep_alive_enable`, `if_name`, `ext_transport` | the [`Connect`](net::Connect) that is given |
 //! | `send_text`, `send_bin`, `is_connected`, `close`, `stop` | [`Sender`] |
 //! | `send_text_partial`, `send_cont_msg`, `send_fin` | [`Sender::fragments`] from any task, [`Peer::send_fragment`] in a handler |
+//! | `cert_pem`, `skip_cert_common_name_check`, `use_global_ca_store` | `tls::client_config`: always checked, roots given |
 //! | events | [`Handler`] and [`ClientHandler`](client::ClientHandler) |
 //!
 //! ## Features
@@ -106,29 +107,19 @@
 //! | `embassy-time` | `EmbassyClock` |
 //! | `embassy-net` | `EmbassyListener`, `EmbassyConnector` |
 //! | `defmt` | `defmt::Format` on the small types |
+//! | `tls` | `tls::Connector`: `wss` for the client. Needs an allocator, and a chip with compare-and-swap |
 //!
 //! ## TLS
 //!
-//! There is none in this crate: a [`Connect`](net::Connect) may bring it, and a [`Remote`](net::Remote) that needs it is
-//! refused by those that don't, never connected to in the clear. What follows is about embedded-tls
-//! 0.19.0, which is `no_std` and fits these traits; a newer version is worth another look.
+//! The feature `tls` brings `wss` for the client: TLS 1.3 by rustls, with a full check of certificates, over any
+//! [`Connect`](net::Connect). What it needs, what it costs, which chips it fits and why it is made so stands in the
+//! module `tls`. Without it, and in every `Connect` that does no TLS, a [`Remote`](net::Remote) that needs it is refused, never
+//! connected to in the clear.
 //!
-//! - Its own check of certificates (`rustpki`) looks at signatures, dates and names, but not at the basic constraints that say
-//!   who may issue (RFC 5280 4.2.1.9), nor at key usage: whoever holds any certificate of the same authority can issue one for
-//!   every host. RSA, which most public authorities sign with, needs an allocator there; names are at most 64 bytes.
-//! - Its other check (`webpki`) is rustls-webpki 0.101 on ring, so C and a C compiler for the chip; it passes on no intermediate
-//!   certificates, which public servers have.
-//! - A server can stop the device: a public key of the wrong length meets an `unwrap` in the check of signatures
-//!   (Ed25519, RSA), and a handshake message after the handshake other than a ticket meets `unimplemented!`. A key update (RFC 8446 4.6.3),
-//!   which any server may send, ends the connection.
-//! - Reading and writing are not cancel safe: a read that is dropped loses the bytes of the record's header that it has taken.
-//!   The loop of this crate needs both ([`net::Socket`]); records would have to be gathered in a second buffer.
-//!
-//! What TLS costs in any case: a record buffer of 16,640 bytes for a server that was not told to send shorter records, a second
-//! of a few KiB to send from, and the handshake's stack, besides `RX`, `TX` and `QUEUE`. That fits chips with some hundred KiB (the
-//! ESP32-C3 has 400), and not one with 32. A chip whose vendor brings TLS (mbedTLS in ESP-IDF, for one) is best served by a
-//! [`Connect`](net::Connect) around that; a gateway that ends TLS in the same network serves all others. A server's TLS is a
-//! private key on every device; embedded-tls has no server side.
+//! There is no TLS for the server: it would put a private key on every device, and a record buffer of 16 KiB in each connection's
+//! memory. rustls could do it with the same buffers; what is missing is a way to bring keys onto a device, to keep them from whoever
+//! holds it, and to renew their certificates, and that is not this crate's. A gateway that ends TLS in the same
+//! network serves all devices at once.
 
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -138,6 +129,8 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+#[cfg(feature = "tls")]
+extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
@@ -155,6 +148,8 @@ pub mod server;
 mod session;
 mod table;
 mod time;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub use client::{Client, ClientResources, Sender};
 #[cfg(feature = "embassy-net")]

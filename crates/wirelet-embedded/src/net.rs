@@ -14,7 +14,9 @@ pub trait Socket {
     type Reader<'s>: Read<Error = Self::Error>
     where
         Self: 's;
-    /// The writing half. **Its `write` must be cancel safe**: dropped before it is ready, it has sent no byte.
+    /// The writing half. **Its `write` must be cancel safe**: dropped before it is ready, it has sent no byte, or those with
+    /// which the next one begins. This crate begins it with the same bytes, or drops the socket. What `write` has taken must
+    /// leave by itself: `flush` is not called.
     type Writer<'s>: Write<Error = Self::Error>
     where
         Self: 's;

@@ -21,7 +21,7 @@ use crate::table::{ConnectionId, Link, Phase};
 use crate::time::{Clock, before, yield_now};
 
 /// After so many turns without a rest other tasks are let in: a peer that floods must not starve them.
-const TURNS: u8 = 16;
+pub(crate) const TURNS: u8 = 16;
 
 /// What a session may refer to.
 pub(crate) struct Surroundings<'e, C> {

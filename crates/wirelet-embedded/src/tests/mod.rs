@@ -7,4 +7,6 @@ mod fragments;
 mod http;
 mod scenarios;
 mod support;
+#[cfg(feature = "tls")]
+mod tls;
 mod websocket;
