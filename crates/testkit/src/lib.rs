@@ -11,15 +11,19 @@
 //! | [`scenario`] | dialogues that every driver runs, for both roles |
 //! | [`fuzz`] | the bodies of the fuzz targets |
 //! | [`offers`] | permessage-deflate's offers and answers, read as plainly as can be |
+//! | [`telemetry`] | messages as devices send them |
+//! | [`deflate`] | compression in pieces, messages to compress, reference decoders |
 //! | [`codec`] | a toy codec for the hook that compression will use |
 
 pub mod codec;
+pub mod deflate;
 pub mod fuzz;
 pub mod offers;
 pub mod pair;
 pub mod random;
 pub mod reference;
 pub mod scenario;
+pub mod telemetry;
 pub mod trace;
 pub mod vectors;
 pub mod wire;
