@@ -2,12 +2,15 @@
 
 use std::fs;
 
-use testkit::fuzz::seeds_dir;
+use testkit::deflate::{Messages, compress, deflater};
+use testkit::fuzz::{DEFLATE_HEAD, seeds_dir};
 use testkit::offers::offers;
 use testkit::random::{Rng, stream};
+use testkit::telemetry::{Device, KINDS};
 use testkit::vectors::{NOT_UTF8, illegal_headers, legal_streams, rfc_examples};
 use testkit::wire::{Frame, peer};
-use wirelet_proto::Role;
+use wirelet_proto::deflate::Window;
+use wirelet_proto::{Flush, Role};
 
 fn main() -> std::io::Result<()> {
     for (target, role) in [("frames_server", Role::Server), ("frames_client", Role::Client)] {
@@ -22,6 +25,8 @@ fn main() -> std::io::Result<()> {
     write("client_handshake", responses())?;
     write("header_lists", LISTS.iter().map(|list| list.as_bytes().to_vec()))?;
     write("negotiation", (0..24).map(negotiation))?;
+    write("deflate", (0..12).map(to_deflate))?;
+    write("inflate", (0..16).map(to_inflate))?;
     write("pair", (0..24).map(|seed| Rng::new(seed).bytes(8 + 4 * seed as usize)))
 }
 
@@ -69,6 +74,44 @@ fn negotiation(seed: u64) -> Vec<u8> {
     let mut input = rng.bytes(3);
     input.extend(offers(&mut rng).bytes());
     input
+}
+
+/// Messages behind the bytes that choose window, memory and pieces.
+fn to_deflate(seed: u64) -> Vec<u8> {
+    let mut rng = Rng::new(seed);
+    let mut device = Device::new(KINDS[seed as usize % KINDS.len()], 250, seed);
+    let mut input = rng.bytes(DEFLATE_HEAD);
+    for _ in 0..3 {
+        input.extend(device.message().bytes());
+        input.push(b'\n');
+    }
+    input.extend(Messages::new(seed).message().iter().take(1000));
+    input
+}
+
+/// Two compressed messages behind the bytes that choose window and pieces.
+fn to_inflate(seed: u64) -> Vec<u8> {
+    const HELLO: [&[u8]; 4] = [
+        &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0xf2, 0x00, 0x11, 0x00, 0x00],
+        &[0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00],
+        &[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00],
+        &[0xf2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00],
+    ];
+    let mut rng = Rng::new(seed);
+    let mut head = rng.bytes(DEFLATE_HEAD);
+    if let Some(hello) = HELLO.get(seed as usize) {
+        return [&head, *hello].concat();
+    }
+    let window = Window::kept(8 + (head[0] & 7) % 5);
+    head[0] = (window.bits - 8) | 8;
+    let (mut deflater, mut device) = (deflater(window), Device::new(KINDS[seed as usize % 4], 700, seed));
+    let mut message =
+        || compress(&mut deflater, device.message().as_bytes(), Flush::Message, &[usize::MAX], &[1 << 12]);
+    let (first, second) = (message(), message());
+    // The first of the two as the target cuts them.
+    let len = first.len() + second.len();
+    head[1] = (first.len() * 255).div_ceil(len) as u8;
+    [head, first, second].concat()
 }
 
 /// Requests behind the size of the pieces.

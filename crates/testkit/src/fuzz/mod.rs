@@ -1,6 +1,7 @@
 //! The bodies of the fuzz targets: any bytes in, a panic where the core is wrong. The targets in `fuzz/` call
 //! them, and so do tests, with the seeds.
 
+mod deflate;
 mod handshake;
 mod negotiation;
 
@@ -14,6 +15,7 @@ use crate::reference::{self, Rules};
 use crate::trace::{Buffer, Seen, run};
 use crate::wire::{Frame, peer};
 
+pub use deflate::{DEFLATE_HEAD, deflate, inflate};
 pub use handshake::{NONCE, client_handshake, header_lists, server_handshake};
 pub use negotiation::negotiation;
 
@@ -30,6 +32,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("client_handshake", client_handshake),
     ("header_lists", header_lists),
     ("negotiation", negotiation),
+    ("deflate", deflate),
+    ("inflate", inflate),
 ];
 
 /// [`frames`] as a server receives them.
