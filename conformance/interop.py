@@ -6,7 +6,7 @@ import argparse
 from harness import cargo_build, main
 from scripts import run_scripts
 
-SCRIPTS = ("demo_wirelet", "demo_flask_sock", "demo_python_websockets", "serve_python_websockets", "serve_node_ws",
+SCRIPTS = ("embedded_wss", "demo_wirelet", "demo_flask_sock", "demo_python_websockets", "serve_python_websockets", "serve_node_ws",
            "serve_chromium")
 
 
@@ -21,7 +21,7 @@ def cli():
     if unknown:
         parser.error(f"there is no {', '.join(unknown)}")
     program = options.wirelet or cargo_build([("wirelet-cli", "wirelet")], options.profile)["wirelet"]
-    return run_scripts("interop", options.names or SCRIPTS, ["--wirelet", program])
+    return run_scripts("interop", options.names or SCRIPTS, ["--wirelet", program, "--profile", options.profile])
 
 
 if __name__ == "__main__":

@@ -34,13 +34,23 @@ class Checks:
         self.check(name, got == wanted, f"got {got!r}, expected {wanted!r}")
 
 
-def wirelet(description):
-    """The path of the program: from the command line, else freshly built."""
+def arguments(description):
+    """The command line of every script."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--wirelet", metavar="PATH", help="the program to test (default: build it)")
     parser.add_argument("--profile", default="release", help="cargo profile to build it with (default: release)")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def wirelet(description):
+    """The path of the program: from the command line, else freshly built."""
+    options = arguments(description)
     return options.wirelet or cargo_build([("wirelet-cli", "wirelet")], options.profile)["wirelet"]
+
+
+def profile(description):
+    """The profile that another program than `wirelet` is to be built with."""
+    return arguments(description).profile
 
 
 def start_server(program, *options):
@@ -245,6 +255,6 @@ def finish(checks):
 
 
 __all__ = [
-    "Checks", "Failure", "PEERS", "Process", "SKIPPED", "check_demo", "closes_with_1000", "finish", "free_port", "main", "relay_demo",
-    "run_demo", "run_server_with", "start_server", "wirelet",
+    "Checks", "Failure", "PEERS", "Process", "SKIPPED", "check_demo", "closes_with_1000", "finish", "free_port", "main", "profile",
+    "relay_demo", "run_demo", "run_server_with", "start_server", "wirelet",
 ]

@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! wirelet-linux [serve [ADDRESS]]     # 127.0.0.1:8080 by default
-//! wirelet-linux demo URL              # ws://127.0.0.1:5000/
+//! wirelet-linux demo URL [ROOTS]      # ws://127.0.0.1:5000/; for wss a file (PEM) of the authorities that are trusted
 //! ```
 
 use std::fmt::Arguments;
@@ -13,13 +13,17 @@ use tokio::task::LocalSet;
 use wirelet_app::demo::{self, DemoMemory};
 use wirelet_app::{Application, Board, QUEUE, RX, TX};
 use wirelet_embedded::client::Finished;
+use wirelet_embedded::net::Connect;
 use wirelet_embedded::proto::handshake::Uri;
 use wirelet_embedded::server::Settings;
-use wirelet_embedded::{Resources, Server};
+use wirelet_embedded::{Resources, Server, tls};
 use wirelet_linux::net::{Dialer, Port};
 use wirelet_linux::system::{SystemClock, SystemRandom, now};
+use wirelet_linux::trust::authorities;
 
 const CONNECTIONS: usize = 8;
+/// What TLS sends from, besides `TX`: a record with a message of the demo.
+const TLS_TX: usize = 1024;
 
 struct Linux;
 
@@ -49,9 +53,10 @@ fn main() -> ExitCode {
     match words[..] {
         [] | ["serve"] => LocalSet::new().block_on(&runtime, serve("127.0.0.1:8080")),
         ["serve", address] => LocalSet::new().block_on(&runtime, serve(address)),
-        ["demo", url] => LocalSet::new().block_on(&runtime, run_demo(url)),
+        ["demo", url] => runtime.block_on(run_demo(url, &mut Dialer)),
+        ["demo", url, roots] => runtime.block_on(run_secure_demo(url, roots)),
         _ => {
-            eprintln!("usage: wirelet-linux [serve [ADDRESS] | demo URL]");
+            eprintln!("usage: wirelet-linux [serve [ADDRESS] | demo URL [ROOTS]]");
             ExitCode::from(2)
         }
     }
@@ -96,7 +101,21 @@ async fn serve(address: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-async fn run_demo(url: &str) -> ExitCode {
+async fn run_secure_demo(url: &str, roots: &str) -> ExitCode {
+    let config = match authorities(roots) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("{roots}: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let mut memory = Box::new(tls::Memory::<{ tls::LONGEST_RECORD }, TLS_TX>::new());
+    let report = |error: &tls::Error| Linux.log(format_args!("{error}"));
+    let mut connector = tls::Connector::new(Dialer, &mut *memory, config, &report);
+    run_demo(url, &mut connector).await
+}
+
+async fn run_demo(url: &str, network: &mut impl Connect) -> ExitCode {
     let uri = match Uri::parse(url) {
         Ok(uri) => uri,
         Err(error) => {
@@ -106,8 +125,7 @@ async fn run_demo(url: &str) -> ExitCode {
     };
     let options = demo::options(uri);
     let mut memory = Box::new(DemoMemory::new());
-    let finished =
-        demo::run(&Linux, &mut memory, &options, &mut Dialer, &SystemClock, &mut SystemRandom).await;
+    let finished = demo::run(&Linux, &mut memory, &options, network, &SystemClock, &mut SystemRandom).await;
     Linux.log(format_args!("finished: {finished:?}"));
     if finished == Finished::Stopped { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -13,7 +13,7 @@ use wirelet_embedded::net::{Connect, Listen, Remote, Socket};
 #[derive(Clone)]
 pub struct Port(pub Rc<TcpListener>);
 
-/// Connects without TLS.
+/// Connects without TLS, which [`Connector`](wirelet_embedded::tls::Connector) adds.
 pub struct Dialer;
 
 /// A connection.

@@ -29,6 +29,7 @@ impl Clock for SystemClock {
 }
 
 /// The system's random numbers.
+#[derive(Debug)]
 pub struct SystemRandom;
 
 impl MaskKeys for SystemRandom {

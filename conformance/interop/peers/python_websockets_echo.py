@@ -1,6 +1,7 @@
-"""An echo server of the Python library websockets. Argument: PORT."""
+"""An echo server of the Python library websockets. Arguments: PORT [CERTIFICATES KEY], the latter for TLS by OpenSSL."""
 
 import asyncio
+import ssl
 import sys
 
 from websockets.asyncio.server import serve
@@ -14,7 +15,11 @@ async def echo(ws):
 
 async def run():
     """Serves until it is ended."""
-    async with serve(echo, "127.0.0.1", int(sys.argv[1])) as server:
+    tls = None
+    if sys.argv[2:]:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(*sys.argv[2:])
+    async with serve(echo, "127.0.0.1", int(sys.argv[1]), ssl=tls) as server:
         await server.serve_forever()
 
 
