@@ -58,6 +58,7 @@
 //! | what a handler has sent and the peer has not read | 64 KiB + one message | `send` waits |
 //! | connections | 65,536, 1,024 of one address, 1,024 in their handshake | 503 |
 
+mod buffer;
 pub mod client;
 mod connection;
 mod error;
