@@ -3,6 +3,7 @@
 use wirelet_proto::{CloseCode, MessageKind};
 
 use crate::connection::engine::Payload;
+use crate::deflate::Compress;
 use crate::{Error, SendHalf};
 
 /// Writes a text message in fragments: any number of [`write`](Self::write), then [`finish`](Self::finish).
@@ -27,7 +28,15 @@ pub struct BinaryFragments<'a>(Fragments<'a>);
 
 impl<'a> TextFragments<'a> {
     pub(crate) const fn new(half: &'a mut SendHalf) -> Self {
-        Self(Fragments { half, kind: MessageKind::Text, unfinished: false })
+        Self(Fragments::new(half, MessageKind::Text))
+    }
+
+    /// Whether the message is compressed, where the connection can. It counts before the first fragment.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub const fn compress(mut self, compress: Compress) -> Self {
+        self.0.compress = compress;
+        self
     }
 
     /// Sends `piece` as a fragment; an empty one too.
@@ -55,7 +64,15 @@ impl<'a> TextFragments<'a> {
 
 impl<'a> BinaryFragments<'a> {
     pub(crate) const fn new(half: &'a mut SendHalf) -> Self {
-        Self(Fragments { half, kind: MessageKind::Binary, unfinished: false })
+        Self(Fragments::new(half, MessageKind::Binary))
+    }
+
+    /// Whether the message is compressed, where the connection can. It counts before the first fragment.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub const fn compress(mut self, compress: Compress) -> Self {
+        self.0.compress = compress;
+        self
     }
 
     /// Sends `piece` as a fragment; an empty one too.
@@ -85,16 +102,21 @@ impl<'a> BinaryFragments<'a> {
 struct Fragments<'a> {
     half: &'a mut SendHalf,
     kind: MessageKind,
+    compress: Compress,
     unfinished: bool,
 }
 
-impl Fragments<'_> {
+impl<'a> Fragments<'a> {
+    const fn new(half: &'a mut SendHalf, kind: MessageKind) -> Self {
+        Self { half, kind, compress: Compress::Auto, unfinished: false }
+    }
+
     async fn write(&mut self, piece: &[u8], fin: bool) -> Result<(), Error> {
         let half = &*self.half;
-        let (kind, unfinished) = (self.kind, &mut self.unfinished);
+        let (kind, compress, unfinished) = (self.kind, self.compress, &mut self.unfinished);
         let mut payload = Some(Payload::Borrowed(piece));
         std::future::poll_fn(|cx| {
-            let sent = half.shared.poll_append(cx, kind, &mut payload, fin, true);
+            let sent = half.shared.poll_append(cx, kind, &mut payload, fin, compress, true);
             if payload.is_none() {
                 *unfinished = !fin;
             }

@@ -10,6 +10,7 @@ use wirelet_proto::{CloseCode, MessageKind};
 
 use crate::connection::Shared;
 use crate::connection::engine::Payload;
+use crate::deflate::Compress;
 use crate::{BinaryFragments, Chunk, Error, Event, Message, Sender, TextFragments};
 
 /// The receiving half of a [`WebSocket`](crate::WebSocket).
@@ -104,6 +105,22 @@ impl SendHalf {
     /// A dropped future has queued the message whole or not at all.
     pub fn send(&mut self, message: impl Into<Message>) -> impl Future<Output = Result<(), Error>> + Send {
         self.transmit_message(message.into(), true)
+    }
+
+    /// As [`WebSocket::send_with`](crate::WebSocket::send_with).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    #[cfg(feature = "deflate")]
+    pub fn send_with(
+        &mut self,
+        message: impl Into<Message>,
+        compress: Compress,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        Transmit { compress, ..self.transmit_message(message.into(), true) }
     }
 
     /// As [`WebSocket::send_text`](crate::WebSocket::send_text).
@@ -202,7 +219,7 @@ impl SendHalf {
     }
 
     fn transmit<'a>(&'a self, kind: MessageKind, payload: Payload<'a>, flush: bool) -> Transmit<'a> {
-        Transmit { shared: &self.shared, kind, payload: Some(payload), flush }
+        Transmit { shared: &self.shared, kind, payload: Some(payload), compress: Compress::default(), flush }
     }
 
     /// How many bytes of output have been queued and how many written since the connection began.
@@ -215,7 +232,7 @@ impl SendHalf {
         let mut engine = self.shared.lock();
         let kind = message.kind();
         let payload: Bytes = message.into_bytes();
-        engine.append(kind, Payload::Owned(payload), true)?;
+        engine.append(kind, Payload::Owned(payload), true, Compress::default())?;
         self.shared.appended(&mut engine);
         Ok(())
     }
@@ -226,6 +243,7 @@ struct Transmit<'a> {
     shared: &'a Arc<Shared>,
     kind: MessageKind,
     payload: Option<Payload<'a>>,
+    compress: Compress,
     flush: bool,
 }
 
@@ -234,7 +252,7 @@ impl Future for Transmit<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        this.shared.poll_append(cx, this.kind, &mut this.payload, true, this.flush)
+        this.shared.poll_append(cx, this.kind, &mut this.payload, true, this.compress, this.flush)
     }
 }
 

@@ -61,6 +61,8 @@
 mod buffer;
 pub mod client;
 mod connection;
+#[cfg_attr(not(feature = "deflate"), path = "deflate/absent.rs")]
+mod deflate;
 mod error;
 mod fragments;
 mod halves;
@@ -76,6 +78,8 @@ mod websocket;
 
 pub use bytes::Bytes;
 pub use client::Client;
+#[cfg(feature = "deflate")]
+pub use deflate::{Compress, Compression, CompressionInfo, Volume};
 pub use error::{Error, Timeout};
 pub use fragments::{BinaryFragments, TextFragments};
 pub use halves::{ReceiveHalf, SendHalf};

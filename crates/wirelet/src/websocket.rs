@@ -12,6 +12,9 @@ use wirelet_proto::{CloseCode, CloseInfo, Config, Role, State, Upgraded};
 
 use crate::connection::Shared;
 use crate::connection::driver::{Driver, judged};
+use crate::deflate::Negotiated;
+#[cfg(feature = "deflate")]
+use crate::deflate::{Compress, Compression, CompressionInfo};
 use crate::time::Clock;
 use crate::transport::Transport;
 use crate::{BinaryFragments, Chunk, Error, Event, Message, ReceiveHalf, SendHalf, Sender, TextFragments};
@@ -44,7 +47,8 @@ impl WebSocket {
         Self::with_upgraded(stream, role, config, Upgraded::default(), leftover)
     }
 
-    /// [`from_upgraded`](Self::from_upgraded) with what the handshake has agreed on.
+    /// [`from_upgraded`](Self::from_upgraded) with what the handshake has agreed on. Compression, where it has agreed on
+    /// that, is [`Compression::shared`]; without the feature `deflate` there is none, and a compressed message an error.
     pub fn with_upgraded<S>(
         stream: S,
         role: Role,
@@ -55,8 +59,46 @@ impl WebSocket {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        #[cfg(feature = "deflate")]
+        let negotiated =
+            upgraded.extensions.deflate.map(|params| Negotiated::elsewhere(params, &Compression::shared()));
+        #[cfg(not(feature = "deflate"))]
+        let negotiated = None;
+        Self::with_negotiated(stream, role, config, upgraded.subprotocol, negotiated, leftover)
+    }
+
+    /// [`with_upgraded`](Self::with_upgraded) where the handshake has agreed on compression by what
+    /// [`Compression::settings`] says.
+    #[cfg(feature = "deflate")]
+    pub fn with_compression<S>(
+        stream: S,
+        role: Role,
+        config: Arc<Config>,
+        upgraded: Upgraded,
+        compression: &Compression,
+        leftover: &[u8],
+    ) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let agreed = |params| Negotiated::elsewhere(params, compression);
+        let negotiated = upgraded.extensions.deflate.map(agreed);
+        Self::with_negotiated(stream, role, config, upgraded.subprotocol, negotiated, leftover)
+    }
+
+    pub(crate) fn with_negotiated<S>(
+        stream: S,
+        role: Role,
+        config: Arc<Config>,
+        subprotocol: Option<u16>,
+        negotiated: Option<Negotiated>,
+        leftover: &[u8],
+    ) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let transport = Transport::new(stream);
-        Self::new(Shared::new(transport, role, config, upgraded, leftover, Clock::start()))
+        Self::new(Shared::new(transport, role, config, subprotocol, negotiated, leftover, Clock::start()))
     }
 
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
@@ -118,6 +160,22 @@ impl WebSocket {
     /// A dropped future has queued the message whole or not at all.
     pub fn send(&mut self, message: impl Into<Message>) -> impl Future<Output = Result<(), Error>> + Send {
         self.send.send(message)
+    }
+
+    /// [`send`](Self::send), saying whether the message is compressed.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    #[cfg(feature = "deflate")]
+    pub fn send_with(
+        &mut self,
+        message: impl Into<Message>,
+        compress: Compress,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        self.send.send_with(message, compress)
     }
 
     /// [`send`](Self::send) for text that is borrowed: no memory is allocated for it.
@@ -248,6 +306,12 @@ impl WebSocket {
     {
         let shared = Arc::clone(self.shared());
         Driver::new(shared, false, move || judged(handler(self)))
+    }
+
+    /// What was agreed on about compression, and what it has saved so far; `None` without it.
+    #[cfg(feature = "deflate")]
+    pub fn compression(&self) -> Option<CompressionInfo> {
+        self.shared().lock().deflate.as_ref().map(|deflate| deflate.info())
     }
 
     /// Open, closing or closed.

@@ -4,11 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use wirelet_proto::handshake::UriError;
 use wirelet_proto::reconnect::ReconnectConfig;
-use wirelet_proto::{Config, Delivery, Extensions, Keepalive, Limits, Role, Upgraded};
+use wirelet_proto::{Config, Delivery, Keepalive, Limits, Role};
 
 use super::dial::dial;
 use super::error::{ConnectError, RedirectError};
@@ -16,8 +15,9 @@ use super::event::{Reason, retry};
 use super::handle::Client;
 use super::response::Response;
 use super::target::{Target, basic};
-use super::upgrade::{Outcome, Request, upgrade};
+use super::upgrade::{Open, Outcome, Request, upgrade};
 use crate::WebSocket;
+use crate::deflate::{Compression, Plan};
 
 /// Sent as User-Agent unless the application has another one.
 const USER_AGENT: &str = concat!("wirelet/", env!("CARGO_PKG_VERSION"));
@@ -47,6 +47,7 @@ pub(super) struct Settings {
     connect_time: Duration,
     redirects: u8,
     pub(super) config: Config,
+    compression: Compression,
 }
 
 impl Builder {
@@ -66,6 +67,7 @@ impl Builder {
             connect_time: CONNECT_TIME,
             redirects: 0,
             config: Config::new(),
+            compression: Compression::off(),
         };
         Self { settings, reconnect: ReconnectConfig::DEFAULT, retry_if: Box::new(retry::transient) }
     }
@@ -154,6 +156,13 @@ impl Builder {
     /// Whole messages, or pieces as they arrive.
     pub const fn delivery(mut self, delivery: Delivery) -> Self {
         self.settings.config.delivery = delivery;
+        self
+    }
+
+    /// How messages are compressed, where the server agrees. Default: not at all.
+    #[cfg(feature = "deflate")]
+    pub const fn compression(mut self, compression: Compression) -> Self {
+        self.settings.compression = compression;
         self
     }
 
@@ -260,17 +269,23 @@ impl Settings {
     ) -> Result<Attempted, ConnectError> {
         let deadline = Instant::now() + self.connect_time;
         let (mut stream, address) = dial(target, addresses, deadline).await?;
-        match upgrade(&mut stream, address, target, request, &self.config.limits).await? {
+        let plan = Plan::new(&self.compression);
+        match upgrade(&mut stream, address, target, request, plan, &self.config.limits).await? {
             Outcome::Refused(response) => Ok(Attempted::Refused(response)),
-            Outcome::Open { response, subprotocol, leftover } => {
-                Ok(Attempted::Open(self.open(stream, subprotocol, &leftover), response))
+            Outcome::Open(open) => {
+                let Open { response, subprotocol, negotiated, leftover } = open;
+                let config = Arc::new(self.config.clone());
+                let websocket = WebSocket::with_negotiated(
+                    stream,
+                    Role::Client,
+                    config,
+                    subprotocol,
+                    negotiated,
+                    &leftover,
+                );
+                Ok(Attempted::Open(websocket, response))
             }
         }
-    }
-
-    fn open(&self, stream: TcpStream, subprotocol: Option<u16>, leftover: &[u8]) -> WebSocket {
-        let upgraded = Upgraded { subprotocol, extensions: Extensions::NONE };
-        WebSocket::with_upgraded(stream, Role::Client, Arc::new(self.config.clone()), upgraded, leftover)
     }
 }
 

@@ -18,6 +18,7 @@ use super::error::{Attempt, ConnectError};
 use super::response::Response;
 use super::target::Target;
 use crate::Timeout;
+use crate::deflate::{Negotiated, Plan};
 use crate::keys::random_u32;
 
 /// As much of a refusal's body is kept, bytes.
@@ -39,13 +40,16 @@ pub(super) struct Request {
 
 /// The server's answer.
 pub(super) enum Outcome {
-    /// A WebSocket, whose first bytes may have come with the answer.
-    Open {
-        response: Response,
-        subprotocol: Option<u16>,
-        leftover: Vec<u8>,
-    },
+    Open(Open),
     Refused(Response),
+}
+
+/// A WebSocket, whose first bytes may have come with the answer.
+pub(super) struct Open {
+    pub(super) response: Response,
+    pub(super) subprotocol: Option<u16>,
+    pub(super) negotiated: Option<Negotiated>,
+    pub(super) leftover: Vec<u8>,
 }
 
 impl Request {
@@ -62,7 +66,7 @@ impl Request {
     /// What must not be sent: CR, LF or NUL in a header, for example.
     pub(super) fn check(&self, target: &Target) -> Result<(), WriteError> {
         let lists = self.lists();
-        request_bytes(&ClientHandshake::new([0; 16], self.options(target, &lists))).map(drop)
+        request_bytes(&ClientHandshake::new([0; 16], self.options(target, &lists, None))).map(drop)
     }
 
     fn lists(&self) -> Lists<'_> {
@@ -72,8 +76,14 @@ impl Request {
         }
     }
 
-    fn options<'a>(&'a self, target: &'a Target, lists: &'a Lists<'a>) -> RequestOptions<'a> {
+    fn options<'a>(
+        &'a self,
+        target: &'a Target,
+        lists: &'a Lists<'a>,
+        extensions: Option<&'a str>,
+    ) -> RequestOptions<'a> {
         RequestOptions {
+            extensions,
             subprotocols: &lists.subprotocols,
             origin: self.origin.as_deref(),
             user_agent: self.user_agent.as_deref(),
@@ -96,11 +106,14 @@ pub(super) async fn upgrade(
     address: SocketAddr,
     target: &Target,
     request: &Request,
+    plan: Option<Plan>,
     limits: &Limits,
 ) -> Result<Outcome, ConnectError> {
     let deadline = Instant::now() + limits.handshake_time;
     let lists = request.lists();
-    let mut handshake = ClientHandshake::new(nonce(), request.options(target, &lists));
+    let offer = plan.as_ref().map(Plan::offer);
+    let extensions = offer.as_ref().map(|offer| offer.as_str());
+    let mut handshake = ClientHandshake::new(nonce(), request.options(target, &lists, extensions));
     let bytes = request_bytes(&handshake).map_err(ConnectError::Request)?;
     let mut buffer = Vec::new();
     let exchange = async {
@@ -114,7 +127,16 @@ pub(super) async fn upgrade(
     head?;
     // The same answer again, now that nothing more is read into the buffer.
     match handshake.read_response(&buffer, &head_limits(limits)) {
-        Ok(Some(Answer::Accepted(accepted))) => Ok(open(&accepted, &buffer, target, address, request)),
+        Ok(Some(Answer::Accepted(accepted))) => {
+            let negotiated = plan.map(|plan| plan.check(accepted.extensions())).transpose();
+            let negotiated = negotiated.map_err(|error| ConnectError::Handshake {
+                address,
+                error,
+                status: Some(accepted.head().status()),
+            })?;
+            let open = open(&accepted, &buffer, target, address, request);
+            Ok(Outcome::Open(Open { negotiated: negotiated.flatten(), ..open }))
+        }
         Ok(Some(Answer::Refused(refusal))) => {
             Ok(Outcome::Refused(refused(&refusal, &buffer, stream, target, address, deadline).await))
         }
@@ -184,13 +206,13 @@ fn open(
     target: &Target,
     address: SocketAddr,
     request: &Request,
-) -> Outcome {
+) -> Open {
     let mut response = Response::new(accepted.head(), target.to_string(), address);
     response.subprotocol = accepted.subprotocol().map(str::to_owned);
     let chosen = |name: &String| Some(name.as_str()) == accepted.subprotocol();
     let subprotocol = request.subprotocols.iter().position(chosen).and_then(|at| u16::try_from(at).ok());
     let leftover = buffer.get(accepted.len()..).unwrap_or_default().to_vec();
-    Outcome::Open { response, subprotocol, leftover }
+    Open { response, subprotocol, negotiated: None, leftover }
 }
 
 /// Reads as much of a refusal's body as is worth it.

@@ -17,6 +17,7 @@ use wirelet_proto::{
 use super::inbound::Inbound;
 use super::outbound::{BY_REFERENCE, HIGH_WATER, Outbound};
 use super::outbox::Outbox;
+use crate::deflate::{Compress, Deflate};
 use crate::keys::ThreadKeys;
 use crate::time::Clock;
 use crate::transport::Transport;
@@ -47,6 +48,8 @@ impl Payload<'_> {
 pub(crate) struct Engine {
     pub(crate) core: Connection<Arc<Config>>,
     rx: RecvBuffer<Inbound>,
+    /// Where compression was negotiated.
+    pub(crate) deflate: Option<Box<Deflate>>,
     pub(crate) out: Outbound,
     transport: Transport,
     clock: Clock,
@@ -89,6 +92,8 @@ pub(crate) struct Flags {
     pub(crate) swept: bool,
     /// The application does not take what is ready.
     held: bool,
+    /// Nothing is read as long as there is nothing to decompress with.
+    starved: bool,
     /// The peer will send nothing more.
     eof: bool,
     /// The writing side is shut down.
@@ -112,6 +117,7 @@ impl Engine {
     pub(crate) fn new(
         transport: Transport,
         core: Connection<Arc<Config>>,
+        deflate: Option<Box<Deflate>>,
         leftover: &[u8],
         clock: Clock,
         now: Instant,
@@ -119,6 +125,7 @@ impl Engine {
         Self {
             core,
             rx: RecvBuffer::new(Inbound::new(leftover)),
+            deflate,
             out: Outbound::default(),
             transport,
             clock,
@@ -162,7 +169,15 @@ impl Engine {
     pub(crate) fn poll_news(&mut self, mut cx: Option<&mut Context<'_>>) -> Poll<()> {
         let mut reads = 0;
         while !self.has_news() {
-            let status = self.core.advance(&mut self.rx, &mut ThreadKeys, self.now);
+            let status = match &mut self.deflate {
+                None => self.core.advance(&mut self.rx, &mut ThreadKeys, self.now),
+                Some(deflate) => {
+                    let cx = cx.as_deref_mut();
+                    let advanced = deflate.poll_advance(&mut self.core, &mut self.rx, self.now, cx);
+                    self.starve(advanced.is_pending());
+                    ready!(advanced)
+                }
+            };
             self.move_slot();
             match status {
                 Ok(Status::Ready(kind)) => self.announce(kind),
@@ -230,19 +245,32 @@ impl Engine {
     #[inline]
     fn take_event(&mut self, kind: EventKind) -> Event {
         match kind {
-            EventKind::Text => Event::Message(Message::checked(MessageKind::Text, self.rx.take_message())),
-            EventKind::Binary => {
-                Event::Message(Message::checked(MessageKind::Binary, self.rx.take_message()))
-            }
+            EventKind::Text => Event::Message(Message::checked(MessageKind::Text, self.take_payload())),
+            EventKind::Binary => Event::Message(Message::checked(MessageKind::Binary, self.take_payload())),
             _ => self.take_other(),
         }
     }
 
+    /// The message or chunk that is ready.
+    #[inline]
+    fn take_payload(&mut self) -> Bytes {
+        let Some(deflate) = &mut self.deflate else { return self.rx.take_message() };
+        deflate.take_message().unwrap_or_else(|| {
+            let plain = self.rx.take_message();
+            deflate.received_plain(plain.len());
+            plain
+        })
+    }
+
     fn take_other(&mut self) -> Event {
-        match self.core.event(&self.rx) {
+        let event = match &self.deflate {
+            None => self.core.event(&self.rx),
+            Some(deflate) => deflate.event(&self.core, &self.rx),
+        };
+        match event {
             CoreEvent::Chunk(chunk) => {
                 let wirelet_proto::Chunk { kind, offset, frame, first, last, .. } = chunk;
-                Event::Chunk(Chunk { kind, data: self.rx.take_message(), offset, frame, first, last })
+                Event::Chunk(Chunk { kind, data: self.take_payload(), offset, frame, first, last })
             }
             CoreEvent::Ping(payload) => Event::Ping(Bytes::copy_from_slice(payload)),
             CoreEvent::Pong(payload) => Event::Pong(Bytes::copy_from_slice(payload)),
@@ -260,8 +288,15 @@ impl Engine {
 
     /// The application receives.
     pub(crate) fn resume(&mut self) {
-        if std::mem::take(&mut self.flags.held) {
+        if std::mem::take(&mut self.flags.held) && !self.flags.starved {
             self.core.hold_reading(false, self.now);
+        }
+    }
+
+    /// All decompressors are lent, or no longer: meanwhile deadlines that depend on reading stand still.
+    fn starve(&mut self, starved: bool) {
+        if std::mem::replace(&mut self.flags.starved, starved) != starved && !self.flags.held {
+            self.core.hold_reading(starved, self.now);
         }
     }
 
@@ -284,7 +319,33 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Closed`] and [`Error::Misuse`]; nothing is queued then.
-    pub(crate) fn append(&mut self, kind: MessageKind, payload: Payload<'_>, fin: bool) -> Result<(), Error> {
+    pub(crate) fn append(
+        &mut self,
+        kind: MessageKind,
+        payload: Payload<'_>,
+        fin: bool,
+        compress: Compress,
+    ) -> Result<(), Error> {
+        let is_open = self.is_open();
+        let Self { deflate, core, out, .. } = self;
+        let Some(deflate) = deflate.as_mut().filter(|_| is_open) else {
+            return self.append_plain(kind, payload, fin);
+        };
+        let sent = deflate.compress(payload.bytes(), fin, compress, |compressed| {
+            let Some(compressed) = compressed else { return Ok(false) };
+            let head = core.begin_compressed_frame(kind, compressed.len() as u64, fin, &mut ThreadKeys)?;
+            out.push(&head);
+            core.mask(out.push(compressed));
+            Ok::<_, Error>(true)
+        })?;
+        if !sent {
+            return self.append_plain(kind, payload, fin);
+        }
+        self.flags.fragmenting = !fin;
+        Ok(())
+    }
+
+    fn append_plain(&mut self, kind: MessageKind, payload: Payload<'_>, fin: bool) -> Result<(), Error> {
         let len = payload.bytes().len();
         let head = self.core.begin_frame(kind, len as u64, fin, &mut ThreadKeys)?;
         self.out.push(&head);
@@ -309,7 +370,8 @@ impl Engine {
         while (all || self.has_room()) && !self.flags.fragmenting {
             let Some(message) = outbox.pop() else { break };
             let kind = message.kind();
-            taken = self.append(kind, Payload::Owned(message.into_bytes()), true).is_ok();
+            taken =
+                self.append(kind, Payload::Owned(message.into_bytes()), true, Compress::default()).is_ok();
             if !taken {
                 outbox.close();
             }
@@ -427,6 +489,9 @@ impl Engine {
         self.core.received_eof();
         self.transport = Transport::Gone;
         self.rx.storage_mut().release();
+        if let Some(deflate) = &mut self.deflate {
+            deflate.release();
+        }
         self.out = Outbound::default();
         self.timer = None;
         self.relay = None;
@@ -548,6 +613,9 @@ impl Engine {
     #[inline]
     pub(crate) fn rest(&mut self) {
         self.rx.storage_mut().rest();
+        if let Some(deflate) = &mut self.deflate {
+            deflate.rest();
+        }
         self.out.rest();
     }
 }

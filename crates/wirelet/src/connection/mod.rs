@@ -19,8 +19,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
-use wirelet_proto::{CloseCode, Config, Connection, MessageKind, Role, Upgraded};
+use wirelet_proto::{CloseCode, Config, Connection, Extensions, MessageKind, Role, Upgraded};
 
+use crate::deflate::{Compress, Deflate, Negotiated};
 use crate::time::Clock;
 use crate::transport::Transport;
 use crate::{Error, Event};
@@ -43,14 +44,18 @@ impl Shared {
         transport: Transport,
         role: Role,
         config: Arc<Config>,
-        upgraded: Upgraded,
+        subprotocol: Option<u16>,
+        negotiated: Option<Negotiated>,
         leftover: &[u8],
         clock: Clock,
     ) -> Arc<Self> {
         let now = clock.now();
-        let core = Connection::from_upgraded(role, config, upgraded, now);
+        let extensions =
+            negotiated.as_ref().map_or(Extensions::NONE, |agreed| Extensions::deflate(agreed.params()));
+        let deflate = negotiated.map(|agreed| Deflate::new(agreed, role, config.delivery));
+        let core = Connection::from_upgraded(role, config, Upgraded { subprotocol, extensions }, now);
         Arc::new(Self {
-            engine: Mutex::new(Engine::new(transport, core, leftover, clock, now)),
+            engine: Mutex::new(Engine::new(transport, core, deflate, leftover, clock, now)),
             wakers: Wakers::default(),
             outbox: OnceLock::new(),
             deadline: AtomicU64::new(u64::MAX),
@@ -187,6 +192,7 @@ impl Shared {
         kind: MessageKind,
         payload: &mut Option<Payload<'_>>,
         fin: bool,
+        compress: Compress,
         flush: bool,
     ) -> Poll<Result<(), Error>> {
         let mut engine = self.lock();
@@ -194,7 +200,7 @@ impl Shared {
             ready!(self.poll_room_of(&mut engine, cx))?;
         }
         if let Some(payload) = payload.take() {
-            engine.append(kind, payload, fin)?;
+            engine.append(kind, payload, fin, compress)?;
             self.appended(&mut engine);
         }
         if flush && !engine.flags.driven {
@@ -421,7 +427,7 @@ mod tests {
     #[cfg(target_pointer_width = "64")]
     fn sizes() {
         assert!(size_of::<Connection<Arc<Config>>>() <= 448);
-        assert!(size_of::<Shared>() <= 784, "{}", size_of::<Shared>());
+        assert!(size_of::<Shared>() <= 800, "{}", size_of::<Shared>());
         assert!(size_of::<driver::Driver>() <= 24);
     }
 }

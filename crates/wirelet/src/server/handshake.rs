@@ -12,7 +12,7 @@ use wirelet_proto::handshake::{
     AcceptOptions, HandshakeError, HeadLimits, HeadScanner, Rejection, RequestHead, UpgradeRequest,
     WriteError, is_upgrade,
 };
-use wirelet_proto::{CloseCode, Config, Role, Storage, Upgraded};
+use wirelet_proto::{CloseCode, Config, Role, Storage};
 
 use super::context::Context;
 use super::limits::HandshakePermit;
@@ -23,6 +23,7 @@ use crate::WebSocket;
 use crate::connection::Shared;
 use crate::connection::driver::{Driver, Handler};
 use crate::connection::inbound::Inbound;
+use crate::deflate::{Negotiated, Plan};
 use crate::transport::Transport;
 
 /// The longest time that a refused peer has to take its refusal.
@@ -69,6 +70,7 @@ pub(crate) struct Accepted {
     config: Arc<Config>,
     route: Arc<str>,
     subprotocol: Option<u16>,
+    negotiated: Option<Negotiated>,
 }
 
 /// The answer to a request for a WebSocket.
@@ -81,9 +83,9 @@ pub(crate) struct Answer {
 impl Opened {
     fn start(self, serving: &Arc<Serving>, peer: SocketAddr) -> (Driver, Registered) {
         let Self { accepted, transport, response, leftover } = self;
-        let Accepted { handler, mut context, config, route, subprotocol } = accepted;
-        let upgraded = Upgraded { subprotocol, ..Upgraded::default() };
-        let shared = Shared::new(transport, Role::Server, config, upgraded, &leftover, serving.clock);
+        let Accepted { handler, mut context, config, route, subprotocol, negotiated } = accepted;
+        let (role, clock) = (Role::Server, serving.clock);
+        let shared = Shared::new(transport, role, config, subprotocol, negotiated, &leftover, clock);
         // It leaves together with what the handler says first, or before the connection first waits.
         shared.lock().out.push(&response);
         let registered = serving.handle.registry.add(Arc::clone(&shared), peer, route);
@@ -202,8 +204,14 @@ pub(crate) async fn decide(serving: &Arc<Serving>, head: &[u8], peer: SocketAddr
     }
     let position =
         chosen.as_ref().and_then(|name| route.subprotocols.iter().position(|known| **known == **name));
-    let options =
-        AcceptOptions { subprotocol: chosen.as_deref(), extensions: None, headers: &borrowed(&headers) };
+    // RFC 7692 5.1: one of the offers, or none of them.
+    let compression = route.compression.as_ref().unwrap_or(&serving.compression);
+    let agreed = Plan::new(compression).and_then(|plan| plan.accept(request.extensions()));
+    let options = AcceptOptions {
+        subprotocol: chosen.as_deref(),
+        extensions: agreed.as_ref().map(|(_, answer)| answer.as_str()),
+        headers: &borrowed(&headers),
+    };
     let Ok(response) = written(|out| request.accept(&options, out)) else {
         return Answer::refuse(500, "the application's answer cannot be sent");
     };
@@ -215,6 +223,7 @@ pub(crate) async fn decide(serving: &Arc<Serving>, head: &[u8], peer: SocketAddr
         config: Arc::clone(route.config.as_ref().unwrap_or(&serving.config)),
         route: Arc::clone(path),
         subprotocol: position.and_then(|position| u16::try_from(position).ok()),
+        negotiated: agreed.map(|(negotiated, _)| negotiated),
     };
     Answer { response, accepted: Some(accepted) }
 }

@@ -36,6 +36,7 @@ use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::sync::{Notify, watch};
 use wirelet_proto::{CloseCode, Config, Keepalive, Limits};
 
+use crate::deflate::Compression;
 use crate::time::Clock;
 use crate::{Error, Message, Sender, TrySendError};
 pub use context::Context;
@@ -50,6 +51,7 @@ pub use router::{Body, BoxError, Page, Router, Verdict, Ws, ws, ws_with};
 pub struct Server {
     listener: TcpListener,
     config: Config,
+    compression: Compression,
     capacity: Capacity,
     hosts: Option<Vec<String>>,
     grace: Duration,
@@ -74,6 +76,7 @@ pub struct ServerHandle {
 pub(crate) struct Serving {
     pub(crate) router: Router,
     pub(crate) config: Arc<Config>,
+    pub(crate) compression: Compression,
     pub(crate) hosts: Option<Vec<String>>,
     pub(crate) clock: Clock,
     pub(crate) admission: Arc<Admission>,
@@ -99,6 +102,7 @@ impl Server {
         Self {
             listener,
             config: Config::new(),
+            compression: Compression::off(),
             capacity: Capacity::default(),
             hosts: None,
             grace: Duration::from_secs(10),
@@ -133,6 +137,15 @@ impl Server {
     #[must_use]
     pub fn keepalive(mut self, keepalive: Keepalive) -> Self {
         self.config.keepalive = keepalive;
+        self
+    }
+
+    /// How messages are compressed on all routes that don't say it themselves, where clients offer it. Default: not at
+    /// all.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub const fn compression(mut self, compression: Compression) -> Self {
+        self.compression = compression;
         self
     }
 
@@ -189,6 +202,7 @@ impl Server {
         let serving = Serving {
             router,
             config,
+            compression: self.compression,
             hosts: self.hosts,
             clock: Clock::start(),
             admission: Arc::new(Admission::new(self.capacity)),

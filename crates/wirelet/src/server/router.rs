@@ -15,6 +15,7 @@ use wirelet_proto::{Config, Delivery, Keepalive, Limits};
 use super::context::Context;
 use super::origin::Origins;
 use crate::connection::driver::{Handler as HandlerFuture, judged};
+use crate::deflate::Compression;
 use crate::{Outcome, WebSocket};
 
 /// Parameters of a path, by name.
@@ -59,6 +60,7 @@ pub struct Ws {
     pub(crate) subprotocols: Vec<Arc<str>>,
     pub(crate) origins: Origins,
     pub(crate) gate: Option<Arc<Gate>>,
+    pub(crate) compression: Option<Compression>,
     overrides: Overrides,
     pub(crate) config: Option<Arc<Config>>,
 }
@@ -118,6 +120,7 @@ where
         subprotocols: Vec::new(),
         origins: Origins::same(),
         gate: None,
+        compression: None,
         overrides: Overrides::default(),
         config: None,
     }
@@ -165,6 +168,14 @@ impl Ws {
     #[must_use]
     pub fn delivery(mut self, delivery: Delivery) -> Self {
         self.overrides.delivery = Some(delivery);
+        self
+    }
+
+    /// How messages are compressed, instead of the server's choice.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub const fn compression(mut self, compression: Compression) -> Self {
+        self.compression = Some(compression);
         self
     }
 

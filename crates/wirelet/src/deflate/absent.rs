@@ -1,0 +1,109 @@
+//! In the place of permessage-deflate where the feature is off: nothing of it exists, and nothing of it costs.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use wirelet_proto::deflate::{HeaderValue, Params};
+use wirelet_proto::handshake::{ExtensionOffers, HandshakeError};
+use wirelet_proto::{Config, Connection, Delivery, Event, Failure, Instant, RecvBuffer, Role, Status};
+
+use crate::connection::inbound::Inbound;
+
+/// What an application can ask for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Compression;
+
+impl Compression {
+    pub(crate) const fn off() -> Self {
+        Self
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Compress {
+    #[default]
+    Auto,
+}
+
+#[derive(Debug)]
+pub(crate) enum Plan {}
+
+#[derive(Debug)]
+pub(crate) enum Negotiated {}
+
+pub(crate) enum Deflate {}
+
+impl Plan {
+    pub(crate) const fn new(_: &Compression) -> Option<Self> {
+        None
+    }
+
+    pub(crate) const fn accept(self, _: ExtensionOffers<'_>) -> Option<(Negotiated, HeaderValue)> {
+        match self {}
+    }
+
+    pub(crate) const fn offer(&self) -> HeaderValue {
+        match *self {}
+    }
+
+    pub(crate) const fn check(self, _: ExtensionOffers<'_>) -> Result<Option<Negotiated>, HandshakeError> {
+        match self {}
+    }
+}
+
+impl Negotiated {
+    pub(crate) const fn params(&self) -> Params {
+        match *self {}
+    }
+}
+
+impl Deflate {
+    pub(crate) const fn new(negotiated: Negotiated, _: Role, _: Delivery) -> Box<Self> {
+        match negotiated {}
+    }
+
+    pub(crate) const fn poll_advance(
+        &mut self,
+        _: &mut Connection<Arc<Config>>,
+        _: &mut RecvBuffer<Inbound>,
+        _: Instant,
+        _: Option<&mut Context<'_>>,
+    ) -> Poll<Result<Status, Failure>> {
+        match *self {}
+    }
+
+    pub(crate) const fn event<'a>(
+        &'a self,
+        _: &Connection<Arc<Config>>,
+        _: &'a RecvBuffer<Inbound>,
+    ) -> Event<'a> {
+        match *self {}
+    }
+
+    pub(crate) const fn take_message(&mut self) -> Option<Bytes> {
+        match *self {}
+    }
+
+    pub(crate) const fn received_plain(&mut self, _: usize) {
+        match *self {}
+    }
+
+    pub(crate) const fn rest(&mut self) {
+        match *self {}
+    }
+
+    pub(crate) const fn release(&mut self) {
+        match *self {}
+    }
+
+    pub(crate) fn compress<T>(
+        &mut self,
+        _: &[u8],
+        _: bool,
+        _: Compress,
+        _: impl FnOnce(Option<&[u8]>) -> T,
+    ) -> T {
+        match *self {}
+    }
+}

@@ -1,0 +1,229 @@
+//! Huffman codes for a block: code lengths of given frequencies, and canonical codes (RFC 1951 3.2.2).
+
+/// Symbols of the literal/length alphabet.
+pub(super) const LITERALS: usize = 286;
+/// Symbols of the distance alphabet.
+pub(super) const DISTANCES: usize = 30;
+/// Symbols of the alphabet that code lengths are written in.
+pub(super) const PRECODES: usize = 19;
+/// Lengths beyond these do not exist (RFC 1951 3.2.7).
+pub(super) const LONGEST: usize = 15;
+pub(super) const LONGEST_PRECODE: usize = 7;
+
+/// Symbols that occur less often than this are sorted by counting.
+const COUNTED: usize = 64;
+
+/// A code word as it is written, its first bit lowest, and its length in bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Code {
+    pub(super) bits: u16,
+    pub(super) len: u8,
+}
+
+/// The lengths, at most `longest` bits, of an optimal prefix code for symbols that occur as often as `frequencies` says
+/// (nearly optimal where the limit bites). A symbol that does not occur has no code: length 0. A single one gets
+/// one bit.
+pub(super) fn code_lengths<const N: usize>(frequencies: &[u32; N], longest: usize) -> [u8; N] {
+    let mut lengths = [0; N];
+    let mut sorted = [Leaf::default(); N];
+    let used = sort(frequencies, &mut sorted);
+    let leaves = &sorted[..used];
+    match leaves {
+        [] => {}
+        [only] => lengths[usize::from(only.symbol)] = 1,
+        leaves => {
+            let counts = limited(depths(leaves), longest);
+            // The rarest symbols have the longest codes.
+            let mut leaves = leaves.iter();
+            for len in (1..=longest).rev() {
+                for leaf in leaves.by_ref().take(usize::from(counts[len])) {
+                    lengths[usize::from(leaf.symbol)] = len as u8;
+                }
+            }
+        }
+    }
+    lengths
+}
+
+/// The canonical codes of the lengths.
+pub(super) fn codes<const N: usize>(lengths: &[u8; N]) -> [Code; N] {
+    let mut counts = [0_u16; LONGEST + 1];
+    lengths.iter().for_each(|len| counts[usize::from(*len)] += 1);
+    counts[0] = 0;
+    let mut next = [0_u16; LONGEST + 2];
+    for len in 0..=LONGEST {
+        next[len + 1] = (next[len] + counts[len]) << 1;
+    }
+    let mut codes = [Code::default(); N];
+    for (code, &len) in codes.iter_mut().zip(lengths) {
+        if len > 0 {
+            let value = &mut next[usize::from(len)];
+            *code = Code { bits: value.reverse_bits() >> (16 - len), len };
+            *value += 1;
+        }
+    }
+    codes
+}
+
+#[derive(Clone, Copy, Default)]
+struct Leaf {
+    frequency: u32,
+    symbol: u16,
+}
+
+/// Fills the front of `sorted` with the symbols that occur, the rarest first; answers how many there are.
+fn sort<const N: usize>(frequencies: &[u32; N], sorted: &mut [Leaf; N]) -> usize {
+    let mut at = [0_u16; COUNTED + 1];
+    for &frequency in frequencies {
+        at[(frequency as usize).min(COUNTED - 1) + 1] += 1;
+    }
+    // Those that don't occur are not sorted.
+    at[1] = 0;
+    for n in 1..COUNTED {
+        at[n + 1] += at[n];
+    }
+    let (often, used) = (usize::from(at[COUNTED - 1]), usize::from(at[COUNTED]));
+    for (symbol, &frequency) in frequencies.iter().enumerate() {
+        if frequency > 0 {
+            let place = &mut at[(frequency as usize).min(COUNTED - 1)];
+            sorted[usize::from(*place)] = Leaf { frequency, symbol: symbol as u16 };
+            *place += 1;
+        }
+    }
+    sorted[often..used].sort_unstable_by_key(|leaf| leaf.frequency);
+    used
+}
+
+/// How many of the leaves, two or more, stand at each depth of a Huffman tree. Depths of 32 and more, which frequencies of
+/// 32 bits don't reach before a message has gigabytes, count as 32.
+///
+/// A. Moffat, J. Katajainen: In-Place Calculation of Minimum-Redundancy Codes (1995).
+fn depths(leaves: &[Leaf]) -> [u16; 33] {
+    let n = leaves.len();
+    let mut nodes = [0_u32; LITERALS];
+    // The weights of inner nodes, each of which becomes the number of its parent when it has one.
+    let (mut leaf, mut inner) = (0, 0);
+    for next in 0..n - 1 {
+        let mut weight = 0;
+        for _ in 0..2 {
+            if leaf >= n || (inner < next && nodes[inner] < leaves[leaf].frequency) {
+                weight += nodes[inner];
+                nodes[inner] = next as u32;
+                inner += 1;
+            } else {
+                weight += leaves[leaf].frequency;
+                leaf += 1;
+            }
+        }
+        nodes[next] = weight;
+    }
+    // The root has depth 0; the others stand one below their parent.
+    nodes[n - 2] = 0;
+    for node in (0..n - 2).rev() {
+        nodes[node] = nodes[nodes[node] as usize] + 1;
+    }
+    let mut counts = [0_u16; 33];
+    let (mut places, mut depth, mut left) = (1, 0, n - 1);
+    while places > 0 {
+        let before = left;
+        while left > 0 && nodes[left - 1] == depth {
+            left -= 1;
+        }
+        let inner = before - left;
+        counts[(depth as usize).min(32)] += (places - inner) as u16;
+        places = 2 * inner;
+        depth += 1;
+    }
+    counts
+}
+
+/// No leaf deeper than `longest`: those that were are lifted, and others lowered to make room for them.
+fn limited(mut counts: [u16; 33], longest: usize) -> [u16; 33] {
+    let deeper: u16 = counts[longest + 1..].iter().sum();
+    if deeper == 0 {
+        return counts;
+    }
+    counts[longest + 1..].fill(0);
+    counts[longest] += deeper;
+    // Kraft's sum, in units of the longest code: a prefix code has at most 2^longest.
+    let mut sum: u32 = (1..=longest).map(|len| u32::from(counts[len]) << (longest - len)).sum();
+    while sum > 1 << longest {
+        // One leaf of the deepest level but the last gets a sibling from the last: one unit less.
+        let Some(len) = (1..longest).rev().find(|len| counts[*len] > 0) else { break };
+        counts[len] -= 1;
+        counts[len + 1] += 2;
+        counts[longest] -= 1;
+        sum -= 1;
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Kraft's sum is 1 and every symbol that occurs, and none else, has a length within the limit.
+    fn check<const N: usize>(frequencies: &[u32; N], longest: usize) -> u64 {
+        let lengths = code_lengths(frequencies, longest);
+        let used = frequencies.iter().filter(|frequency| **frequency > 0).count();
+        let mut sum = 0_u64;
+        for (frequency, len) in frequencies.iter().zip(lengths) {
+            assert_eq!(*frequency > 0, len > 0);
+            assert!(usize::from(len) <= longest);
+            sum += if len > 0 { 1 << (longest - usize::from(len)) } else { 0 };
+        }
+        assert_eq!(sum, if used == 1 { 1 << (longest - 1) } else { 1 << longest }, "{frequencies:?}");
+        frequencies.iter().zip(lengths).map(|(frequency, len)| u64::from(*frequency) * u64::from(len)).sum()
+    }
+
+    #[test]
+    fn lengths_make_a_complete_code() {
+        let mut state = 1_u32;
+        for _ in 0..2000 {
+            let mut frequencies = [0; LITERALS];
+            let mut precodes = [0; PRECODES];
+            let mut next = || {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                state >> 8
+            };
+            let (used, most) = (next() % 287, 1 << (next() % 20));
+            for _ in 0..used.max(2) {
+                frequencies[(next() % 286) as usize] = 1 + next() % most;
+                precodes[(next() % 19) as usize] = 1 + next() % most;
+            }
+            check(&frequencies, LONGEST);
+            check(&precodes, LONGEST_PRECODE);
+        }
+    }
+
+    #[test]
+    fn lengths_are_optimal_where_the_limit_does_not_bite() {
+        // The example of D. Huffman's tree by hand: 45, 13, 12, 16, 9, 5 costs 224 bits.
+        let mut frequencies = [0; PRECODES];
+        frequencies[..6].copy_from_slice(&[45, 13, 12, 16, 9, 5]);
+        assert_eq!(check(&frequencies, LONGEST_PRECODE), 224);
+        // Fibonacci numbers make the deepest tree: limited to 7 bits here.
+        let mut deep = [1; PRECODES];
+        (2..PRECODES).for_each(|n| deep[n] = deep[n - 1] + deep[n - 2]);
+        check(&deep, LONGEST_PRECODE);
+    }
+
+    #[test]
+    fn codes_are_canonical() {
+        // RFC 1951 3.2.2: the example, ABCDEFGH.
+        let codes = codes(&[3, 3, 3, 3, 3, 2, 4, 4]);
+        let expected = [0b010, 0b011, 0b100, 0b101, 0b110, 0b00, 0b1110, 0b1111_u16];
+        for (code, value) in codes.iter().zip(expected) {
+            assert_eq!(code.bits, value.reverse_bits() >> (16 - code.len));
+        }
+    }
+
+    #[test]
+    fn none_and_one() {
+        assert_eq!(code_lengths(&[0; DISTANCES], LONGEST), [0; DISTANCES]);
+        let mut one = [0; DISTANCES];
+        one[7] = 12;
+        assert_eq!(code_lengths(&one, LONGEST)[7], 1);
+        check(&one, LONGEST);
+    }
+}

@@ -1,0 +1,228 @@
+//! zlib-rs as a decompressor.
+
+use std::cell::RefCell;
+
+use wirelet_proto::{Codec, CodecError, Progress};
+use zlib_rs::{Inflate, InflateFlush, Status};
+
+/// What the sender has left out (RFC 7692 7.2.1), and behind it what must not be taken.
+const TAIL: [u8; 12] = [0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+/// What of it the sender has left out, bytes.
+const TAIL_LEN: usize = 4;
+
+/// A decompressor with a window of its own: 47.5 KB.
+pub(super) struct Inflater {
+    inflate: Inflate,
+    /// The window lives on from message to message.
+    takeover: bool,
+}
+
+impl Inflater {
+    pub(super) fn new(takeover: bool) -> Self {
+        Self { inflate: Inflate::new(false, 15), takeover }
+    }
+
+    /// Forgets everything.
+    pub(super) fn reset(&mut self) {
+        self.inflate.reset(false);
+    }
+
+    /// One call of zlib's: what it has consumed, produced, and whether a stream has ended.
+    fn run(
+        &mut self,
+        input: &[u8],
+        output: &mut [u8],
+        flush: InflateFlush,
+    ) -> Result<(usize, usize, bool), CodecError> {
+        let (before_in, before_out) = (self.inflate.total_in(), self.inflate.total_out());
+        let status = self.inflate.decompress(input, output, flush).map_err(|_| CodecError)?;
+        let consumed = (self.inflate.total_in() - before_in) as usize;
+        let produced = (self.inflate.total_out() - before_out) as usize;
+        let ended = status == Status::StreamEnd;
+        if ended {
+            // RFC 7692 7.2.3.4: a block with BFINAL set ends a stream, not the message. What follows is another stream,
+            // whose sender has begun anew.
+            self.reset();
+        }
+        Ok((consumed, produced, ended))
+    }
+}
+
+impl Codec for Inflater {
+    fn decompress(&mut self, input: &[u8], output: &mut [u8], last: bool) -> Result<Progress, CodecError> {
+        let (mut consumed, mut produced) = (0, 0);
+        // With nothing to consume there may still be something that had no room.
+        while produced < output.len() {
+            let (some, more, ended) =
+                self.run(&input[consumed..], &mut output[produced..], InflateFlush::NoFlush)?;
+            consumed += some;
+            produced += more;
+            if consumed == input.len() {
+                break;
+            }
+            if !ended && some == 0 && more == 0 {
+                return Err(CodecError);
+            }
+        }
+        // Where the output is full there may be more.
+        if consumed < input.len() || produced == output.len() {
+            return Ok(Progress { consumed, produced, done: false });
+        }
+        if !last {
+            return Ok(Progress { consumed, produced, done: true });
+        }
+        // At the end of a block zlib stops before it asks for the next one. With the tail the data is complete: it takes
+        // the tail and nothing behind it, and nothing comes out, or the message ended in the middle of something.
+        if self.run(&TAIL, &mut output[produced..], InflateFlush::Block)? != (TAIL_LEN, 0, false) {
+            return Err(CodecError);
+        }
+        if !self.takeover {
+            self.reset();
+        }
+        Ok(Progress { consumed, produced, done: true })
+    }
+}
+
+thread_local! {
+    /// The decompressor of the thread, made when it is first needed.
+    static SHARED: RefCell<Option<Inflater>> = const { RefCell::new(None) };
+}
+
+/// The thread's decompressor, for one message after the other, each of which has arrived completely. A message is
+/// decompressed in one go, whatever the number of calls: no other comes between.
+#[derive(Debug, Default)]
+pub(super) struct SharedInflater {
+    /// A message has been begun.
+    begun: bool,
+}
+
+impl Codec for SharedInflater {
+    fn decompress(&mut self, input: &[u8], output: &mut [u8], last: bool) -> Result<Progress, CodecError> {
+        let mut work = |inflater: &mut Inflater| {
+            if !self.begun {
+                // The message before may have failed in the middle.
+                inflater.reset();
+            }
+            let progress = inflater.decompress(input, output, last)?;
+            self.begun = !progress.done;
+            Ok(progress)
+        };
+        let shared =
+            SHARED.try_with(|shared| work(shared.borrow_mut().get_or_insert_with(|| Inflater::new(false))));
+        // While the thread ends its decompressor may be gone: then nothing is received any more.
+        shared.unwrap_or(Err(CodecError))
+    }
+
+    fn collects(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All that comes out of `input`, given and taken in pieces.
+    fn inflated(
+        codec: &mut impl Codec,
+        mut input: &[u8],
+        most: usize,
+        room: usize,
+    ) -> Result<Vec<u8>, CodecError> {
+        let (mut all, mut output) = (Vec::new(), vec![0; room]);
+        loop {
+            let piece = &input[..input.len().min(most)];
+            let last = piece.len() == input.len();
+            let progress = codec.decompress(piece, &mut output, last)?;
+            assert!(progress.consumed > 0 || progress.produced > 0 || progress.done);
+            all.extend_from_slice(&output[..progress.produced]);
+            input = &input[progress.consumed..];
+            if progress.done && last {
+                return Ok(all);
+            }
+        }
+    }
+
+    fn every_split(input: &[u8], check: impl Fn(Result<Vec<u8>, CodecError>)) {
+        for most in [1, 2, 3, 100] {
+            for room in [1, 2, 3, 5, 7, 100] {
+                check(inflated(&mut Inflater::new(false), input, most, room));
+                check(inflated(&mut SharedInflater::default(), input, usize::MAX, room));
+            }
+        }
+    }
+
+    #[test]
+    fn the_examples_of_the_rfc() {
+        for message in [
+            // RFC 7692 7.2.3.1, 7.2.3.3, 7.2.3.4, 7.2.3.5.
+            &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00][..],
+            &[0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00],
+            &[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00],
+            &[0xf2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00],
+        ] {
+            every_split(message, |out| assert_eq!(out.unwrap(), b"Hello"));
+        }
+        // RFC 7692 7.2.3.6.
+        every_split(&[0], |out| assert_eq!(out.unwrap(), b""));
+    }
+
+    #[test]
+    fn a_context_is_kept_or_not() {
+        // RFC 7692 7.2.3.2: the second message refers to the first one.
+        let first = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+        let second = [0xf2, 0x00, 0x11, 0x00, 0x00];
+        for room in [1, 2, 5, 100] {
+            let mut kept = Inflater::new(true);
+            assert_eq!(inflated(&mut kept, &first, 3, room).unwrap(), b"Hello");
+            assert_eq!(inflated(&mut kept, &second, 3, room).unwrap(), b"Hello");
+            let mut fresh = Inflater::new(false);
+            assert_eq!(inflated(&mut fresh, &first, 3, room).unwrap(), b"Hello");
+            assert_eq!(inflated(&mut fresh, &second, 3, room), Err(CodecError));
+        }
+    }
+
+    #[test]
+    fn what_is_not_complete_or_not_deflated_is_corrupt() {
+        let hello = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+        for message in [
+            &hello[..3],
+            &hello[..5],
+            &hello[..6],
+            // Nothing at all, not even the beginning of a block.
+            &[],
+            // A reserved type of block.
+            &[0x07],
+            // The lengths of a stored block that contradict each other.
+            &[0x00, 0x05, 0x00, 0xfa, 0xfe, 0x48],
+            // A stored block that is cut off.
+            &[0x00, 0x05, 0x00, 0xfa, 0xff, 0x48],
+            // A distance beyond the beginning.
+            &[0xf2, 0x00, 0x11, 0x00, 0x00],
+            // Garbage behind the last block.
+            &[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0xff],
+            // The last block without the empty one that has to follow.
+            &[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00],
+        ] {
+            every_split(message, |out| assert_eq!(out, Err(CodecError), "{message:x?}"));
+        }
+    }
+
+    #[test]
+    fn a_message_that_fails_leaves_nothing_to_the_next_one() {
+        let mut failing = SharedInflater::default();
+        assert!(failing.decompress(&[0xf2, 0x48, 0xcd, 0x07], &mut [0; 2], true).is_ok());
+        let hello = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+        assert_eq!(inflated(&mut SharedInflater::default(), &hello, 100, 100).unwrap(), b"Hello");
+    }
+
+    #[test]
+    fn a_million_empty_blocks_and_streams_are_nothing() {
+        for piece in [&[0x00, 0x00, 0x00, 0xff, 0xff][..], &[0x03, 0x00], &[0x01, 0x00, 0x00, 0xff, 0xff]] {
+            let message = [&piece.repeat(1_000_000 / piece.len())[..], &[0]].concat();
+            let mut output = [0; 4096];
+            let progress = Inflater::new(false).decompress(&message, &mut output, true).unwrap();
+            assert_eq!(progress, Progress { consumed: message.len(), produced: 0, done: true });
+        }
+    }
+}

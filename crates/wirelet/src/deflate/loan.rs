@@ -1,0 +1,144 @@
+//! Decompressors for messages that are delivered in chunks: a message has one until it ends, and there are only so many.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
+use wirelet_proto::{Codec, CodecError, Progress};
+
+use super::inflater::Inflater;
+
+/// Decompressors that are lent at a time, by the whole process: 3 MB.
+pub(super) const MOST: usize = 64;
+
+static PERMITS: Semaphore = Semaphore::const_new(MOST);
+#[allow(clippy::vec_box, reason = "a connection that has none lent must not have the room for it")]
+type Free = Vec<Box<Inflater>>;
+
+static FREE: Mutex<Free> = Mutex::new(Vec::new());
+
+type Permit = SemaphorePermit<'static>;
+type Waiting = Pin<Box<dyn Future<Output = Result<Permit, AcquireError>> + Send>>;
+
+/// What a connection has borrowed.
+#[derive(Default)]
+pub(super) enum Borrower {
+    #[default]
+    Nothing,
+    /// It is its turn after others.
+    Waiting(Waiting),
+    /// The right to take a decompressor.
+    Permitted(Permit),
+    Lent(Loan),
+}
+
+/// A decompressor that goes back when it is dropped.
+pub(super) struct Loan {
+    /// It is there until the loan is dropped.
+    inflater: Option<Box<Inflater>>,
+    _permit: Permit,
+}
+
+impl Borrower {
+    /// Ready when a message may begin. Without a context nobody is woken.
+    pub(super) fn poll_permit(&mut self, cx: Option<&mut Context<'_>>) -> Poll<()> {
+        if let Self::Nothing = self {
+            *self = match PERMITS.try_acquire() {
+                Ok(permit) => Self::Permitted(permit),
+                Err(_) => Self::Waiting(Box::pin(PERMITS.acquire())),
+            };
+        }
+        if let Self::Waiting(waiting) = self {
+            let Some(cx) = cx else { return Poll::Pending };
+            *self = match ready!(waiting.as_mut().poll(cx)) {
+                Ok(permit) => Self::Permitted(permit),
+                // The semaphore is never closed.
+                Err(_) => Self::Nothing,
+            };
+        }
+        Poll::Ready(())
+    }
+
+    /// Gives back what it holds, unless a message needs it.
+    pub(super) fn settle(&mut self) {
+        if let Self::Permitted(_) = self {
+            *self = Self::Nothing;
+        }
+    }
+}
+
+impl Codec for Borrower {
+    fn decompress(&mut self, input: &[u8], output: &mut [u8], last: bool) -> Result<Progress, CodecError> {
+        let mut loan = match std::mem::take(self) {
+            Self::Lent(loan) => loan,
+            Self::Permitted(permit) => Loan::new(permit),
+            Self::Nothing | Self::Waiting(_) => return Err(CodecError),
+        };
+        let inflater = loan.inflater.get_or_insert_with(|| Box::new(Inflater::new(false)));
+        let progress = inflater.decompress(input, output, last)?;
+        if !(last && progress.done) {
+            *self = Self::Lent(loan);
+        }
+        Ok(progress)
+    }
+}
+
+impl Loan {
+    fn new(permit: Permit) -> Self {
+        Self { inflater: free().pop(), _permit: permit }
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        if let Some(mut inflater) = self.inflater.take() {
+            // The connection may have broken in the middle of a message.
+            inflater.reset();
+            free().push(inflater);
+        }
+    }
+}
+
+fn free() -> MutexGuard<'static, Free> {
+    FREE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+
+    #[test]
+    fn there_are_so_many_and_whoever_waits_is_next() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut begun: Vec<Borrower> = (0..MOST).map(|_| Borrower::default()).collect();
+        for borrower in &mut begun {
+            assert!(borrower.poll_permit(None).is_ready());
+            let progress = borrower.decompress(&HELLO[..4], &mut [0; 9], false).unwrap();
+            assert!(progress.done);
+        }
+        let mut late = Borrower::default();
+        let mut later = Borrower::default();
+        assert!(late.poll_permit(Some(&mut cx)).is_pending());
+        assert!(later.poll_permit(Some(&mut cx)).is_pending());
+        // One ends its message, another one breaks in the middle of it.
+        assert!(begun[0].decompress(&HELLO[4..], &mut [0; 9], true).unwrap().done);
+        assert!(late.poll_permit(Some(&mut cx)).is_ready());
+        assert!(later.poll_permit(Some(&mut cx)).is_pending());
+        begun.pop();
+        assert!(later.poll_permit(Some(&mut cx)).is_ready());
+        // What was lent before knows nothing of that.
+        for borrower in [&mut late, &mut later] {
+            let mut output = [0; 9];
+            assert_eq!(borrower.decompress(&HELLO, &mut output, true).unwrap().produced, 5);
+            assert_eq!(&output[..5], b"Hello");
+        }
+        drop(begun);
+        assert_eq!((PERMITS.available_permits(), free().len()), (MOST, MOST));
+    }
+}

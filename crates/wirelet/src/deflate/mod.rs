@@ -1,0 +1,22 @@
+//! permessage-deflate (RFC 7692): what compresses and decompresses.
+//!
+//! ```text
+//!  Compression ──▶ Plan ──(opening handshake)──▶ Negotiated ──▶ Deflate, part of a connection
+//!                                                                │ in: SharedInflater, Inflater, Borrower ──▶ Inflated
+//!                                                                └ out: Encoder of the thread, Deflater
+//! ```
+
+mod block;
+mod config;
+mod deflater;
+mod encoder;
+mod huffman;
+mod inflated;
+mod inflater;
+mod loan;
+mod negotiation;
+mod state;
+
+pub use config::{Compress, Compression, CompressionInfo, Volume};
+pub(crate) use negotiation::{Negotiated, Plan};
+pub(crate) use state::Deflate;

@@ -1,0 +1,94 @@
+//! From what an application asks for to what a connection has.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use wirelet_proto::deflate::{HeaderValue, Params, Settings};
+use wirelet_proto::handshake::{ExtensionOffers, HandshakeError};
+
+use super::config::Compression;
+
+/// What is offered, or accepted, in one opening handshake.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    compression: Compression,
+    settings: Settings,
+    dedicated: Option<Dedicated>,
+}
+
+/// What an opening handshake has agreed on.
+#[derive(Debug)]
+pub(crate) struct Negotiated {
+    pub(super) params: Params,
+    pub(super) compression: Compression,
+    pub(super) dedicated: Option<Dedicated>,
+}
+
+impl Plan {
+    /// `None`: nothing is to be compressed. Where there are too many dedicated compressors already it is a shared one.
+    pub(crate) fn new(compression: &Compression) -> Option<Self> {
+        let (compression, dedicated) = Dedicated::claim_for(compression);
+        Some(Self { settings: compression.settings()?, compression, dedicated })
+    }
+
+    /// A server's choice among what a client offers, with its answer.
+    pub(crate) fn accept(self, offers: ExtensionOffers<'_>) -> Option<(Negotiated, HeaderValue)> {
+        let agreement = self.settings.accept(offers)?;
+        Some((self.agreed(agreement.params), agreement.answer))
+    }
+
+    /// A client's offer.
+    pub(crate) fn offer(&self) -> HeaderValue {
+        self.settings.offer()
+    }
+
+    /// What a server has answered to the offer.
+    ///
+    /// # Errors
+    /// It is no answer to it.
+    pub(crate) fn check(self, answer: ExtensionOffers<'_>) -> Result<Option<Negotiated>, HandshakeError> {
+        let params = self.settings.check(answer)?;
+        Ok(params.map(|params| self.agreed(params)))
+    }
+
+    fn agreed(self, params: Params) -> Negotiated {
+        Negotiated { params, compression: self.compression, dedicated: self.dedicated }
+    }
+}
+
+impl Negotiated {
+    pub(crate) const fn params(&self) -> Params {
+        self.params
+    }
+
+    /// What others have agreed on.
+    pub(crate) fn elsewhere(params: Params, compression: &Compression) -> Self {
+        let (compression, dedicated) = Dedicated::claim_for(compression);
+        Self { params, compression, dedicated }
+    }
+}
+
+/// A connection's right to a compressor and a decompressor of its own.
+#[derive(Debug)]
+pub(crate) struct Dedicated(());
+
+static DEDICATED: AtomicUsize = AtomicUsize::new(0);
+
+impl Dedicated {
+    /// Where it is asked for and not too many connections of the process have it; otherwise something shared is to do.
+    fn claim_for(compression: &Compression) -> (Compression, Option<Self>) {
+        if !compression.is_dedicated() {
+            return (*compression, None);
+        }
+        let claim = |count| (count < compression.most).then_some(count + 1);
+        match DEDICATED.fetch_update(Ordering::Relaxed, Ordering::Relaxed, claim) {
+            Ok(_) => (*compression, Some(Self(()))),
+            Err(_) => (compression.without_own(), None),
+        }
+    }
+}
+
+impl Drop for Dedicated {
+    fn drop(&mut self) {
+        DEDICATED.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,361 @@
+//! What a connection with the extension has.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use wirelet_proto::deflate::{Params, Window};
+use wirelet_proto::{
+    Codec, CodecError, Compressor, Config, Connection, Delivery, Event, Failure, Flush, Instant, Progress,
+    RecvBuffer, Role, Status,
+};
+
+use super::config::{Compress, Compression, CompressionInfo, Mode, Volume};
+use super::deflater::{Deflater, LEAST_ROOM};
+use super::encoder::{Effort, Encoder};
+use super::inflated::{Inflow, put_inflow, take_inflow};
+use super::inflater::{Inflater, SharedInflater};
+use super::loan::Borrower;
+use super::negotiation::{Dedicated, Negotiated};
+use crate::connection::inbound::Inbound;
+use crate::keys::ThreadKeys;
+
+/// More memory than this is not kept by a thread for what it compresses next, bytes.
+const KEPT: usize = 256 * 1024;
+/// What is behind an empty block that begins with the bits before it (RFC 7692 7.2.1).
+const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
+
+/// See the module.
+pub(crate) struct Deflate {
+    params: Params,
+    outgoing: Outgoing,
+    incoming: Incoming,
+    /// What is being received is decompressed into.
+    inflow: Option<Inflow>,
+    /// A compressed message has begun to be decompressed.
+    receiving: bool,
+    /// Whether the fragmented message that is being sent is compressed.
+    fragments: Option<bool>,
+    /// The window of what is sent, bits.
+    bits: u8,
+    level: u8,
+    threshold: usize,
+    sent: Volume,
+    received: Volume,
+    /// Held for its end.
+    dedicated: Option<Dedicated>,
+}
+
+enum Outgoing {
+    /// Nothing is compressed: the peer asks for a window that is too small.
+    Nothing,
+    /// By the thread's encoder.
+    Shared,
+    /// By the thread's encoder, after the last bytes that were sent.
+    Windowed(History),
+    Own(Box<Deflater>),
+}
+
+enum Incoming {
+    /// Whole messages, by the thread's decompressor.
+    Shared(SharedInflater),
+    /// Messages that refer to earlier ones.
+    Own(Box<Inflater>),
+    /// Chunks.
+    Borrowed(Borrower),
+}
+
+impl Deflate {
+    /// For a connection that has negotiated it.
+    pub(crate) fn new(negotiated: Negotiated, role: Role, delivery: Delivery) -> Box<Self> {
+        let Negotiated { params, compression, dedicated } = negotiated;
+        let (out, back) = (params.outgoing(role), params.incoming(role));
+        Box::new(Self {
+            params,
+            outgoing: Outgoing::new(&compression, out),
+            dedicated,
+            incoming: Incoming::new(back, delivery),
+            inflow: None,
+            receiving: false,
+            fragments: None,
+            bits: out.bits,
+            level: compression.level,
+            threshold: compression.threshold,
+            sent: Volume::default(),
+            received: Volume::default(),
+        })
+    }
+
+    pub(crate) const fn info(&self) -> CompressionInfo {
+        CompressionInfo { params: self.params, sent: self.sent, received: self.received }
+    }
+
+    // ---- in ----
+
+    /// The core's `advance`. Pending while all decompressors are lent, without a context too.
+    pub(crate) fn poll_advance(
+        &mut self,
+        core: &mut Connection<Arc<Config>>,
+        rx: &mut RecvBuffer<Inbound>,
+        now: Instant,
+        cx: Option<&mut Context<'_>>,
+    ) -> Poll<Result<Status, Failure>> {
+        let Self { incoming, inflow, receiving, received: volume, .. } = self;
+        let inflow = inflow.get_or_insert_with(take_inflow);
+        if !*receiving {
+            inflow.storage_mut().prepare();
+        }
+        let status = match incoming {
+            Incoming::Shared(codec) => {
+                core.advance_with(rx, &mut Counted { codec, receiving, volume }, inflow, &mut ThreadKeys, now)
+            }
+            Incoming::Own(codec) => {
+                let codec = &mut **codec;
+                core.advance_with(rx, &mut Counted { codec, receiving, volume }, inflow, &mut ThreadKeys, now)
+            }
+            Incoming::Borrowed(codec) => {
+                ready!(codec.poll_permit(cx));
+                let status = core.advance_with(
+                    rx,
+                    &mut Counted { codec, receiving, volume },
+                    inflow,
+                    &mut ThreadKeys,
+                    now,
+                );
+                codec.settle();
+                status
+            }
+        };
+        Poll::Ready(status)
+    }
+
+    /// The core's `event`.
+    pub(crate) fn event<'a>(
+        &'a self,
+        core: &Connection<Arc<Config>>,
+        rx: &'a RecvBuffer<Inbound>,
+    ) -> Event<'a> {
+        match &self.inflow {
+            Some(inflow) => core.event_with(rx, inflow),
+            None => core.event(rx),
+        }
+    }
+
+    /// The message or chunk that is ready, where it was compressed.
+    pub(crate) fn take_message(&mut self) -> Option<Bytes> {
+        let inflow = self.inflow.as_mut()?;
+        (!inflow.message_range().is_empty()).then(|| inflow.take_message())
+    }
+
+    /// A message, or a chunk of one, was received as it is.
+    pub(crate) const fn received_plain(&mut self, len: usize) {
+        self.received.add(len, len);
+    }
+
+    /// Nothing happens for a while: gives back all memory that holds nothing.
+    pub(crate) fn rest(&mut self) {
+        let Some(inflow) = &mut self.inflow else { return };
+        if inflow.is_empty() && !self.receiving {
+            self.inflow.take().into_iter().for_each(put_inflow);
+        } else {
+            inflow.storage_mut().rest();
+        }
+    }
+
+    /// The connection is over: gives up all memory. What was counted stays.
+    pub(crate) fn release(&mut self) {
+        self.outgoing = Outgoing::Nothing;
+        self.incoming = Incoming::Shared(SharedInflater::default());
+        self.receiving = false;
+        self.inflow.take().into_iter().for_each(put_inflow);
+        self.dedicated = None;
+    }
+
+    // ---- out ----
+
+    /// Calls `send` with `data` as it is to be sent: compressed, or `None` for as it is. `fin` says that the message ends
+    /// with it.
+    pub(crate) fn compress<T>(
+        &mut self,
+        data: &[u8],
+        fin: bool,
+        asked: Compress,
+        send: impl FnOnce(Option<&[u8]>) -> T,
+    ) -> T {
+        let begins = self.fragments.is_none();
+        let wanted = self.fragments.unwrap_or_else(|| self.is_worth(data.len(), fin, asked));
+        self.fragments = (!fin).then_some(wanted);
+        if !wanted {
+            self.sent.add(data.len(), data.len());
+            return send(None);
+        }
+        with_scratch(|scratch| {
+            self.deflate(data, fin, scratch);
+            let Scratch { out, .. } = scratch;
+            // What compression makes longer is sent as it is, unless some of it has been sent already.
+            if begins && fin && out.len() >= data.len() && !data.is_empty() {
+                self.forget();
+                self.sent.add(data.len(), data.len());
+                return send(None);
+            }
+            self.remember(data);
+            self.sent.add(data.len(), out.len());
+            send(Some(out))
+        })
+    }
+
+    /// Whether a message, or a fragmented one that begins, is compressed.
+    const fn is_worth(&self, len: usize, fin: bool, asked: Compress) -> bool {
+        let able = !matches!(self.outgoing, Outgoing::Nothing);
+        able && match asked {
+            Compress::Auto => !fin || len >= self.threshold,
+            Compress::Always => true,
+            Compress::Never => false,
+        }
+    }
+
+    /// Compresses `data` into `scratch.out`.
+    fn deflate(&mut self, data: &[u8], fin: bool, scratch: &mut Scratch) {
+        let effort = Effort::of_level(self.level);
+        let Scratch { encoder, joined, out } = scratch;
+        out.clear();
+        match &mut self.outgoing {
+            Outgoing::Own(own) => {
+                return run(&mut **own, data, if fin { Flush::Message } else { Flush::Fragment }, out);
+            }
+            // An empty fragment is empty; an empty message has the beginning of an empty block (RFC 7692 7.2.3.6).
+            _ if data.is_empty() && !fin => return,
+            Outgoing::Windowed(history) if !history.bytes.is_empty() => {
+                joined.clear();
+                joined.extend_from_slice(&history.bytes);
+                joined.extend_from_slice(data);
+                encoder.encode(joined, history.bytes.len(), self.bits, effort, out);
+            }
+            _ => encoder.encode(data, 0, self.bits, effort, out),
+        }
+        if !fin {
+            out.extend_from_slice(&TAIL);
+        }
+    }
+
+    /// What was compressed has been sent.
+    fn remember(&mut self, data: &[u8]) {
+        if let Outgoing::Windowed(history) = &mut self.outgoing {
+            history.push(data);
+        }
+    }
+
+    /// What was compressed is not sent: nothing may refer to it.
+    fn forget(&mut self) {
+        if let Outgoing::Own(own) = &mut self.outgoing {
+            own.reset();
+        }
+    }
+}
+
+impl Outgoing {
+    fn new(compression: &Compression, window: Window) -> Self {
+        if !Compression::can_compress(window.bits) {
+            return Self::Nothing;
+        }
+        match compression.mode {
+            Mode::Off => Self::Nothing,
+            Mode::Windowed(most) if window.takeover && most > 0 => {
+                Self::Windowed(History { bytes: Vec::new(), most: usize::from(most) })
+            }
+            Mode::Dedicated if window.takeover => {
+                Self::Own(Box::new(Deflater::new(window.bits, compression.level, compression.memory)))
+            }
+            Mode::Shared | Mode::Windowed(_) | Mode::Dedicated => Self::Shared,
+        }
+    }
+}
+
+impl Incoming {
+    fn new(window: Window, delivery: Delivery) -> Self {
+        match (window.takeover, delivery) {
+            (true, _) => Self::Own(Box::new(Inflater::new(true))),
+            (false, Delivery::Messages) => Self::Shared(SharedInflater::default()),
+            (false, Delivery::Chunks) => Self::Borrowed(Borrower::default()),
+        }
+    }
+}
+
+/// The last bytes that were compressed.
+struct History {
+    bytes: Vec<u8>,
+    most: usize,
+}
+
+impl History {
+    fn push(&mut self, data: &[u8]) {
+        let data = &data[data.len().saturating_sub(self.most)..];
+        let kept = self.bytes.len().min(self.most - data.len());
+        self.bytes.drain(..self.bytes.len() - kept);
+        self.bytes.reserve_exact(data.len());
+        self.bytes.extend_from_slice(data);
+    }
+}
+
+/// Notes how far a message has come.
+struct Counted<'a, C> {
+    codec: &'a mut C,
+    receiving: &'a mut bool,
+    volume: &'a mut Volume,
+}
+
+impl<C: Codec> Codec for Counted<'_, C> {
+    fn decompress(&mut self, input: &[u8], output: &mut [u8], last: bool) -> Result<Progress, CodecError> {
+        let progress = self.codec.decompress(input, output, last)?;
+        *self.receiving = !(last && progress.done);
+        self.volume.add(progress.produced, progress.consumed);
+        Ok(progress)
+    }
+
+    fn collects(&self) -> bool {
+        self.codec.collects()
+    }
+}
+
+/// Appends all that comes out.
+fn run(compressor: &mut impl Compressor, mut data: &[u8], flush: Flush, out: &mut Vec<u8>) {
+    loop {
+        let at = out.len();
+        out.resize(at + data.len().max(16 * LEAST_ROOM), 0);
+        let progress = compressor.compress(data, &mut out[at..], flush);
+        out.truncate(at + progress.produced);
+        data = &data[progress.consumed..];
+        if progress.done {
+            return;
+        }
+    }
+}
+
+/// What a thread compresses with.
+struct Scratch {
+    encoder: Encoder,
+    /// History and message.
+    joined: Vec<u8>,
+    out: Vec<u8>,
+}
+
+thread_local! {
+    /// Made when it is first needed.
+    static SCRATCH: RefCell<Option<Box<Scratch>>> = const { RefCell::new(None) };
+}
+
+fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
+    let taken = SCRATCH.try_with(|scratch| scratch.borrow_mut().take()).ok().flatten();
+    let mut scratch = taken.unwrap_or_else(|| {
+        Box::new(Scratch { encoder: Encoder::new(), joined: Vec::new(), out: Vec::new() })
+    });
+    let result = work(&mut scratch);
+    scratch.out.clear();
+    scratch.out.shrink_to(KEPT);
+    scratch.joined.clear();
+    scratch.joined.shrink_to(KEPT);
+    // While the thread ends it is dropped.
+    let _ = SCRATCH.try_with(|place| place.replace(Some(scratch)));
+    result
+}
