@@ -113,6 +113,12 @@ impl<S: Storage> RecvBuffer<S> {
         &mut self.storage
     }
 
+    /// Forgets everything, for another connection.
+    pub fn reset(&mut self) {
+        self.clear();
+        self.utf8 = Utf8Validator::new();
+    }
+
     /// Whether no byte is held, so that the memory behind it may be given back.
     ///
     /// The beginning of a header, and the phase of a payload that is delivered in chunks, live elsewhere.

@@ -71,6 +71,20 @@ impl<W: AsMut<[u8]>> Inflater<W> {
         })
     }
 
+    /// Forgets everything, and decompresses what the next peer compresses as `agreed`. `false`: the window has too few
+    /// bytes for that, and nothing has changed.
+    #[must_use]
+    pub fn restart(&mut self, agreed: Window) -> bool {
+        let fits = size(agreed).is_some_and(|size| size <= self.window.as_mut().len());
+        if fits {
+            self.agreed = agreed;
+            self.corrupt = false;
+            self.stopped = false;
+            self.forget();
+        }
+        fits
+    }
+
     /// What was agreed on.
     pub const fn window(&self) -> Window {
         self.agreed
@@ -134,10 +148,14 @@ impl<W: AsMut<[u8]>> Inflater<W> {
         }
         // RFC 7692 7.1.1: without context takeover the window is empty when the next message begins.
         if !self.agreed.takeover {
-            self.core.init();
-            (self.end, self.delivered, self.filled, self.fresh) = (0, 0, false, true);
+            self.forget();
         }
         Ok(())
+    }
+
+    fn forget(&mut self) {
+        self.core.init();
+        (self.end, self.delivered, self.filled, self.fresh) = (0, 0, false, true);
     }
 
     fn size(&self) -> usize {

@@ -121,21 +121,16 @@ impl<M: AsMut<[u8]>> Deflater<M> {
     /// Its window is the largest that `memory` is enough for and that is not larger than agreed; a receiver takes any
     /// that is smaller. `None`: the memory is not enough for any.
     pub fn new(mut memory: M, agreed: Window) -> Option<Self> {
-        let len = memory.as_mut().len();
-        let fits = |bits: &u8| *bits <= agreed.bits && memory::least_memory(*bits) <= len;
-        let window_bits = memory::WINDOW_BITS.rev().find(fits)?;
-        let state = State {
-            window_bits,
-            takeover: agreed.takeover,
-            cursor: Cursor::new(window_bits),
-            found: None,
-            tokens: Tokens::new(window_bits),
-            span: 0,
-            fixed_cost: 0,
-            stage: Stage::Gather,
-            bits: Bits::default(),
-        };
+        let state = State::new(memory.as_mut().len(), agreed)?;
         Some(Self { memory, state })
+    }
+
+    /// Forgets everything, and compresses as `agreed` for the next connection. `false`: the memory is not enough for any
+    /// such window, and nothing has changed.
+    #[must_use]
+    pub fn restart(&mut self, agreed: Window) -> bool {
+        let state = State::new(self.memory.as_mut().len(), agreed);
+        state.map(|state| self.state = state).is_some()
     }
 
     /// The window that it compresses with.
@@ -152,6 +147,23 @@ impl<M: AsMut<[u8]>> Compressor for Deflater<M> {
 }
 
 impl State {
+    /// The state of an encoder that has seen nothing, in so many bytes of memory.
+    fn new(memory: usize, agreed: Window) -> Option<Self> {
+        let fits = |bits: &u8| *bits <= agreed.bits && memory::least_memory(*bits) <= memory;
+        let window_bits = memory::WINDOW_BITS.rev().find(fits)?;
+        Some(Self {
+            window_bits,
+            takeover: agreed.takeover,
+            cursor: Cursor::new(window_bits),
+            found: None,
+            tokens: Tokens::new(window_bits),
+            span: 0,
+            fixed_cost: 0,
+            stage: Stage::Gather,
+            bits: Bits::default(),
+        })
+    }
+
     fn compress(
         &mut self,
         memory: &mut Memory<'_>,
