@@ -1,9 +1,11 @@
 //! What the application brings: handlers, which are called, and what they may do while they are.
 
+use wirelet_proto::deflate::Params;
 use wirelet_proto::{
     CloseCode, CloseInfo, Config, Connection, Event, Failure, Instant, MaskKeys, MessageKind, State,
 };
 
+use crate::compression::Outflow;
 use crate::outgoing::{AppendError, Outgoing};
 use crate::table::{ConnectionId, Message, SendError, SendReason};
 
@@ -161,6 +163,11 @@ impl<'p> Peer<'p> {
     pub fn subprotocol(&self) -> Option<u16> {
         self.line.subprotocol()
     }
+
+    /// How messages are compressed; `None` when they are not.
+    pub fn deflate(&self) -> Option<Params> {
+        self.line.deflate()
+    }
 }
 
 impl core::fmt::Debug for Peer<'_> {
@@ -183,12 +190,14 @@ pub(crate) trait Line {
     fn room(&self) -> usize;
     fn is_open(&self) -> bool;
     fn subprotocol(&self) -> Option<u16>;
+    fn deflate(&self) -> Option<Params>;
 }
 
 /// The parts of a session that sending needs.
 pub(crate) struct Desk<'p, 'm, 'c> {
     pub(crate) core: &'p mut Connection<&'c Config>,
     pub(crate) tx: &'p mut Outgoing<'m>,
+    pub(crate) outflow: Option<&'p mut dyn Outflow>,
     pub(crate) keys: &'p mut dyn MaskKeys,
     pub(crate) now: Instant,
     /// A fragmented message has begun and not ended.
@@ -208,7 +217,8 @@ impl Line for Desk<'_, '_, '_> {
         if self.in_queued || (!fragment && *self.in_message) {
             return Err(SendReason::Full);
         }
-        let appended = self.tx.append_frame(self.core, self.keys, kind, [payload, &[]], fin);
+        let appended =
+            self.tx.append(self.core, self.keys, self.outflow.as_deref_mut(), kind, [payload, &[]], fin);
         appended.map_err(|error| match error {
             AppendError::Full => SendReason::Full,
             AppendError::TooLong => SendReason::TooLong,
@@ -238,5 +248,9 @@ impl Line for Desk<'_, '_, '_> {
 
     fn subprotocol(&self) -> Option<u16> {
         self.core.subprotocol()
+    }
+
+    fn deflate(&self) -> Option<Params> {
+        self.core.extensions().deflate
     }
 }

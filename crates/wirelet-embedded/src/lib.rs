@@ -106,6 +106,7 @@
 //! |---|---|
 //! | `embassy-time` | `EmbassyClock` |
 //! | `embassy-net` | `EmbassyListener`, `EmbassyConnector` |
+//! | `deflate` | [`compression`]: permessage-deflate (RFC 7692) in memory of the caller's |
 //! | `defmt` | `defmt::Format` on the small types |
 //! | `tls` | `tls::Connector`: `wss` for the client. Needs an allocator, and a chip with compare-and-swap |
 //!
@@ -135,6 +136,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod client;
+pub mod compression;
 #[cfg(feature = "embassy-net")]
 mod embassy;
 mod fragments;

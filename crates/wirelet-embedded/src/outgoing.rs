@@ -4,6 +4,8 @@ use core::ops::Deref;
 
 use wirelet_proto::{Config, Connection, MAX_HEADER, MaskKeys, MessageKind, SendError};
 
+use crate::compression::{Outflow, largest, largest_for};
+
 /// A buffer of the caller's with what waits to be written.
 #[derive(Debug)]
 pub(crate) struct Outgoing<'m> {
@@ -47,8 +49,10 @@ impl<'m> Outgoing<'m> {
         }
     }
 
-    pub(crate) const fn capacity(&self) -> usize {
-        self.bytes.len()
+    /// The largest chunk whose echo fits when nothing waits.
+    pub(crate) const fn largest_chunk(&self, compressed: bool) -> usize {
+        let room = self.bytes.len().saturating_sub(MAX_HEADER);
+        if compressed { largest_for(room) } else { room }
     }
 
     pub(crate) const fn free(&self) -> usize {
@@ -71,8 +75,56 @@ impl<'m> Outgoing<'m> {
         }
     }
 
-    /// Appends a frame, whole or not at all; its payload comes in pieces.
-    pub(crate) fn append_frame<C: Deref<Target = Config>>(
+    /// Appends a frame, whole or not at all; its payload comes in pieces. `outflow` compresses it, if it is worth it.
+    pub(crate) fn append<C: Deref<Target = Config>>(
+        &mut self,
+        core: &mut Connection<C>,
+        keys: &mut dyn MaskKeys,
+        outflow: Option<&mut (dyn Outflow + '_)>,
+        kind: MessageKind,
+        pieces: [&[u8]; 2],
+        fin: bool,
+    ) -> Result<(), AppendError> {
+        let Some(outflow) = outflow else { return self.append_frame(core, keys, kind, pieces, fin) };
+        let len = pieces.iter().map(|piece| piece.len()).sum::<usize>();
+        let fits = largest(len).saturating_add(MAX_HEADER) <= self.free();
+        // What does not fit for certain goes as it is, unless its message has begun compressed.
+        let compressed = outflow.wants(len, fin) && (fits || outflow.in_message());
+        if compressed {
+            self.append_compressed(core, keys, outflow, kind, pieces, fin)?;
+        } else {
+            self.append_frame(core, keys, kind, pieces, fin)?;
+        }
+        outflow.queued(compressed, fin);
+        Ok(())
+    }
+
+    fn append_compressed<C: Deref<Target = Config>>(
+        &mut self,
+        core: &mut Connection<C>,
+        keys: &mut dyn MaskKeys,
+        outflow: &mut (dyn Outflow + '_),
+        kind: MessageKind,
+        pieces: [&[u8]; 2],
+        fin: bool,
+    ) -> Result<(), AppendError> {
+        let len = pieces.iter().map(|piece| piece.len()).sum::<usize>();
+        let most = largest(len).saturating_add(MAX_HEADER);
+        if most > self.free() {
+            return Err(if most > self.bytes.len() { AppendError::TooLong } else { AppendError::Full });
+        }
+        // Compressing cannot be taken back.
+        core.may_begin_frame(kind).map_err(AppendError::Refused)?;
+        let before = self.end.saturating_sub(self.start);
+        let added = match self.room(most) {
+            Some(room) => fill_compressed(room, core, keys, outflow, kind, pieces, fin),
+            None => Err(AppendError::Full),
+        };
+        self.end = self.start.saturating_add(before).saturating_add(added.unwrap_or(0));
+        added.map(|_| ())
+    }
+
+    fn append_frame<C: Deref<Target = Config>>(
         &mut self,
         core: &mut Connection<C>,
         keys: &mut dyn MaskKeys,
@@ -114,6 +166,30 @@ impl<'m> Outgoing<'m> {
     }
 }
 
+/// Writes a frame with a compressed payload to the front of `room`; how long it is.
+fn fill_compressed<C: Deref<Target = Config>>(
+    room: &mut [u8],
+    core: &mut Connection<C>,
+    keys: &mut dyn MaskKeys,
+    outflow: &mut (dyn Outflow + '_),
+    kind: MessageKind,
+    pieces: [&[u8]; 2],
+    fin: bool,
+) -> Result<usize, AppendError> {
+    let mut keys = keys;
+    // The header's length depends on the payload's, which is moved down to it.
+    let payload = room.get_mut(MAX_HEADER..).unwrap_or_default();
+    let n = outflow.compress(pieces, payload, fin).ok_or(AppendError::TooLong)?;
+    let head = core.begin_compressed_frame(kind, n as u64, fin, &mut keys).map_err(AppendError::Refused)?;
+    room.copy_within(MAX_HEADER..MAX_HEADER.saturating_add(n), head.len());
+    let end = head.len().saturating_add(n);
+    core.mask(room.get_mut(head.len()..end).unwrap_or_default());
+    if let Some(place) = room.get_mut(..head.len()) {
+        place.copy_from_slice(&head);
+    }
+    Ok(end)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,7 +202,7 @@ mod tests {
         let mut memory = [0; 64];
         let mut outgoing = Outgoing::new(&mut memory, 0);
         let text = |outgoing: &mut Outgoing<'_>, core: &mut _, pieces| {
-            outgoing.append_frame(core, &mut NoKeys, MessageKind::Text, pieces, true)
+            outgoing.append(core, &mut NoKeys, None, MessageKind::Text, pieces, true)
         };
         assert_eq!(text(&mut outgoing, &mut core, [&[7; 51], &[]]), Err(AppendError::TooLong));
         assert_eq!(text(&mut outgoing, &mut core, [&[b'a'; 20], &[b'b'; 10]]), Ok(()));

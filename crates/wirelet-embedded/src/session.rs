@@ -10,10 +10,11 @@ use core::time::Duration;
 
 use embedded_io_async::{Error, Read, Write};
 use wirelet_proto::{
-    Config, Connection, Delivery, Event, Expired, Failure, Fixed, Initiator, Instant, MAX_HEADER, MaskKeys,
-    RecvBuffer, State, Status,
+    Config, Connection, Delivery, Event, Expired, Failure, Fixed, Initiator, Instant, LimitError, MaskKeys,
+    RecvBuffer, Spare as _, State, Status,
 };
 
+use crate::compression::{Lane, Received, Reservation, largest};
 use crate::handler::{Cause, Desk, End, Handler, Peer};
 use crate::net::Socket;
 use crate::outgoing::{AppendError, Outgoing};
@@ -35,8 +36,10 @@ pub(crate) struct Surroundings<'e, C> {
 /// One WebSocket connection.
 pub(crate) struct Session<'m, 'c> {
     core: &'m mut Connection<&'c Config>,
-    rx: RecvBuffer<Fixed<&'m mut [u8]>>,
+    rx: Received<'m>,
     tx: Outgoing<'m>,
+    /// What compresses, where that was agreed on.
+    lane: Option<&'m mut dyn Lane>,
     id: ConnectionId,
     /// An event is ready and waits until an answer has room.
     ready: bool,
@@ -74,6 +77,24 @@ enum Turn<E> {
 }
 
 impl<'m, 'c> Session<'m, 'c> {
+    /// A session in a connection's memory, whose first bytes followed the opening handshake (`rx`) or are still to be
+    /// written (`tx`), compressed where that was agreed on and `lane` is reserved for it.
+    pub(crate) fn begin(
+        core: &'m mut Connection<&'c Config>,
+        (rx, received): (&'m mut [u8], usize),
+        (tx, queued): (&'m mut [u8], usize),
+        lane: Option<&'m mut Reservation<'_>>,
+        id: ConnectionId,
+        now: Instant,
+    ) -> Self {
+        let mut rx = Fixed::new(rx);
+        rx.commit(received);
+        let tx = Outgoing::new(tx, queued);
+        let (role, deflate, chunk) = (core.role(), core.extensions().deflate, tx.largest_chunk(true));
+        let lane = lane.and_then(|lane| lane.open(role, deflate, chunk));
+        Self { lane, ..Self::new(core, rx, tx, id, now) }
+    }
+
     /// `rx` holds bytes that followed the opening handshake, `tx` such that are still to be written.
     pub(crate) fn new(
         core: &'m mut Connection<&'c Config>,
@@ -86,6 +107,7 @@ impl<'m, 'c> Session<'m, 'c> {
             core,
             rx: RecvBuffer::new(rx),
             tx,
+            lane: None,
             id,
             ready: false,
             in_message: false,
@@ -108,6 +130,7 @@ impl<'m, 'c> Session<'m, 'c> {
         let mut desk = Desk {
             core: self.core,
             tx: &mut self.tx,
+            outflow: self.lane.as_mut().map(|lane| lane.flows().1),
             keys,
             now,
             in_message: &mut self.in_message,
@@ -173,7 +196,7 @@ impl<'m, 'c> Session<'m, 'c> {
         let deadline = self.deadline(around.send_time);
         let most = match self.core.config().delivery {
             // A chunk is never larger than what its echo has room for.
-            Delivery::Chunks => self.tx.capacity().saturating_sub(MAX_HEADER),
+            Delivery::Chunks => self.tx.largest_chunk(self.lane.is_some()),
             Delivery::Messages => usize::MAX,
         };
         let reads = want != Want::Room && !self.ended;
@@ -253,7 +276,11 @@ impl<'m, 'c> Session<'m, 'c> {
             }
             let close = self.core.close_info();
             self.closing |= close.initiator == Some(Initiator::Local) && !close.failed;
-            match self.core.advance(&mut self.rx, &mut &mut *keys, now) {
+            let status = match &mut self.lane {
+                None => self.core.advance(&mut self.rx, &mut &mut *keys, now),
+                Some(lane) => lane.flows().0.advance(self.core, &mut self.rx, keys, now),
+            };
+            match status {
                 Ok(Status::Ready(_)) => self.ready = true,
                 Ok(Status::NeedInput) if self.core.poll_transmit().is_empty() => return Want::Input,
                 Ok(Status::NeedInput | Status::NeedTransmit) => {
@@ -269,9 +296,11 @@ impl<'m, 'c> Session<'m, 'c> {
                     return Want::Nothing;
                 }
                 Err(failure) => self.failure = Some(failure),
-                // There is no codec.
+                // A whole message becomes larger than there is memory for.
                 Ok(Status::NeedOutput) => {
-                    self.core.fail(wirelet_proto::CloseCode::INTERNAL_ERROR, &mut &mut *keys, now);
+                    let failure = Failure::Limit(LimitError::Message);
+                    self.core.fail(failure.close_code(), &mut &mut *keys, now);
+                    self.failure = Some(failure);
                 }
             }
         }
@@ -284,20 +313,26 @@ impl<'m, 'c> Session<'m, 'c> {
         keys: &mut dyn MaskKeys,
         now: Instant,
     ) -> bool {
-        let event = self.core.event(&self.rx);
+        let (inflow, outflow) = self.lane.as_mut().map(|lane| lane.flows()).unzip();
+        let event = match inflow {
+            None => self.core.event(&self.rx),
+            Some(inflow) => inflow.event(self.core, &self.rx),
+        };
         let answer = match event {
             Event::Text(text) => text.len(),
             Event::Binary(bytes) => bytes.len(),
             Event::Chunk(chunk) => chunk.data.len(),
             Event::Ping(_) | Event::Pong(_) | Event::Close(_) => 0,
         };
-        if answer > 0 && (self.in_queued || !self.tx.fits(answer)) {
+        let room = if outflow.is_some() { largest(answer) } else { answer };
+        if answer > 0 && (self.in_queued || !self.tx.fits(room)) {
             return false;
         }
         self.ready = false;
         let mut desk = Desk {
             core: self.core,
             tx: &mut self.tx,
+            outflow,
             keys,
             now,
             in_message: &mut self.in_message,
@@ -315,7 +350,8 @@ impl<'m, 'c> Session<'m, 'c> {
         while !self.in_message {
             let taken = link.with(|slot, ring| {
                 let front = slot.queue.front(ring)?;
-                let appended = self.tx.append_frame(self.core, keys, front.kind, front.pieces, front.fin);
+                let outflow = self.lane.as_mut().map(|lane| lane.flows().1);
+                let appended = self.tx.append(self.core, keys, outflow, front.kind, front.pieces, front.fin);
                 if appended != Err(AppendError::Full) {
                     self.in_queued = !front.fin;
                     slot.queue.pop(ring);

@@ -14,16 +14,15 @@ use core::task::Poll;
 use core::time::Duration;
 
 use embedded_io_async::{Error as _, ErrorKind, Read as _, Write as _};
+use wirelet_proto::deflate::HeaderValue;
 use wirelet_proto::handshake::{
     Answer, ClientHandshake, HandshakeError, HeadLimits, ResponseHead, Uri, WriteError,
 };
-use wirelet_proto::{
-    Config, Connection, Extensions, Fixed, Instant, MaskKeys, Reconnect, Role, Spare as _, Upgraded,
-};
+use wirelet_proto::{Config, Connection, Extensions, Instant, MaskKeys, Reconnect, Role, Upgraded};
 
+use crate::compression::{Compression, Reservation};
 use crate::handler::{Cause, End, Handler, Opened};
 use crate::net::{Connect, Remote, Socket};
-use crate::outgoing::Outgoing;
 use crate::server::{Memory, Place};
 use crate::session::{Session, Surroundings};
 use crate::table::{Link, Occupied, Phase, Slots};
@@ -110,6 +109,9 @@ pub struct Client<'r, 'c, const RX: usize, const TX: usize> {
     link: Link<'r>,
     memory: &'r mut Memory<'c, RX, TX>,
     options: &'c Options<'c>,
+    compression: Option<Compression<'r>>,
+    /// Of the connection that is open or attempted.
+    lane: Option<Reservation<'r>>,
 }
 
 impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
@@ -121,7 +123,14 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         let ClientResources { slots, memory } = resources;
         *slots = Slots::new();
         let table: &'r Slots<1, TX, QUEUE> = slots;
-        (Self { link: Link { table, index: 0 }, memory, options }, Sender::new(table))
+        let link = Link { table, index: 0 };
+        (Self { link, memory, options, compression: None, lane: None }, Sender::new(table))
+    }
+
+    /// With memory for compression, which is then offered to servers.
+    pub fn with_compression(mut self, compression: Compression<'r>) -> Self {
+        self.compression = Some(compression);
+        self
     }
 
     /// Connects, and connects again, until there is a reason to stop: by default only [`Sender::stop`].
@@ -206,8 +215,10 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
                 None => return Outcome::Stopped,
             };
             let _occupied = Occupied::new(self.link);
-            let handshake =
-                before(clock, deadline, pin!(self.handshake(&mut socket, keys, handler, course))).await;
+            self.lane = None;
+            self.lane = self.compression.and_then(Compression::reserve);
+            let handshake = self.handshake(&mut socket, keys, handler, course);
+            let handshake = before(clock, deadline, pin!(handshake)).await;
             let agreed = match handshake {
                 Some(Some(Ok(Answered::Open(agreed)))) => agreed,
                 Some(Some(Ok(Answered::Moved(next)))) => {
@@ -219,7 +230,9 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
                 None => return failed(handler, Failure::Timeout),
             };
             policy.connected(clock.now().as_millis());
-            return Outcome::Ended(self.talk(&mut socket, clock, keys, handler, agreed).await);
+            let end = self.talk(&mut socket, clock, keys, handler, agreed).await;
+            self.lane = None;
+            return Outcome::Ended(end);
         }
     }
 
@@ -254,9 +267,10 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         let nonce = nonce(keys);
         let (mut reader, mut writer) = socket.split();
         let room = RX.saturating_sub(course.kept);
+        let deflate = self.lane.as_ref().and_then(Reservation::settings);
         let Memory { rx, tx, .. } = &mut *self.memory;
         let uri = destination(self.options, rx.get(room..));
-        let len = match self.options.write_request(&uri, course.trusted, nonce, tx) {
+        let len = match self.options.write_request(&uri, course.trusted, deflate, nonce, tx) {
             Ok(len) => len,
             Err(error) => return Some(Err(Failure::Request(error))),
         };
@@ -299,7 +313,11 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         let received = rx.get(..filled).unwrap_or_default();
         let here = destination(self.options, rx.get(room..));
         // A new reader for each read: the head is small, and nothing but the nonce has to be remembered.
-        let mut handshake = ClientHandshake::new(nonce, self.options.request(&here, course.trusted, None));
+        let deflate = self.lane.as_ref().and_then(Reservation::settings);
+        let offer = deflate.map(|settings| settings.offer());
+        let mut request = self.options.request(&here, course.trusted, None);
+        request.extensions = offer.as_ref().map(HeaderValue::as_str);
+        let mut handshake = ClientHandshake::new(nonce, request);
         match handshake.read_response(received, &limits).map_err(Failure::Handshake)? {
             None => Ok(None),
             Some(Answer::Refused(refusal)) => {
@@ -316,9 +334,14 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
                 handler.on_response(accepted.head());
                 let position = |name| self.options.subprotocols.iter().position(|offered| *offered == name);
                 let subprotocol = accepted.subprotocol().and_then(position).and_then(|at| at.try_into().ok());
+                let mut extensions = Extensions::NONE;
+                if let Some(settings) = deflate {
+                    let checked = settings.check(accepted.extensions());
+                    extensions.deflate = checked.map_err(Failure::Handshake)?;
+                }
                 let len = accepted.len();
                 rx.copy_within(len.min(filled)..filled, 0);
-                let upgraded = Upgraded { subprotocol, extensions: Extensions::NONE };
+                let upgraded = Upgraded { subprotocol, extensions };
                 Ok(Some(Answered::Open((upgraded, filled.saturating_sub(len)))))
             }
         }
@@ -344,9 +367,8 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
             slot.enter(Phase::Open);
         });
         let id = self.link.id();
-        let mut front = Fixed::new(&mut rx[..]);
-        front.commit(received);
-        let mut session = Session::new(core, front, Outgoing::new(tx, 0), id, now);
+        let (rx, tx) = ((&mut rx[..], received), (&mut tx[..], 0));
+        let mut session = Session::begin(core, rx, tx, self.lane.as_mut(), id, now);
         let base: &dyn Handler = handler;
         let mut open = Opened::new(base, id);
         session.open(base, keys, now);

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use wirelet_proto::deflate::{self, HeaderValue};
 use wirelet_proto::handshake::{ClientHandshake, RequestOptions, Uri, WriteError};
 use wirelet_proto::{Config, ReconnectConfig};
 
@@ -108,6 +109,7 @@ impl<'c> Options<'c> {
         &self,
         uri: &Uri<'_>,
         trusted: bool,
+        deflate: Option<deflate::Settings>,
         nonce: [u8; 16],
         out: &mut [u8],
     ) -> Result<usize, WriteError> {
@@ -119,6 +121,9 @@ impl<'c> Options<'c> {
                 Some(written.ok_or(WriteError::Invalid(wirelet_proto::handshake::Field::Authorization))?)
             }
         };
-        ClientHandshake::new(nonce, self.request(uri, trusted, authorization)).write_request(out)
+        let offer = deflate.map(|settings| settings.offer());
+        let mut request = self.request(uri, trusted, authorization);
+        request.extensions = offer.as_ref().map(HeaderValue::as_str);
+        ClientHandshake::new(nonce, request).write_request(out)
     }
 }

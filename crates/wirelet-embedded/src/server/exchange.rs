@@ -1,24 +1,29 @@
 //! One request and its response, without I/O: what was received is looked at, and what is to be sent stands in the
 //! transmit buffer.
 
+use wirelet_proto::deflate::Agreement;
 use wirelet_proto::handshake::{
     AcceptOptions, HandshakeError, HttpVersion, RequestHead, UpgradeRequest, is_upgrade,
 };
 use wirelet_proto::{Extensions, Upgraded};
 
 use super::route::{Found, Route, Target, WebSocketRoute, find};
+use crate::compression::{Compression, Reservation};
 use crate::http::{
     Answer, BodyError, File, Head, Methods, Request, Response, assemble, body_len, handshake_headers, refusal,
 };
 
 /// What is known when a head has arrived.
-pub(crate) struct Exchange<'x, 'c> {
+pub(crate) struct Exchange<'x, 'c, 'r> {
     pub(crate) routes: &'c [Route<'c>],
     /// Another WebSocket may be opened.
     pub(crate) vacancy: bool,
     /// The connection may be kept for another request.
     pub(crate) keep: bool,
     pub(crate) tx: &'x mut [u8],
+    /// Where memory for a compressed WebSocket comes from, and where it is put.
+    pub(crate) compression: Option<Compression<'r>>,
+    pub(crate) lane: &'x mut Option<Reservation<'r>>,
 }
 
 /// What is to be done: `tx` bytes of the transmit buffer are sent first.
@@ -59,7 +64,7 @@ pub(crate) fn announced(head: &RequestHead<'_>, room: usize) -> Result<usize, (u
     }
 }
 
-impl<'c> Exchange<'_, 'c> {
+impl<'c> Exchange<'_, 'c, '_> {
     /// Answers a complete request.
     pub(crate) fn answer(mut self, request: &Request<'_>) -> Plan<'c> {
         let head = &request.head;
@@ -212,12 +217,33 @@ impl<'c> Exchange<'_, 'c> {
         }
         let chosen = request.select_subprotocol(route.subprotocols);
         let subprotocol = chosen.and_then(|at| route.subprotocols.get(at).copied());
-        let upgraded =
-            Upgraded { subprotocol: chosen.and_then(|at| at.try_into().ok()), extensions: Extensions::NONE };
-        match request.accept(&AcceptOptions { subprotocol, ..Default::default() }, self.tx) {
-            Ok(tx) => Plan { tx, rest: &[], then: Then::Upgrade { route: at, config: route, upgraded } },
+        let deflate = self.negotiate(&request, route);
+        let options = AcceptOptions {
+            subprotocol,
+            extensions: deflate.as_ref().map(|agreement| agreement.answer.as_str()),
+            ..Default::default()
+        };
+        match request.accept(&options, self.tx) {
+            Ok(tx) => {
+                let extensions =
+                    deflate.map_or(Extensions::NONE, |agreement| Extensions::deflate(agreement.params));
+                let subprotocol = chosen.and_then(|at| at.try_into().ok());
+                let upgraded = Upgraded { subprotocol, extensions };
+                Plan { tx, rest: &[], then: Then::Upgrade { route: at, config: route, upgraded } }
+            }
             Err(error) => self.fail(500, &error),
         }
+    }
+
+    /// RFC 7692 5: an offer is accepted when there is memory for it.
+    fn negotiate(&mut self, request: &UpgradeRequest<'_>, route: &WebSocketRoute<'_>) -> Option<Agreement> {
+        if !route.compress || request.extensions().next().is_none() {
+            return None;
+        }
+        let lane = self.compression?.reserve()?;
+        let agreement = lane.settings()?.accept(request.extensions())?;
+        *self.lane = Some(lane);
+        Some(agreement)
     }
 }
 

@@ -11,6 +11,7 @@ use core::time::Duration;
 
 use wirelet_proto::{Config, Connection};
 
+use crate::compression::Compression;
 use crate::handle::Handle;
 use crate::table::{Link, Slots};
 
@@ -140,6 +141,14 @@ impl<'r, 'c, const CONNECTIONS: usize, const RX: usize, const TX: usize> Server<
             Worker::new(link, memory, settings)
         });
         (Self { workers }, Handle::new(table))
+    }
+
+    /// With memory for compressed WebSockets.
+    pub fn with_compression(mut self, compression: Compression<'r>) -> Self {
+        for worker in &mut self.workers {
+            worker.compress(compression);
+        }
+        self
     }
 
     /// One worker for each connection: give each a task (or a part of a `join`) and a listener of its own.

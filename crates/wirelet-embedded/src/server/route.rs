@@ -51,6 +51,9 @@ pub struct WebSocketRoute<'c> {
     pub upgrade: Option<Upgrade<'c>>,
     /// What happens when a peer is slower than those who send to it.
     pub overflow: Overflow,
+    /// Whether messages are compressed where the peer and the server's memory allow it
+    /// ([`Server::with_compression`](crate::Server::with_compression)). Default: yes.
+    pub compress: bool,
 }
 
 /// Decides whether a WebSocket is opened.
@@ -88,6 +91,7 @@ impl<'c> WebSocketRoute<'c> {
             origin: OriginPolicy::Same,
             upgrade: None,
             overflow: Overflow::Refuse,
+            compress: true,
         }
     }
 }

@@ -7,15 +7,15 @@ use core::time::Duration;
 
 use embedded_io_async::{Read as _, Write as _};
 use wirelet_proto::handshake::{HeadLimits, HeadScanner, RequestHead};
-use wirelet_proto::{Connection, Fixed, Instant, NoKeys, Role, Upgraded};
+use wirelet_proto::{Connection, Instant, NoKeys, Role, Upgraded};
 
 use super::exchange::{Exchange, Plan, Then, announced};
 use super::route::WebSocketRoute;
 use super::{Memory, Place, Settings};
+use crate::compression::{Compression, Reservation};
 use crate::handler::{Cause, Opened};
 use crate::http::{Request, expects_continue};
 use crate::net::{Listen, Socket};
-use crate::outgoing::Outgoing;
 use crate::session::{Session, Surroundings, discard};
 use crate::table::{Link, Occupied, Phase};
 use crate::time::{Clock, before};
@@ -28,6 +28,9 @@ pub struct Worker<'r, 'c, const RX: usize, const TX: usize> {
     link: Link<'r>,
     memory: &'r mut Memory<'c, RX, TX>,
     settings: &'c Settings<'c>,
+    compression: Option<Compression<'r>>,
+    /// Of the WebSocket that is open or about to begin; here and not in the future, which is RAM as well.
+    lane: Option<Reservation<'r>>,
 }
 
 /// How far the speaking of HTTP has come.
@@ -59,7 +62,11 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
         memory: &'r mut Memory<'c, RX, TX>,
         settings: &'c Settings<'c>,
     ) -> Self {
-        Self { link, memory, settings }
+        Self { link, memory, settings, compression: None, lane: None }
+    }
+
+    pub(super) const fn compress(&mut self, compression: Compression<'r>) {
+        self.compression = Some(compression);
     }
 
     /// Serves until [`Handle::stop`](crate::Handle::stop).
@@ -93,9 +100,12 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
     }
 
     async fn serve<S: Socket, C: Clock>(&mut self, socket: &mut S, clock: &C) {
+        // Of a WebSocket whose future was dropped.
+        self.lane = None;
         if let Some(opening) = self.http(socket, clock).await {
             self.websocket(socket, clock, &opening).await;
         }
+        self.lane = None;
     }
 
     /// Answers requests until the connection ends or becomes a WebSocket.
@@ -140,7 +150,8 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
     fn answer(&mut self, head: usize, body: usize) -> Plan<'c> {
         let (keep, vacancy) = (self.may_keep(), self.vacancy());
         let Memory { rx, tx, .. } = &mut *self.memory;
-        let exchange = Exchange { routes: self.settings.routes, vacancy, keep, tx };
+        let (compression, lane) = (self.compression, &mut self.lane);
+        let exchange = Exchange { routes: self.settings.routes, vacancy, keep, tx, compression, lane };
         let bytes = rx.get(..head.saturating_add(body)).unwrap_or_default();
         match RequestHead::parse(bytes) {
             Ok(parsed) => {
@@ -229,8 +240,9 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
     }
 
     fn refused(&mut self, status: u16, why: &dyn core::fmt::Display) -> Spoken<'c> {
-        let tx = &mut self.memory.tx;
-        Spoken::Refused(Exchange { routes: &[], vacancy: false, keep: false, tx }.fail(status, why))
+        let (tx, lane) = (&mut self.memory.tx[..], &mut self.lane);
+        let exchange = Exchange { routes: &[], vacancy: false, keep: false, tx, compression: None, lane };
+        Spoken::Refused(exchange.fail(status, why))
     }
 
     /// Reads behind the first `filled` bytes. `None` at the deadline; `Some(0)` at the end, or when a connection that
@@ -278,9 +290,8 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
             slot.enter(Phase::Open);
         });
         let id = self.link.id();
-        let mut received = Fixed::new(&mut rx[..]);
-        wirelet_proto::Spare::commit(&mut received, opening.received);
-        let mut session = Session::new(core, received, Outgoing::new(tx, opening.tx), id, now);
+        let (rx, tx) = ((&mut rx[..], opening.received), (&mut tx[..], opening.tx));
+        let mut session = Session::begin(core, rx, tx, self.lane.as_mut(), id, now);
         let mut open = Opened::new(config.handler, id);
         session.open(config.handler, &mut NoKeys, now);
         let around = Surroundings {

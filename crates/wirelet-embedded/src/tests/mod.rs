@@ -2,6 +2,8 @@
 
 mod cancel;
 mod client;
+#[cfg(feature = "deflate")]
+mod compression;
 mod day;
 mod fragments;
 mod http;

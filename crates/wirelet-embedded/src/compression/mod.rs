@@ -1,0 +1,146 @@
+//! permessage-deflate (RFC 7692): compressed messages, in memory that a few connections share.
+//!
+//! Compression takes tens of KiB for each connection that uses it, which not every connection of a device can have. So
+//! its memory is apart from the connections': a [`Pool`] of [`Memory`], lent to the connections that agree on
+//! compression while there is some left. The others talk uncompressed; nothing fails for want of it.
+//!
+//! A server gets the pool by [`Server::with_compression`](crate::Server::with_compression), a client by
+//! [`Client::with_compression`](crate::Client::with_compression). Without one nothing of this is in the firmware but a few
+//! branches.
+//!
+//! ```
+//! # #[cfg(feature = "deflate")] {
+//! use wirelet_embedded::compression::{Memory, Pool, encoder};
+//!
+//! // On a device: a `StaticCell`. Windows of 1 KiB both ways, and pieces of 2 KiB to deliver.
+//! let mut memory = [(); 2].map(|()| Memory::<1024, 2048, { encoder(10) }>::new());
+//! let pool = Pool::new(memory.each_mut());
+//! assert_eq!(pool.free(), 2);
+//! # }
+//! ```
+
+#[cfg(feature = "deflate")]
+mod lane;
+
+#[cfg(feature = "deflate")]
+pub use lane::{Memory, Pool, encoder};
+
+use wirelet_proto::deflate::{Params, Settings};
+use wirelet_proto::{Config, Connection, Event, Failure, Fixed, Instant, MaskKeys, RecvBuffer, Role, Status};
+
+/// The memory that a session receives into.
+pub(crate) type Received<'m> = RecvBuffer<Fixed<&'m mut [u8]>>;
+
+/// How compressed messages come in.
+pub(crate) trait Inflow {
+    /// [`Connection::advance_with`].
+    fn advance(
+        &mut self,
+        core: &mut Connection<&Config>,
+        rx: &mut Received<'_>,
+        keys: &mut dyn MaskKeys,
+        now: Instant,
+    ) -> Result<Status, Failure>;
+
+    /// [`Connection::event_with`].
+    fn event<'e>(&'e self, core: &Connection<&Config>, rx: &'e Received<'_>) -> Event<'e>;
+}
+
+/// How messages go out compressed.
+pub(crate) trait Outflow {
+    /// Whether a frame with `len` bytes of payload is to be compressed: the first of a message decides for the others.
+    fn wants(&self, len: usize, fin: bool) -> bool;
+
+    /// A frame was queued.
+    fn queued(&mut self, compressed: bool, fin: bool);
+
+    /// Whether a compressed message has begun and not ended.
+    fn in_message(&self) -> bool;
+
+    /// Compresses a whole frame's payload, which comes in pieces, to the front of `out`; how long it has become. `None`
+    /// when there was no room after all, which [`largest`] rules out.
+    fn compress(&mut self, pieces: [&[u8]; 2], out: &mut [u8], fin: bool) -> Option<usize>;
+}
+
+/// Both ways, for one connection at a time.
+pub(crate) trait Lane: Send {
+    /// What it can do.
+    fn settings(&self) -> Settings;
+
+    /// A connection begins. Chunks have at most `chunk` bytes.
+    fn open(&mut self, role: Role, params: Params, chunk: usize);
+
+    /// Both ways, apart: a handler sends while it looks at what was received.
+    fn flows(&mut self) -> (&mut dyn Inflow, &mut dyn Outflow);
+}
+
+/// Lends lanes.
+pub(crate) trait Lend<'m>: Sync {
+    /// A lane, and where it belongs.
+    fn take(&self) -> Option<(usize, &'m mut dyn Lane)>;
+
+    /// It comes back.
+    fn give(&self, at: usize, lane: &'m mut dyn Lane);
+}
+
+/// Memory for compressed connections as a server or a client sees it.
+#[derive(Clone, Copy)]
+pub struct Compression<'m>(pub(crate) &'m dyn Lend<'m>);
+
+impl<'m> Compression<'m> {
+    /// A lane, until the reservation is dropped.
+    pub(crate) fn reserve(self) -> Option<Reservation<'m>> {
+        let (at, lane) = self.0.take()?;
+        Some(Reservation { from: self.0, at, lane: Some(lane) })
+    }
+}
+
+impl core::fmt::Debug for Compression<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Compression").finish_non_exhaustive()
+    }
+}
+
+/// A lane that a connection has, or will have.
+pub(crate) struct Reservation<'m> {
+    from: &'m dyn Lend<'m>,
+    at: usize,
+    lane: Option<&'m mut dyn Lane>,
+}
+
+impl Reservation<'_> {
+    pub(crate) fn settings(&self) -> Option<Settings> {
+        Some(self.lane.as_ref()?.settings())
+    }
+
+    /// The lane, for a connection that begins and has agreed on compression.
+    pub(crate) fn open(&mut self, role: Role, params: Option<Params>, chunk: usize) -> Option<&mut dyn Lane> {
+        let lane = self.lane.as_deref_mut()?;
+        lane.open(role, params?, chunk);
+        Some(lane)
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        if let Some(lane) = self.lane.take() {
+            self.from.give(self.at, lane);
+        }
+    }
+}
+
+impl core::fmt::Debug for Reservation<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Reservation").field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+/// The most that `len` bytes can become, whatever they are: bytes that can't be compressed are stored in blocks.
+pub(crate) const fn largest(len: usize) -> usize {
+    len.saturating_add(len / 16).saturating_add(32)
+}
+
+/// The most that may be compressed so that it fits `room`.
+pub(crate) const fn largest_for(room: usize) -> usize {
+    room.saturating_sub(32) / 17 * 16
+}
