@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the protocol core for a chip without an operating system (riscv32imc: no compare-and-swap), without and with
-# `alloc`.
+# Builds the protocol core for a chip without an operating system (riscv32imc: no compare-and-swap), without features, with
+# `alloc` and with `deflate`.
 #
 # With rustup's target when it is installed (`rustup target add riscv32imc-unknown-none-elf`), else with Debian's
 # rustc-web and the core library built from rust-web-src, which this script installs. What it builds is kept in
@@ -45,7 +45,7 @@ fi
 version=$("$compiler" --version | tr -d '()' | cut -d ' ' -f 2-3 | tr ' ' '-')
 export CARGO_TARGET_DIR=${WIRELET_CACHE:-$HOME/.cache/wirelet}/bare-metal-$version
 
-for features in "" alloc; do
+for features in "" alloc deflate; do
     echo "wirelet-proto for $target, features: ${features:-none} ($("$compiler" --version))"
     "${build[@]}" --features "$features"
 done

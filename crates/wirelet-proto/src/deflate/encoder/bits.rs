@@ -9,7 +9,9 @@ pub(super) struct Bits {
 
 impl Bits {
     /// Adds the lowest `count` bits of `value`, which has no others.
-    #[inline]
+    ///
+    /// Out of line, as in [`Symbol`](super::tokens): many use it, and flash is dear.
+    #[inline(never)]
     pub(super) fn push(&mut self, value: u32, count: u8) {
         self.bits |= u64::from(value).wrapping_shl(self.count.into());
         self.count = self.count.wrapping_add(count);
@@ -21,7 +23,6 @@ impl Bits {
     }
 
     /// Moves whole bytes to `output` from `produced` on; `false` when there is no room for all of them.
-    #[inline]
     pub(super) fn drain(&mut self, output: &mut [u8], produced: &mut usize) -> bool {
         while self.count >= 8 {
             let Some(slot) = output.get_mut(*produced) else { return false };

@@ -86,8 +86,8 @@ impl Block {
         };
         let Memory { codes, lengths, .. } = memory;
         let (literals, distances) = lengths.split_at_checked(LITERALS).unwrap_or_default();
-        huffman::assign_codes(literals, |symbol, code| codes.set(symbol, code));
-        huffman::assign_codes(distances, |symbol, code| codes.set(symbol.wrapping_add(LITERALS), code));
+        huffman::assign_codes(literals, &mut |symbol, code| codes.set(symbol, code));
+        huffman::assign_codes(distances, &mut |symbol, code| codes.set(symbol.wrapping_add(LITERALS), code));
         Self { stage, header }
     }
 
@@ -158,8 +158,10 @@ impl Header {
     fn find(memory: &mut Memory<'_>, tokens: &Tokens) -> Self {
         let Memory { codes, lengths, log, .. } = memory;
         let (literals, distances) = lengths.split_at_mut_checked(LITERALS).unwrap_or_default();
-        huffman::find_lengths(literals, huffman::LONGEST, codes, |table| tokens.count_first(log, table));
-        huffman::find_lengths(distances, huffman::LONGEST, codes, |table| tokens.count_second(log, table));
+        huffman::find_lengths(literals, huffman::LONGEST, codes, &mut |table| tokens.count_first(log, table));
+        huffman::find_lengths(distances, huffman::LONGEST, codes, &mut |table| {
+            tokens.count_second(log, table)
+        });
         let mut header = Self {
             literals: sent(literals, FEWEST_LITERALS, |n| n),
             distances: sent(distances, FEWEST_DISTANCES, |n| n),
@@ -168,10 +170,10 @@ impl Header {
             codes: [0; CODE_LENGTHS],
         };
         let mut code_lengths = [0; CODE_LENGTHS];
-        huffman::find_lengths(&mut code_lengths, LONGEST_CODE_LENGTH, codes, |table| {
+        huffman::find_lengths(&mut code_lengths, LONGEST_CODE_LENGTH, codes, &mut |table| {
             header.runs(lengths, |run| table.add(run.symbol, 1));
         });
-        huffman::assign_codes(&code_lengths, |symbol, code| {
+        huffman::assign_codes(&code_lengths, &mut |symbol, code| {
             if let Some(slot) = header.codes.get_mut(symbol) {
                 *slot = code as u8;
             }

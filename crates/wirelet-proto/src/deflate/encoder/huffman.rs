@@ -14,12 +14,13 @@ type Histogram = [u16; LONGEST + 1];
 
 /// Finds the best lengths, none above `longest`, for the symbols that `count` finds in use, into `lengths`.
 ///
-/// `table` is overwritten: `count` adds to it, twice, how often each symbol occurs.
+/// `table` is overwritten: `count` adds to it, twice, how often each symbol occurs. (It is no generic parameter, lest the
+/// code stand three times in flash.)
 pub(super) fn find_lengths(
     lengths: &mut [u8],
     longest: usize,
     table: &mut Table<'_>,
-    mut count: impl FnMut(&mut Table<'_>),
+    count: &mut dyn FnMut(&mut Table<'_>),
 ) {
     let symbols = lengths.len();
     let mut frequencies = |table: &mut Table<'_>| {
@@ -169,7 +170,7 @@ fn assign(lengths: &mut [u8], frequencies: &Table<'_>, histogram: &mut Histogram
 }
 
 /// RFC 1951 3.2.2: the codes of `lengths`, each with its first bit lowest, as they are sent; `set` takes symbol and code.
-pub(super) fn assign_codes(lengths: &[u8], mut set: impl FnMut(usize, u16)) {
+pub(super) fn assign_codes(lengths: &[u8], set: &mut dyn FnMut(usize, u16)) {
     let mut next = [0u16; LONGEST + 1];
     for length in lengths {
         // Shifted by one: the codes of a length begin behind those that are shorter.

@@ -68,6 +68,9 @@ impl Token {
 
 impl Symbol {
     /// Symbols in groups of 2^`group_bits`, whose extra bits are one more in each group from the third on.
+    ///
+    /// Out of line: inlined where it is used, it would take another KiB of flash.
+    #[inline(never)]
     fn scaled(value: u16, group_bits: u16, first: usize) -> Self {
         let significant = 16u16.wrapping_sub(value.leading_zeros() as u16);
         let extra_bits = significant.saturating_sub(group_bits.wrapping_add(1));
