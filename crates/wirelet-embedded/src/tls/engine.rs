@@ -78,8 +78,9 @@ impl Engine {
                 Ok(None) => {}
                 Ok(Some(progress)) => break Ok(progress),
                 Err(error) => {
-                    if let Some(outbox) = outbox.as_deref_mut() {
-                        let _ = self.step(inbox, Some(outbox)); // the alert
+                    // An alert, and never another look at the records.
+                    if let Some(outbox) = outbox.as_deref_mut().filter(|_| self.connection.wants_write()) {
+                        let _ = self.step(inbox, Some(outbox));
                     }
                     self.failed = Some(error.clone());
                     break Err(error);

@@ -2,6 +2,7 @@
 
 use core::future::poll_fn;
 use core::pin::pin;
+use core::task::Poll;
 use std::boxed::Box;
 use std::vec;
 use std::vec::Vec;
@@ -11,6 +12,7 @@ use embedded_io_async::{Error as _, ErrorKind, Read, Write};
 use super::super::support::both;
 use super::support::*;
 use crate::net::Socket as _;
+use crate::time::yield_now;
 use crate::tls::{Error, LONGEST_RECORD};
 
 /// Text that is different everywhere.
@@ -141,6 +143,52 @@ fn records_of_every_length_fit_and_no_byte_more() {
         async |mut peer| peer.handshake().await,
     );
     assert_eq!(error, Err(Error::TooLarge));
+}
+
+/// rustls keeps the place of a message's first records in the memory, and must be shown them each time.
+#[test]
+fn a_write_waits_while_a_message_of_the_handshake_is_not_whole() {
+    let chain = Chain::new();
+    let mut server = chain.server();
+    server.max_fragment_size = Some(64);
+    server.send_tls13_tickets = 1;
+    let waits = core::cell::Cell::new(false);
+    talk::<LONGEST_RECORD, _, _>(
+        2_000,
+        "device",
+        chain.client(),
+        server,
+        async |stream| {
+            let mut stream = stream.unwrap();
+            let (mut reader, mut writer) = stream.split();
+            let mut pong = [0; 4];
+            for _ in 0..10 {
+                let nothing = poll_fn(|cx| Poll::Ready(pin!(reader.read(&mut pong)).poll(cx).is_pending()));
+                assert!(nothing.await);
+                yield_now().await;
+            }
+            let pending = poll_fn(|cx| Poll::Ready(pin!(writer.write(b"ping")).poll(cx).is_pending()));
+            assert!(pending.await);
+            waits.set(true);
+            let (read, sent) = Box::pin(both(reader.read_exact(&mut pong), writer.write_all(b"ping"))).await;
+            read.unwrap();
+            sent.unwrap();
+            assert_eq!(&pong, b"pong");
+        },
+        async |mut peer| {
+            let tickets = peer.handshake_without_tickets().await;
+            let first = 5 + usize::from(u16::from_be_bytes([tickets[3], tickets[4]]));
+            assert!(first < tickets.len(), "a ticket comes in several records");
+            let (first, rest) = tickets.split_at(first);
+            peer.wire.split().1.write_all(first).await.unwrap();
+            while !waits.get() {
+                yield_now().await;
+            }
+            peer.wire.split().1.write_all(rest).await.unwrap();
+            assert_eq!(peer.take(4).await, b"ping");
+            peer.send(b"pong").await;
+        },
+    );
 }
 
 /// RFC 8446 4.6.3.
@@ -334,8 +382,7 @@ fn a_write_that_was_dropped_is_begun_again_with_its_bytes() {
         async |stream| {
             let mut stream = stream.unwrap();
             let (_, mut writer) = stream.split();
-            let begun =
-                poll_fn(|cx| core::task::Poll::Ready(pin!(writer.write(b"begun")).poll(cx).is_pending()));
+            let begun = poll_fn(|cx| Poll::Ready(pin!(writer.write(b"begun")).poll(cx).is_pending()));
             assert!(begun.await);
             assert_eq!(writer.write(b"beg").await, Err(Error::Order));
             // More than the record holds: the rest is for the next one.
