@@ -102,8 +102,8 @@ def printed(elf):
 class Machine:
     """A booted image whose serial port is the network."""
 
-    def __init__(self, elf):
-        self.process = subprocess.Popen(qemu(elf), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    def __init__(self, elf, *options):
+        self.process = subprocess.Popen(qemu(elf, *options), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         self.received = b""
 
     def __enter__(self):
