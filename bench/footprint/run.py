@@ -23,9 +23,12 @@ TARGET = "riscv32imc-unknown-none-elf"
 DEBIAN = "/usr/bin/rustc"
 # Images of their own: what one of them does would change how the other is compiled.
 ECHOES = ["echo", "echo_in_place", "echo_others"]
-IMAGES = ["empty", "ground", "proto", "server", "client", "ram", *ECHOES]
+IMAGES = ["empty", "ground", "proto", "server", "client", "encoder", "decompressor", "ram", *ECHOES]
 # The image whose size is counted, and the one that has everything but wirelet.
-DIFFERENCES = {"flash.core": ("proto", "empty"), "flash.server": ("server", "ground"), "flash.client": ("client", "ground")}
+DIFFERENCES = {"flash.core": ("proto", "empty"), "flash.server": ("server", "ground"), "flash.client": ("client", "ground"),
+               "flash.encoder": ("encoder", "empty"), "flash.decompressor": ("decompressor", "empty")}
+# The image that links only when nothing in it can panic, and the one that is the same but for that.
+PANIC_FREE = {"panics.core": ("panic_free", "proto"), "panics.encoder": ("panic_free_encoder", "encoder")}
 HANG = 120  # seconds: a guard, not an expectation
 
 
@@ -158,6 +161,7 @@ class Machine:
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 UPGRADE = (b"GET /ws HTTP/1.1\r\nHost: device\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + KEY + b"\r\n\r\n")
+COMPRESSED_HELLO = b"\xf2\x48\xcd\xc9\xc9\x07\x00"  # RFC 7692 7.2.3.1
 HELLO = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"  # RFC 6455 5.7
 
 
@@ -187,18 +191,22 @@ def check_images(folder):
         machine.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                      b"Sec-WebSocket-Accept: " + accept(key) + b"\r\n\r\n\x81\x05Hello")
         machine.expect(b"\x81\x85")
-    print("images: the servers answer, upgrade and echo; the client connects and echoes")
+    for image, sent, back in (("encoder", b"{}\n", b"\xaa\xae\xe5\x02\x00"), ("decompressor", COMPRESSED_HELLO, b"Hello")):
+        with Machine(folder / image) as machine:
+            machine.send(sent)
+            machine.expect(back)
+    print("images: the servers answer, upgrade and echo; the client connects and echoes; messages are compressed and read")
 
 
-def panics(command, env, folder):
-    """How many places can panic in the image of the core: 0 when the image links without a panic handler."""
-    done = subprocess.run([*command, "--bin", "panic_free"], cwd=HERE, env=env, capture_output=True, text=True)
+def panics(command, env, folder, image, same):
+    """How many places can panic in an image that is the same as another: 0 when it links without a panic handler."""
+    done = subprocess.run([*command, "--bin", image], cwd=HERE, env=env, capture_output=True, text=True)
     if done.returncode == 0:
         return 0
     if "a_panic_can_be_reached" not in done.stderr:
-        sys.exit(f"panic_free does not build, and not for a panic:\n{done.stderr}")
-    places = panicking_places(folder / "proto")
-    print("the core can panic:", *(places or ["(llvm-objdump and llvm-addr2line would tell where)"]), sep="\n  ")
+        sys.exit(f"{image} does not build, and not for a panic:\n{done.stderr}")
+    places = panicking_places(folder / same)
+    print(f"{same} can panic:", *(places or ["(llvm-objdump and llvm-addr2line would tell where)"]), sep="\n  ")
     return max(1, len(places))
 
 
@@ -261,7 +269,7 @@ def measure(command, env, folder):
     for length, count in echo["wirelet in place"].items():
         values[f"echo_in_place.{length}"] = count
     print_echo(echo)
-    values["panics.core"] = panics(command, env, folder)
+    values |= {name: panics(command, env, folder, *images) for name, images in PANIC_FREE.items()}
     return values
 
 

@@ -3,6 +3,8 @@
 #![no_std]
 
 pub mod core_server;
+pub mod deflate;
 pub mod echo;
+
 pub mod machine;
 pub mod serial;

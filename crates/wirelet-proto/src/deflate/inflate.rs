@@ -28,6 +28,8 @@ const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 /// | 12 | 4,096 | 14,840 |
 /// | 15 | 32,768 | 43,512 |
 ///
+/// In flash it takes 8.6 KB on riscv32imc (`python3 bench/footprint/run.py`), without the encoder.
+///
 /// A value of that size should be made where it stays: in a `static`, in a task's own memory, or in a box. The window must
 /// be as large as the peer's: ask for a small one (`client_max_window_bits` in a server's answer,
 /// `server_max_window_bits` in a client's offer), since a peer that is not asked uses 15 bits.

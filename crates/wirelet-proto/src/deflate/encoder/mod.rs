@@ -58,6 +58,8 @@ const LONG_ENOUGH: u16 = 32;
 /// messages of a few hundred bytes. Save a window before memory within one: with the least memory blocks are so short
 /// that codes of their own don't pay.
 ///
+/// In flash it takes 8.5 KB on riscv32imc (`python3 bench/footprint/run.py`), without the decompressor.
+///
 /// Bytes that cannot be compressed are stored: five more for each 256 of them or fewer, with the memory above.
 #[derive(Clone, Debug)]
 pub struct Deflater<M> {

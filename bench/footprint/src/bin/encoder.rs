@@ -1,0 +1,18 @@
+//! The encoder of permessage-deflate alone.
+
+#![no_std]
+#![no_main]
+
+use wirelet_footprint::deflate::compress;
+use wirelet_footprint::machine::exit;
+
+#[unsafe(no_mangle)]
+extern "C" fn main() -> ! {
+    compress(&mut [0; _]);
+    exit(1)
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    exit(1)
+}
