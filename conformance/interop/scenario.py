@@ -2,14 +2,13 @@
 
 import argparse
 import pathlib
-import socket
 import sys
-import threading
 import typing
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from harness import HANG, Failure, Process, cargo_build, free_port, main  # noqa: E402
+from wire import Relay, frames  # noqa: E402
 
 PEERS = pathlib.Path(__file__).resolve().parent / "peers"
 SKIPPED = 77
@@ -59,122 +58,6 @@ def start_server(program, *options):
     server = Process("wirelet serve", [program, "serve", "--addr", f"127.0.0.1:{port}", *options])
     server.wait_for_port(port)
     return server, port
-
-
-class Relay:
-    """Stands between a client and a server for one connection and remembers what each of them sent.
-
-    With `last_words`, what the server sends after the client's close frame is held until the server has closed its side,
-    and delivered as that function returns it.
-    """
-
-    def __init__(self, port, last_words=None):
-        self._upstream = port
-        self._last_words = last_words
-        self._client_is_closing = False
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._accepted = threading.Event()
-        self.from_client = bytearray()
-        self.from_server = bytearray()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self):
-        client, _ = self._listener.accept()
-        self._accepted.set()
-        server = socket.create_connection(("127.0.0.1", self._upstream))
-        upward = threading.Thread(target=self._upward, args=(client, server), daemon=True)
-        upward.start()
-        self._downward(server, client)
-        upward.join()
-        client.close()
-        server.close()
-
-    def _upward(self, client, server):
-        while data := receive(client):
-            self.from_client += data
-            if b"\r\n\r\n" in self.from_client:
-                sent, _ = frames(self.from_client)
-                self._client_is_closing = bool(sent) and sent[-1][1] == 8
-            deliver(server, data)
-        half_close(server)
-
-    def _downward(self, server, client):
-        held = b""
-        while data := receive(server):
-            if self._last_words and self._client_is_closing:
-                held += data
-                continue
-            self.from_server += data
-            deliver(client, data)
-        if held:
-            held = self._last_words(held)
-            self.from_server += held
-            deliver(client, held)
-        half_close(client)
-
-    def join(self, seconds):
-        """Waits until both sides have closed; to be called when the client has ended."""
-        if not self._accepted.is_set():
-            raise Failure("the client never connected")
-        self._thread.join(seconds)
-        if self._thread.is_alive():
-            raise Failure("the connection was never closed by both sides")
-
-
-def receive(source):
-    """The next bytes; none at the end, whatever kind of end it is."""
-    try:
-        return source.recv(65536)
-    except OSError:
-        return b""
-
-
-def deliver(sink, data):
-    """Passes bytes on to a side that may have left."""
-    try:
-        sink.sendall(data)
-    except OSError:
-        pass
-
-
-def half_close(sink):
-    """Passes the end on."""
-    try:
-        sink.shutdown(socket.SHUT_WR)
-    except OSError:
-        pass
-
-
-def frames(data):
-    """The frames in what one side sent after its part of the opening handshake: (fin, opcode, payload); and the rest.
-
-    Stops after the close frame and where an HTTP response begins instead of a frame; what follows is the rest.
-    """
-    head, separator, _ = bytes(data).partition(b"\r\n\r\n")
-    if not separator:
-        raise Failure(f"there was no opening handshake: {head[:200]!r}")
-    position = len(head) + 4
-    found = []
-    while position + 2 <= len(data) and not data.startswith(b"HTTP/1.", position):
-        first, second = data[position], data[position + 1]
-        position += 2
-        length = second & 0x7F
-        if length > 125:
-            width = 2 if length == 126 else 8
-            length = int.from_bytes(data[position:position + width], "big")
-            position += width
-        key = b"\0\0\0\0"
-        if second & 0x80:
-            key = data[position:position + 4]
-            position += 4
-        payload = bytes(byte ^ key[index % 4] for index, byte in enumerate(data[position:position + length]))
-        position += length
-        found.append((bool(first & 0x80), first & 0x0F, payload))
-        if first & 0x0F == 8:
-            break
-    return found, bytes(data[position:])
 
 
 class Demo(typing.NamedTuple):
