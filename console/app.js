@@ -123,6 +123,7 @@ connection.addEventListener('state', () => renderState());
 connection.addEventListener('open', () => {
   ended = null;
   note(connection.protocol ? 'evOpenAs' : 'evOpen', { protocol: connection.protocol });
+  if (connection.extensions) note('evExtensions', { extensions: connection.extensions });
   const waiting = pending;
   pending = [];
   waiting.forEach(send);
@@ -174,6 +175,7 @@ function renderTick() {
   if (connection.state === 'open') {
     parts.push(formatSpan(now() - connection.since));
     if (connection.protocol) parts.push(t('withProtocol', { protocol: connection.protocol }));
+    if (connection.extensions.startsWith('permessage-deflate')) parts.push(t('compressed'));
     if (connection.queued) parts.push(t('queued', { size: formatSize(connection.queued) }));
   } else if (connection.state === 'waiting') {
     const seconds = Math.max(0, (connection.due - now()) / 1000).toFixed(1);

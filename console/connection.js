@@ -110,6 +110,11 @@ export class Connection extends EventTarget {
     return this.#socket ? this.#socket.protocol : '';
   }
 
+  /** What the server has agreed to (RFC 6455 9.1), such as `permessage-deflate`. */
+  get extensions() {
+    return this.#socket ? this.#socket.extensions : '';
+  }
+
   get url() {
     return this.#target ? this.#target.url : '';
   }

@@ -5,16 +5,12 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { chromium } from 'playwright-core';
 
-import { GUARD, Server } from './server.js';
+import { FLAGS, GUARD, Server } from './server.js';
 
 const FOLDER = join(import.meta.dirname, '..');
 /** All files together, each compressed by itself as a server would send them. */
 const BUDGET = 48 * 1024;
 const SHOTS = process.env.WIRELET_SHOTS;
-const FLAGS = [
-  '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-  '--disable-background-networking', '--disable-component-update', '--disable-sync',
-];
 const POLICY = [
   "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'", "connect-src 'self' ws: wss:",
   "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",

@@ -4,6 +4,11 @@ import { createServer } from 'node:net';
 
 /** A hang guard (ms), not a measure: slow machines are welcome. */
 export const GUARD = 60_000;
+/** How Chromium is started. */
+export const FLAGS = [
+  '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+  '--disable-background-networking', '--disable-component-update', '--disable-sync',
+];
 
 async function freePort() {
   const probe = createServer();

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Style, Styles};
 use clap::{Args, Parser, Subcommand};
+use wirelet::Compression;
 
+use crate::compression::parse_compression;
 use crate::sizes::{Interval, parse_bytes, parse_duration, parse_interval, parse_some_duration};
 
 const STYLES: Styles = Styles::styled()
@@ -71,6 +73,18 @@ pub(crate) struct Serve {
     /// Ping a connection that has been silent for so long; a missing answer ends it
     #[arg(long, value_name = "INTERVAL|off", default_value = "20s", value_parser = parse_interval)]
     pub(crate) ping: Interval,
+    /// Compress messages for clients that offer it: off, shared, windowed[:BYTES] or dedicated[:BITS];
+    /// without a mode: shared
+    #[arg(
+        long,
+        value_name = "MODE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "off",
+        default_missing_value = "shared",
+        value_parser = parse_compression
+    )]
+    pub(crate) compress: Compression,
     #[command(flatten)]
     pub(crate) log: LogFlags,
 }
@@ -96,6 +110,17 @@ pub(crate) struct Demo {
     /// A header field for the opening handshake; repeatable
     #[arg(long, value_name = "NAME: VALUE", value_parser = parse_header)]
     pub(crate) header: Vec<(String, String)>,
+    /// Offer to compress messages: off, shared, windowed[:BYTES] or dedicated[:BITS]; without a mode: shared
+    #[arg(
+        long,
+        value_name = "MODE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "off",
+        default_missing_value = "shared",
+        value_parser = parse_compression
+    )]
+    pub(crate) compress: Compression,
     /// The longest time for connecting, for a send and for closing, each
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_some_duration)]
     pub(crate) timeout: Duration,
@@ -138,8 +163,15 @@ Examples:
                                       pages from there may connect too
   wirelet serve --max-message 64KiB --ping 5s
                                       small messages; dead peers soon noticed
+  wirelet serve --compress            permessage-deflate for those who offer it
+  wirelet serve --compress=dedicated:12
+                                      contexts of 4 KiB that are kept: smaller
+                                      messages for more memory
   wirelet serve -v                    show pings, pongs, HTTP requests too
 
+Compression: `shared` takes no memory for a connection, `windowed` keeps what
+was sent last (up to 4096 bytes), `dedicated` keeps compressors with windows of
+2^BITS bytes, 9 to 15. The log and /status say what was agreed and saved.
 Paths: / is the console, --path is the echo, /status tells counters as JSON.
 Text and binary messages come back as they are. The text `Trigger async` is
 answered with `Async data`, which another task sends.
@@ -157,6 +189,8 @@ Examples:
       against a board; shows pings and pongs too
   wirelet demo 'ws://127.0.0.1:5000/?room=1' --header 'X-Token: abc'
       with a query and a header field
+  wirelet demo ws://127.0.0.1:8080/ws --compress=dedicated:15
+      compressed, if the server agrees; says at the end what it saved
   wirelet demo ws://127.0.0.1:8080/ws --subprotocol chat --timeout 3s
       asks for a subprotocol; gives up after three seconds
 
@@ -274,6 +308,7 @@ mod tests {
         assert_eq!(arguments.serve.path, "/ws");
         assert_eq!(arguments.serve.max_message, 16 << 20);
         assert_eq!(arguments.serve.ping, Interval(Some(Duration::from_secs(20))));
+        assert_eq!(arguments.serve.compress, Compression::off());
     }
 
     #[test]
@@ -286,6 +321,20 @@ mod tests {
             };
             assert_eq!(serve.addr.to_string(), "127.0.0.1:9000");
             assert_eq!(serve.log.verbose, 1);
+        }
+    }
+
+    #[test]
+    fn compression_needs_no_mode_and_takes_no_word_that_is_meant_otherwise() {
+        for (word, compression) in
+            [("--compress", Compression::shared()), ("--compress=dedicated:12", Compression::dedicated(12))]
+        {
+            assert_eq!(parse(&[word]).unwrap().serve.compress, compression);
+            let Some(Command::Demo(demo)) = parse(&["demo", word, "ws://127.0.0.1:1/"]).unwrap().command
+            else {
+                panic!("not the demo")
+            };
+            assert_eq!((demo.compress, demo.url.as_str()), (compression, "ws://127.0.0.1:1/"));
         }
     }
 
@@ -315,6 +364,8 @@ mod tests {
             (&["--allow-origin", "https://example.org/path"], "without a path"),
             (&["--max-message", "big"], "16MiB"),
             (&["--ping", "5"], "or off"),
+            (&["--compress=lots"], "dedicated:BITS"),
+            (&["demo", "ws://x", "--compress=dedicated:8"], "9 to 15 bits"),
             (&["-v", "-q"], "--quiet"),
             (&["demo"], "<URL>"),
             (&["demo", "ws://x", "--header", "A"], "Name: value"),

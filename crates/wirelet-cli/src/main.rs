@@ -2,6 +2,7 @@
 //! client can do.
 
 mod arguments;
+mod compression;
 mod demo;
 mod exit;
 mod log;

@@ -124,6 +124,37 @@ fn json_is_looked_into_and_cannot_hurt() {
 }
 
 #[test]
+fn a_compressed_demo_says_what_was_agreed_and_saved() {
+    let server = Server::start(&["--compress=dedicated:15"]);
+    let outcome = demo(&server.url, &["--compress=dedicated:15"]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert_in_order(
+        &outcome.stdout,
+        &[
+            "connected after",
+            "agreed on permessage-deflate; server_max_window_bits=15; client_max_window_bits=15",
+            "sending text: hello 0000",
+            "received text: hello 0004",
+            "received text: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabbbbbbbb",
+            "sent 6 messages (114 bytes), received 6 messages (114 bytes)",
+            "compression: sent 114 bytes as",
+        ],
+    );
+}
+
+#[test]
+fn a_demo_goes_on_without_the_compression_that_was_declined() {
+    let server = Server::start(&[]);
+    let outcome = demo(&server.url, &["--compress"]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert_in_order(
+        &outcome.stdout,
+        &["not compressed: the server did not agree", "received text: hello 0004"],
+    );
+    assert!(!outcome.stdout.contains("compression: sent"), "{}", outcome.stdout);
+}
+
+#[test]
 fn options_reach_the_server() {
     let addr = fake_server(|mut peer| {
         let head = peer.head();

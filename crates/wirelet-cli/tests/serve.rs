@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
+const COMPRESSED: u8 = 0x40;
 const CLOSE: u8 = 0x88;
 const PING: u8 = 0x89;
 
@@ -78,6 +79,64 @@ fn a_message_over_the_limit_is_closed_with_1009() {
     assert_eq!(peer.receive().1.len(), 1024);
     peer.send(BINARY, &[7; 1025]);
     assert_eq!(peer.receive_close(), 1009);
+}
+
+/// RFC 7692 7.2.3.1: "Hello".
+const HELLO: &[u8] = &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+/// A thousand times `a`, by zlib.
+const THOUSAND: &[u8] = &[0x4a, 0x4c, 0x1c, 0x05, 0xa3, 0x60, 0x14, 0x0c, 0x77, 0x00, 0x00];
+
+#[test]
+fn compression_is_agreed_on_and_what_it_saved_is_told() {
+    let mut server = Server::start(&["--compress=dedicated:10"]);
+    let offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
+    let (head, mut peer) = upgrade(server.addr, "/ws", offer);
+    let agreed = field(&head, "sec-websocket-extensions").expect("an agreement");
+    assert!(agreed.starts_with("permessage-deflate; server_max_window_bits=10"), "{agreed}");
+    let line = server.program.wait_for("handshake done");
+    assert!(line.contains("permessage-deflate; server_max_window_bits=10"), "{line}");
+
+    peer.send(TEXT | COMPRESSED, HELLO);
+    assert_eq!(peer.receive(), (TEXT, b"Hello".to_vec()), "short messages go as they are");
+    peer.send(TEXT | COMPRESSED, THOUSAND);
+    let (first, echo) = peer.receive();
+    assert_eq!(first, TEXT | COMPRESSED);
+    assert!(echo.len() < 100, "{}", echo.len());
+
+    let (_, body) = server.get("/status", "");
+    let status: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+    let compression = &status["compression"];
+    let agreements = compression["agreed"].as_object().expect("agreements");
+    assert_eq!(agreements.values().collect::<Vec<_>>(), [1], "{body}");
+    let wire_bytes = HELLO.len() + THOUSAND.len();
+    assert_eq!(compression["received"]["plain_bytes"], 1005, "{body}");
+    assert_eq!(compression["received"]["wire_bytes"], wire_bytes, "{body}");
+    assert_eq!(compression["sent"]["plain_bytes"], 1005, "{body}");
+    assert_eq!(compression["sent"]["wire_bytes"], 5 + echo.len(), "{body}");
+    assert!(compression["sent"]["ratio"].as_f64() > Some(9.0), "{body}");
+
+    peer.send(CLOSE, &[0x03, 0xe8]);
+    let line = server.program.wait_for("compression: sent 1005 bytes as");
+    assert!(line.contains(&format!("received 1005 bytes as {wire_bytes} bytes (55.8:1)")), "{line}");
+}
+
+#[test]
+fn nothing_is_compressed_that_was_not_asked_for() {
+    for (arguments, offer) in [
+        (&[][..], "permessage-deflate"),
+        (&["--compress=off"], "permessage-deflate"),
+        (&["--compress"], "x-webkit-deflate-frame"),
+        // zlib has no window of 8 bits; it is not widened in silence.
+        (&["--compress"], "permessage-deflate; server_max_window_bits=8"),
+    ] {
+        let server = Server::start(arguments);
+        let (head, mut peer) = upgrade(server.addr, "/ws", &format!("Sec-WebSocket-Extensions: {offer}\r\n"));
+        assert_eq!(field(&head, "sec-websocket-extensions"), None, "{arguments:?} {offer}");
+        peer.send(TEXT, &[b'a'; 1000]);
+        assert_eq!(peer.receive(), (TEXT, vec![b'a'; 1000]));
+        peer.send(TEXT | COMPRESSED, HELLO);
+        assert_eq!(peer.receive_close(), 1002);
+    }
 }
 
 #[test]

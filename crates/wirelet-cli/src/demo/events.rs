@@ -4,9 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use wirelet::proto::{Initiator, OpCode};
-use wirelet::{Chunk, CloseInfo, MessageKind};
+use wirelet::{Chunk, CloseInfo, CompressionInfo, MessageKind};
 
 use super::json::{self, Inspection};
+use crate::compression::Savings;
 use crate::log::{Level, Log};
 use crate::shown;
 use crate::sizes::{Bytes, Span};
@@ -54,6 +55,14 @@ impl Events {
                 shown::text(name)
             )),
             None => self.tell(format_args!("connected after {}", Span(elapsed))),
+        }
+    }
+
+    /// What has come of the offer to compress.
+    pub(crate) fn compression(&self, agreed: Option<CompressionInfo>) {
+        match agreed {
+            Some(info) => self.tell(format_args!("agreed on {}", info.params)),
+            None => self.tell(format_args!("not compressed: the server did not agree to it")),
         }
     }
 
@@ -180,6 +189,11 @@ impl Events {
     /// What came and went.
     pub(crate) fn totals(&self) {
         self.tell(format_args!("sent {}, received {}", self.sent, self.received));
+    }
+
+    /// What compression has saved.
+    pub(crate) fn savings(&self, info: CompressionInfo) {
+        self.tell(format_args!("compression: {}", Savings(info)));
     }
 
     /// Something failed; the error itself ends the program.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 use wirelet::client::Client;
-use wirelet::{Chunk, CloseCode, Delivery, Error, Event, Limits, WebSocket};
+use wirelet::{Chunk, CloseCode, Compression, Delivery, Error, Event, Limits, WebSocket};
 
 use crate::arguments;
 use crate::exit::{Exit, Failure};
@@ -67,6 +67,8 @@ async fn connect(arguments: &arguments::Demo, events: &Events) -> Result<WebSock
     let limits = Limits { message: u64::MAX, handshake_time: time, closing_time: time, ..Limits::new() };
     let mut builder =
         Client::builder(&arguments.url).delivery(Delivery::Chunks).connect_timeout(time).limits(limits);
+    // The texts are short, and it is to be seen.
+    builder = builder.compression(arguments.compress.threshold(0));
     for name in &arguments.subprotocol {
         builder = builder.subprotocol(name);
     }
@@ -77,6 +79,9 @@ async fn connect(arguments: &arguments::Demo, events: &Events) -> Result<WebSock
     match builder.connect_once().await {
         Ok((socket, response)) => {
             events.connected(response.subprotocol.as_deref(), start.elapsed());
+            if arguments.compress != Compression::off() {
+                events.compression(socket.compression());
+            }
             Ok(socket)
         }
         Err(error) => {
@@ -237,6 +242,9 @@ impl Session {
         self.events.closed(self.socket.close_info(), &self.socket.close_reason().unwrap_or_default());
         self.events.disconnected();
         self.events.totals();
+        if let Some(info) = self.socket.compression() {
+            self.events.savings(info);
+        }
     }
 }
 

@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use wirelet::server::Context;
-use wirelet::{Error, Event, Message, Sender, SlowReceiver, WebSocket};
+use wirelet::{CompressionInfo, Error, Event, Message, Sender, SlowReceiver, WebSocket};
 
 use super::Application;
+use crate::compression::Savings;
 use crate::log::Level;
 use crate::shown;
 use crate::sizes::Bytes;
@@ -22,7 +23,8 @@ const ASYNC_DATA: &str = "Async data";
 /// Dropping the future drops the connection.
 pub(crate) async fn serve(application: Arc<Application>, mut socket: WebSocket, context: Context) {
     let open = application.counters.open();
-    let echo = Echo { application: &application, tag: format!("ws #{}", open.number) };
+    let tag = format!("ws #{}", open.number);
+    let mut echo = Echo { application: &application, tag, compression: socket.compression() };
     echo.handshake(&context);
     let end = loop {
         match socket.recv_event().await {
@@ -31,6 +33,7 @@ pub(crate) async fn serve(application: Arc<Application>, mut socket: WebSocket, 
                     // Why it is closed is what receiving tells next.
                     echo.log(Level::Debug, format_args!("not sent back: {error}"));
                 }
+                echo.count_compression(&socket);
             }
             Ok(Some(event)) => echo.control(&event),
             Ok(None) => break Ok(()),
@@ -44,6 +47,8 @@ pub(crate) async fn serve(application: Arc<Application>, mut socket: WebSocket, 
 struct Echo<'a> {
     application: &'a Arc<Application>,
     tag: String,
+    /// What has been counted of it; `None`: nothing was agreed.
+    compression: Option<CompressionInfo>,
 }
 
 impl Echo<'_> {
@@ -51,7 +56,24 @@ impl Echo<'_> {
         let (peer, path) = (context.peer(), shown::text(context.path()));
         let subprotocol =
             context.subprotocol().map(|name| format!(", subprotocol {name}")).unwrap_or_default();
-        self.log(Level::Info, format_args!("handshake done with {peer}, path {path}{subprotocol}"));
+        let compression = match self.compression {
+            None => String::new(),
+            Some(info) => {
+                self.application.counters.agreed(info.params);
+                format!(", {}", info.params)
+            }
+        };
+        self.log(
+            Level::Info,
+            format_args!("handshake done with {peer}, path {path}{subprotocol}{compression}"),
+        );
+    }
+
+    fn count_compression(&mut self, socket: &WebSocket) {
+        if let Some((before, now)) = self.compression.zip(socket.compression()) {
+            self.application.counters.compressed(&before, &now);
+            self.compression = Some(now);
+        }
     }
 
     async fn answer(&self, socket: &mut WebSocket, message: Message) -> Result<(), Error> {
@@ -118,7 +140,7 @@ impl Echo<'_> {
         self.log(Level::Debug, format_args!("got {name}, {}", Bytes(payload.len() as u64)));
     }
 
-    fn end(&self, socket: &WebSocket, end: Result<(), Error>) {
+    fn end(&mut self, socket: &WebSocket, end: Result<(), Error>) {
         let info = socket.close_info();
         if let Some(code) = info.received {
             let reason = socket.close_reason().unwrap_or_default();
@@ -127,6 +149,10 @@ impl Echo<'_> {
                 Level::Info,
                 format_args!("got close (opcode 8), {code}{colon}{}", shown::text(&reason)),
             );
+        }
+        self.count_compression(socket);
+        if let Some(info) = self.compression {
+            self.log(Level::Info, format_args!("compression: {}", Savings(info)));
         }
         match end {
             Ok(()) => self.log(Level::Info, format_args!("closed")),

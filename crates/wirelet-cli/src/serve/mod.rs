@@ -51,7 +51,7 @@ async fn serve(arguments: &arguments::Serve, log: &Log) -> Result<Exit, Failure>
         .map_err(|error| Failure::new(Exit::Unexpected, format!("signals cannot be caught: {error}")))?;
     let server = Server::bind(arguments.addr).await.map_err(|error| cannot_listen(arguments.addr, &error))?;
     let local = server.local_addr().map_err(|error| cannot_listen(arguments.addr, &error))?;
-    let mut server = server.config(config(arguments)).grace(GRACE);
+    let mut server = server.config(config(arguments)).compression(arguments.compress).grace(GRACE);
     if !arguments.allow_host.is_empty() {
         server = server.hosts(&arguments.allow_host);
     }

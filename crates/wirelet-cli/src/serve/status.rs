@@ -1,9 +1,13 @@
 //! What the server has done so far, and `/status`, which tells it as JSON.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use wirelet::proto::deflate::Params;
+use wirelet::{CompressionInfo, Volume};
 
 /// Counts since the start. Plain counters: nothing is decided by them.
 #[derive(Debug)]
@@ -15,6 +19,16 @@ pub(crate) struct Counters {
     messages_out: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    compression: Mutex<Compressed>,
+}
+
+/// What connections that compress have exchanged.
+#[derive(Debug, Default)]
+struct Compressed {
+    /// How many connections have agreed on what, in the header's notation; there are 256 possibilities.
+    agreed: BTreeMap<String, u64>,
+    received: Volume,
+    sent: Volume,
 }
 
 /// One open connection; dropping it counts the connection as closed.
@@ -35,6 +49,7 @@ impl Counters {
             messages_out: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
+            compression: Mutex::default(),
         }
     }
 
@@ -57,6 +72,19 @@ impl Counters {
         self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
+    /// A connection has agreed on compression.
+    pub(crate) fn agreed(&self, params: Params) {
+        let mut compressed = self.compression.lock().unwrap_or_else(PoisonError::into_inner);
+        *compressed.agreed.entry(params.to_string()).or_default() += 1;
+    }
+
+    /// A connection has come from `before` to `now`.
+    pub(crate) fn compressed(&self, before: &CompressionInfo, now: &CompressionInfo) {
+        let mut compressed = self.compression.lock().unwrap_or_else(PoisonError::into_inner);
+        add(&mut compressed.received, before.received, now.received);
+        add(&mut compressed.sent, before.sent, now.sent);
+    }
+
     /// The document behind `/status`.
     pub(crate) fn to_json(&self) -> Value {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -71,8 +99,21 @@ impl Counters {
             "bytes_in": read(&self.bytes_in),
             "bytes_out": read(&self.bytes_out),
             "memory_bytes": resident_memory(),
+            "compression": self.compression.lock().unwrap_or_else(PoisonError::into_inner).to_json(),
         })
     }
+}
+
+impl Compressed {
+    fn to_json(&self) -> Value {
+        let volume = |volume: Volume| json!({ "plain_bytes": volume.plain, "wire_bytes": volume.wire, "ratio": volume.ratio() });
+        json!({ "agreed": self.agreed, "received": volume(self.received), "sent": volume(self.sent) })
+    }
+}
+
+fn add(sum: &mut Volume, before: Volume, now: Volume) {
+    sum.plain = sum.plain.saturating_add(now.plain.saturating_sub(before.plain));
+    sum.wire = sum.wire.saturating_add(now.wire.saturating_sub(before.wire));
 }
 
 impl Drop for OpenConnection<'_> {
