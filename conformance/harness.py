@@ -104,6 +104,15 @@ def node_packages(name, *requirements):
     return install(name, "node: " + " ".join(requirements), build)
 
 
+def bun(version):
+    """The program Bun of a version, from npm. Its script, which would only move it, is not run."""
+    folder = node_packages("bun", version)
+    programs = sorted(folder.glob("node_modules/@oven/bun-*/bin/bun"))
+    if not programs:
+        raise Failure(f"{folder}: npm installed no Bun for this machine")
+    return programs[0]
+
+
 def cargo_build(binaries, profile="release", folder=ROOT):
     """Builds `(package, binary)` pairs of a workspace in one go and returns the path of each binary by name."""
     command = ["cargo", "build", MESSAGES, "--profile", profile]
@@ -179,6 +188,11 @@ class Process:
             self.lines.append(line)
             if self._on_line:
                 self._on_line(line)
+
+    @property
+    def pid(self):
+        """Its number in the system."""
+        return self._child.pid
 
     @property
     def status(self):
