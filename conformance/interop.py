@@ -7,7 +7,8 @@ from harness import cargo_build, main
 from scripts import run_scripts
 
 SCRIPTS = ("embedded_wss", "demo_wirelet", "demo_flask_sock", "demo_python_websockets", "serve_python_websockets", "serve_node_ws",
-           "serve_chromium")
+           "serve_chromium", "compression_python_websockets", "compression_node_ws", "compression_bun",
+           "compression_chromium")
 
 
 def cli():

@@ -61,7 +61,7 @@ def run():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         certificates(folder)
-        server = [python, PEERS / "python_websockets_echo.py", str(port), folder / "chain.pem", folder / "leaf.key"]
+        server = [python, PEERS / "python_websockets_echo.py", str(port), "--tls", folder / "chain.pem", folder / "leaf.key"]
         with Process("python websockets", server) as server:
             server.wait_for_port(port)
             talk(checks, program, f"wss://localhost:{port}/", folder)

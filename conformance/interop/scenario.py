@@ -37,14 +37,23 @@ def arguments(description):
     """The command line of every script."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--wirelet", metavar="PATH", help="the program to test (default: build it)")
-    parser.add_argument("--profile", default="release", help="cargo profile to build it with (default: release)")
+    parser.add_argument("--profile", default="release", help="cargo profile to build with (default: release)")
     return parser.parse_args()
 
 
 def wirelet(description):
     """The path of the program: from the command line, else freshly built."""
+    return programs(description)[0]
+
+
+def programs(description, *more):
+    """The paths of the program and of `more`, which are binaries of the crate `conformance`."""
     options = arguments(description)
-    return options.wirelet or cargo_build([("wirelet-cli", "wirelet")], options.profile)["wirelet"]
+    wanted = [("conformance", name) for name in more]
+    if not options.wirelet:
+        wanted.insert(0, ("wirelet-cli", "wirelet"))
+    built = cargo_build(wanted, options.profile) if wanted else {}
+    return [options.wirelet or built["wirelet"], *(built[name] for name in more)]
 
 
 def profile(description):
@@ -138,6 +147,6 @@ def finish(checks):
 
 
 __all__ = [
-    "Checks", "Failure", "PEERS", "Process", "SKIPPED", "check_demo", "closes_with_1000", "finish", "free_port", "main", "profile",
-    "relay_demo", "run_demo", "run_server_with", "start_server", "wirelet",
+    "Checks", "Failure", "HANG", "PEERS", "Process", "SKIPPED", "check_demo", "closes_with_1000", "finish", "free_port", "main",
+    "profile", "programs", "relay_demo", "run_demo", "run_server_with", "start_server", "wirelet",
 ]

@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""permessage-deflate with Bun, in both directions."""
+
+import json
+
+from compression import BOTH_FRESH, OFFERS, Case, bits, check_client, check_server
+from scenario import PEERS, Checks, finish, main, programs
+
+from harness import bun
+from versions import BUN
+
+
+# Bun's server knows sizes of compressors, each with a window of its own. It keeps no context unless it is told to.
+DEDICATED = {"compress": "dedicated", "decompress": "dedicated"}
+SERVERS = [
+    Case("shared", {}, BOTH_FRESH),
+    Case("shared", DEDICATED, BOTH_FRESH),
+    Case("windowed:4096", DEDICATED, {"server_no_context_takeover"}),
+    Case("dedicated:15", {}, BOTH_FRESH),
+    Case("dedicated:15", DEDICATED, set()),
+    Case("dedicated:15", {"compress": "4KB", "decompress": "dedicated"}, bits(server=9)),
+    Case("dedicated:15", {"compress": "8KB", "decompress": "shared"}, bits(server=10) | {"client_no_context_takeover"}),
+    Case("off", {}, None),
+]
+
+
+def run():
+    """Every set of parameters, from a client of theirs to our server and the other way round."""
+    server, client = programs(__doc__, "compression-client")
+    program = bun(BUN)
+
+    def their_client(url, corpus, options):
+        return [program, PEERS / "bun_corpus_client.js", url, corpus, json.dumps(options or True)], {}
+
+    def their_server(port, options):
+        return [program, PEERS / "bun_echo.js", str(port), json.dumps(options or True)], {}
+
+    checks = Checks()
+    print("-- their client, our server", flush=True)
+    # Its client offers `permessage-deflate; client_max_window_bits` and nothing else.
+    check_server(checks, server, [case for case in OFFERS if not case.options], their_client)
+    print("-- our client, their server", flush=True)
+    check_client(checks, client, SERVERS, their_server)
+    return finish(checks)
+
+
+if __name__ == "__main__":
+    main(run)
