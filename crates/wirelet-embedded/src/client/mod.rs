@@ -267,7 +267,7 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         let nonce = nonce(keys);
         let (mut reader, mut writer) = socket.split();
         let room = RX.saturating_sub(course.kept);
-        let deflate = self.lane.as_ref().and_then(Reservation::settings);
+        let deflate = self.lane.as_ref().map(Reservation::settings);
         let Memory { rx, tx, .. } = &mut *self.memory;
         let uri = destination(self.options, rx.get(room..));
         let len = match self.options.write_request(&uri, course.trusted, deflate, nonce, tx) {
@@ -313,7 +313,7 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         let received = rx.get(..filled).unwrap_or_default();
         let here = destination(self.options, rx.get(room..));
         // A new reader for each read: the head is small, and nothing but the nonce has to be remembered.
-        let deflate = self.lane.as_ref().and_then(Reservation::settings);
+        let deflate = self.lane.as_ref().map(Reservation::settings);
         let offer = deflate.map(|settings| settings.offer());
         let mut request = self.options.request(&here, course.trusted, None);
         request.extensions = offer.as_ref().map(HeaderValue::as_str);

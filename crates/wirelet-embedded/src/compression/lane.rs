@@ -1,34 +1,95 @@
 //! Lanes: the core's decompressor and small encoder with their memory, and the pool that lends them.
 
-use core::cell::RefCell;
-
-use critical_section::Mutex;
+use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
+use embassy_sync::mutex::{Mutex, MutexGuard};
 use wirelet_proto::deflate::{Deflater, Inflater, Params, Settings, Window};
 use wirelet_proto::{
     Codec, CodecError, Compressor, Config, Connection, Event, Failure, Fixed, Flush, Instant, MaskKeys,
     Progress, RecvBuffer, Role, Status,
 };
 
-use super::{Compression, Inflow, Lane, Lend, Outflow, Received};
+use super::{Compression, Inflow, Lane, Lend, Outflow, Received, Reservation};
 
 /// Messages shorter than this, bytes, are sent as they are: the smallest of what compression adds is 1 byte, the least
 /// that it saves is found in some 40.
 const THRESHOLD: usize = 48;
 
-/// Bytes that the encoder needs for windows of up to 2^`window_bits` bytes: the third parameter of [`Memory`].
+/// Bytes that the encoder needs for windows of up to 2^`window_bits` bytes, 8–12 bits: the third parameter of [`Pool`].
 pub const fn encoder(window_bits: u8) -> usize {
     Deflater::memory(window_bits)
 }
 
-/// What a connection needs to be compressed both ways, besides its own memory.
+/// Lanes for connections that agree on compression, `LANES` of them at the same time.
+///
+/// A lane is what a connection needs to be compressed both ways, besides its own memory:
 ///
 /// - `WINDOW`, bytes: the window of what is received, a power of two from 256 to 32,768. Peers are told not to use more.
 /// - `OUT`, bytes: room for what is decompressed. Whole messages take up to `OUT − 139`; chunks pass at any size.
 /// - `ENCODER`, bytes: [`encoder`] of the largest window to send with, from 8 to 12 bits.
 ///
-/// The decompressor takes 10.5 KiB more. `Memory::<512, 1024, { encoder(9) }>` has 16 KiB in all; a test counts it. On a device
-/// it belongs in a `StaticCell`, made in place by `init_with`.
-pub struct Memory<const WINDOW: usize, const OUT: usize, const ENCODER: usize> {
+/// The decompressor takes 10.5 KiB more. `Pool::<512, 1024, { encoder(9) }, 1>` has 16 KiB in all; a test counts it. On a device
+/// it belongs in a `StaticCell`, made in place by `init_with`. One pool can serve a server and clients.
+pub struct Pool<const WINDOW: usize, const OUT: usize, const ENCODER: usize, const LANES: usize> {
+    lanes: [Mutex<CriticalSectionRawMutex, Memory<WINDOW, OUT, ENCODER>>; LANES],
+}
+
+/// A lane in use.
+pub(crate) type Lent<'m> = MutexGuard<'m, CriticalSectionRawMutex, dyn Lane>;
+
+impl<const WINDOW: usize, const OUT: usize, const ENCODER: usize, const LANES: usize>
+    Pool<WINDOW, OUT, ENCODER, LANES>
+{
+    /// Lanes that nobody uses yet. Windows live on from message to message, which is what makes small messages small.
+    pub fn new() -> Self {
+        Self::with_takeover(true)
+    }
+
+    /// Lanes that nobody uses yet; `takeover`: whether windows live on from message to message.
+    pub fn with_takeover(takeover: bool) -> Self {
+        Self { lanes: core::array::from_fn(|_| Mutex::new(Memory::new(takeover))) }
+    }
+
+    /// How many lanes are not in use.
+    pub fn free(&self) -> usize {
+        self.lanes.iter().filter(|lane| lane.try_lock().is_ok()).count()
+    }
+
+    /// For [`Server::with_compression`](crate::Server::with_compression) and
+    /// [`Client::with_compression`](crate::Client::with_compression).
+    pub const fn compression(&self) -> Compression<'_> {
+        Compression(self)
+    }
+}
+
+impl<const WINDOW: usize, const OUT: usize, const ENCODER: usize, const LANES: usize> Lend
+    for Pool<WINDOW, OUT, ENCODER, LANES>
+{
+    fn reserve(&self) -> Option<Reservation<'_>> {
+        self.lanes.iter().find_map(|lane| {
+            let lane: &Mutex<CriticalSectionRawMutex, dyn Lane> = lane;
+            lane.try_lock().ok().map(Reservation)
+        })
+    }
+}
+
+impl<const WINDOW: usize, const OUT: usize, const ENCODER: usize, const LANES: usize> Default
+    for Pool<WINDOW, OUT, ENCODER, LANES>
+{
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const WINDOW: usize, const OUT: usize, const ENCODER: usize, const LANES: usize> core::fmt::Debug
+    for Pool<WINDOW, OUT, ENCODER, LANES>
+{
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Pool").field("lanes", &LANES).field("free", &self.free()).finish()
+    }
+}
+
+/// The memory of a lane.
+struct Memory<const WINDOW: usize, const OUT: usize, const ENCODER: usize> {
     inflow: Decompression<WINDOW, OUT>,
     outflow: Compressing<ENCODER>,
     settings: Settings,
@@ -70,13 +131,7 @@ impl<const WINDOW: usize, const OUT: usize, const ENCODER: usize> Memory<WINDOW,
         bits
     };
 
-    /// Memory that nobody uses yet. Windows live on from message to message, which is what makes small messages small.
-    pub fn new() -> Self {
-        Self::with_takeover(true)
-    }
-
-    /// Memory that nobody uses yet; `takeover`: whether windows live on from message to message.
-    pub fn with_takeover(takeover: bool) -> Self {
+    fn new(takeover: bool) -> Self {
         const { assert!(OUT >= 256, "too little room for what is decompressed") }
         let window = |bits| Window { bits, takeover };
         let settings = Settings {
@@ -96,12 +151,6 @@ impl<const WINDOW: usize, const OUT: usize, const ENCODER: usize> Memory<WINDOW,
             },
             settings,
         }
-    }
-}
-
-impl<const WINDOW: usize, const OUT: usize, const ENCODER: usize> Default for Memory<WINDOW, OUT, ENCODER> {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -188,62 +237,5 @@ impl<const ENCODER: usize> Outflow for Compressing<ENCODER> {
             }
         }
         Some(len)
-    }
-}
-
-/// Lanes for connections that agree on compression: as many at the same time as it has [`Memory`].
-///
-/// One pool can serve a server and a client.
-pub struct Pool<'m, const LANES: usize>(Mutex<RefCell<[Option<&'m mut dyn Lane>; LANES]>>);
-
-impl<'m, const LANES: usize> Pool<'m, LANES> {
-    /// A pool of `memory`.
-    pub fn new<const WINDOW: usize, const OUT: usize, const ENCODER: usize>(
-        memory: [&'m mut Memory<WINDOW, OUT, ENCODER>; LANES],
-    ) -> Self {
-        Self(Mutex::new(RefCell::new(memory.map(|memory| Some(memory as &'m mut dyn Lane)))))
-    }
-
-    /// How many lanes are not in use.
-    pub fn free(&self) -> usize {
-        self.with(|lanes| lanes.iter().flatten().count())
-    }
-
-    /// For [`Server::with_compression`](crate::Server::with_compression) and
-    /// [`Client::with_compression`](crate::Client::with_compression).
-    pub const fn compression(&'m self) -> Compression<'m> {
-        Compression(self)
-    }
-
-    fn with<R>(&self, act: impl FnOnce(&mut [Option<&'m mut dyn Lane>]) -> R) -> R {
-        critical_section::with(|cs| act(&mut self.0.borrow_ref_mut(cs)[..]))
-    }
-}
-
-impl<'m, const LANES: usize> Lend<'m> for Pool<'m, LANES> {
-    fn take(&self) -> Option<(usize, &'m mut dyn Lane)> {
-        self.with(|lanes| lanes.iter_mut().enumerate().find_map(|(at, lane)| Some((at, lane.take()?))))
-    }
-
-    fn give(&self, at: usize, lane: &'m mut dyn Lane) {
-        self.with(|lanes| {
-            if let Some(place) = lanes.get_mut(at) {
-                *place = Some(lane);
-            }
-        });
-    }
-}
-
-impl<const WINDOW: usize, const OUT: usize, const ENCODER: usize> core::fmt::Debug
-    for Memory<WINDOW, OUT, ENCODER>
-{
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Memory").field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
-
-impl<const LANES: usize> core::fmt::Debug for Pool<'_, LANES> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Pool").field("lanes", &LANES).field("free", &self.free()).finish()
     }
 }

@@ -1,8 +1,8 @@
 //! permessage-deflate (RFC 7692): compressed messages, in memory that a few connections share.
 //!
-//! Compression takes tens of KiB for each connection that uses it, which not every connection of a device can have. So
-//! its memory is apart from the connections': a [`Pool`] of [`Memory`], lent to the connections that agree on
-//! compression while there is some left. The others talk uncompressed; nothing fails for want of it.
+//! Compression takes some 20 KiB for each connection that uses it, which not every connection of a device can have. So
+//! its memory is apart from the connections': a `Pool` of lanes, lent to the connections that agree on compression
+//! while there is one left. The others talk uncompressed; nothing fails for want of it.
 //!
 //! A server gets the pool by [`Server::with_compression`](crate::Server::with_compression), a client by
 //! [`Client::with_compression`](crate::Client::with_compression). Without one nothing of this is in the firmware but a few
@@ -10,12 +10,15 @@
 //!
 //! ```
 //! # #[cfg(feature = "deflate")] {
-//! use wirelet_embedded::compression::{Memory, Pool, encoder};
+//! use wirelet_embedded::compression::{Pool, encoder};
 //!
-//! // On a device: a `StaticCell`. Windows of 1 KiB both ways, and pieces of 2 KiB to deliver.
-//! let mut memory = [(); 2].map(|()| Memory::<1024, 2048, { encoder(10) }>::new());
-//! let pool = Pool::new(memory.each_mut());
-//! assert_eq!(pool.free(), 2);
+//! /// Two lanes with windows of 1 KiB both ways, and pieces of 2 KiB to deliver.
+//! type Lanes = Pool<1024, 2048, { encoder(10) }, 2>;
+//!
+//! let lanes = Lanes::new(); // on a device: `init_with` of a `StaticCell`
+//! assert_eq!(lanes.free(), 2);
+//! let compression = lanes.compression(); // for servers and clients
+//! # let _ = compression;
 //! # }
 //! ```
 
@@ -23,7 +26,7 @@
 mod lane;
 
 #[cfg(feature = "deflate")]
-pub use lane::{Memory, Pool, encoder};
+pub use lane::{Pool, encoder};
 
 use wirelet_proto::deflate::{Params, Settings};
 use wirelet_proto::{Config, Connection, Event, Failure, Fixed, Instant, MaskKeys, RecvBuffer, Role, Status};
@@ -75,23 +78,18 @@ pub(crate) trait Lane: Send {
 }
 
 /// Lends lanes.
-pub(crate) trait Lend<'m>: Sync {
-    /// A lane, and where it belongs.
-    fn take(&self) -> Option<(usize, &'m mut dyn Lane)>;
-
-    /// It comes back.
-    fn give(&self, at: usize, lane: &'m mut dyn Lane);
+pub(crate) trait Lend: Sync {
+    /// A lane that nobody uses.
+    fn reserve(&self) -> Option<Reservation<'_>>;
 }
 
-/// Memory for compressed connections as a server or a client sees it.
+/// Memory for compressed connections as a server or a client takes it.
 #[derive(Clone, Copy)]
-pub struct Compression<'m>(pub(crate) &'m dyn Lend<'m>);
+pub struct Compression<'m>(pub(crate) &'m dyn Lend);
 
 impl<'m> Compression<'m> {
-    /// A lane, until the reservation is dropped.
     pub(crate) fn reserve(self) -> Option<Reservation<'m>> {
-        let (at, lane) = self.0.take()?;
-        Some(Reservation { from: self.0, at, lane: Some(lane) })
+        self.0.reserve()
     }
 }
 
@@ -101,37 +99,52 @@ impl core::fmt::Debug for Compression<'_> {
     }
 }
 
-/// A lane that a connection has, or will have.
-pub(crate) struct Reservation<'m> {
-    from: &'m dyn Lend<'m>,
-    at: usize,
-    lane: Option<&'m mut dyn Lane>,
-}
+/// A lane that a connection has, or will have, until this is dropped.
+pub(crate) struct Reservation<'m>(Lent<'m>);
+
+#[cfg(feature = "deflate")]
+type Lent<'m> = lane::Lent<'m>;
+/// There is no pool.
+#[cfg(not(feature = "deflate"))]
+type Lent<'m> = (core::convert::Infallible, &'m mut dyn Lane);
 
 impl Reservation<'_> {
-    pub(crate) fn settings(&self) -> Option<Settings> {
-        Some(self.lane.as_ref()?.settings())
+    /// What the lane can do.
+    pub(crate) fn settings(&self) -> Settings {
+        self.lane().settings()
     }
 
     /// The lane, for a connection that begins and has agreed on compression.
     pub(crate) fn open(&mut self, role: Role, params: Option<Params>, chunk: usize) -> Option<&mut dyn Lane> {
-        let lane = self.lane.as_deref_mut()?;
+        let lane = self.lane_mut();
         lane.open(role, params?, chunk);
         Some(lane)
     }
-}
 
-impl Drop for Reservation<'_> {
-    fn drop(&mut self) {
-        if let Some(lane) = self.lane.take() {
-            self.from.give(self.at, lane);
-        }
+    #[cfg(feature = "deflate")]
+    fn lane(&self) -> &dyn Lane {
+        &*self.0
+    }
+
+    #[cfg(feature = "deflate")]
+    fn lane_mut(&mut self) -> &mut dyn Lane {
+        &mut *self.0
+    }
+
+    #[cfg(not(feature = "deflate"))]
+    fn lane(&self) -> &dyn Lane {
+        self.0.1
+    }
+
+    #[cfg(not(feature = "deflate"))]
+    fn lane_mut(&mut self) -> &mut dyn Lane {
+        self.0.1
     }
 }
 
 impl core::fmt::Debug for Reservation<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Reservation").field("at", &self.at).finish_non_exhaustive()
+        f.debug_struct("Reservation").finish_non_exhaustive()
     }
 }
 

@@ -241,7 +241,7 @@ impl<'c> Exchange<'_, 'c, '_> {
             return None;
         }
         let lane = self.compression?.reserve()?;
-        let agreement = lane.settings()?.accept(request.extensions())?;
+        let agreement = lane.settings().accept(request.extensions())?;
         *self.lane = Some(lane);
         Some(agreement)
     }

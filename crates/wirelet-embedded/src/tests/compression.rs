@@ -13,12 +13,12 @@ use wirelet_proto::{
 
 use super::support::*;
 use crate::client::{Client, ClientHandler, ClientResources, Options, Sender};
-use crate::compression::{Memory, Pool, encoder};
+use crate::compression::{Pool, encoder};
 use crate::server::{Route, Server, Settings, WebSocketRoute};
 use crate::{Cause, ConnectionId, End, Handler, Message, Peer, Resources};
 
-/// Windows of 1 KiB both ways, 512 bytes of room.
-type Small = Memory<1024, 512, { encoder(10) }>;
+/// One lane with windows of 1 KiB both ways and 512 bytes of room.
+type Small = Pool<1024, 512, { encoder(10) }, 1>;
 
 const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
 const QUIET: Config = Config { keepalive: Keepalive::off(), ..Config::new() };
@@ -43,13 +43,12 @@ impl Handler for Echo {
 }
 
 /// Runs `script` beside a server of three workers with one lane.
-fn with_lane(config: &Config, capacity: usize, script: impl AsyncFnOnce(Rig<'_>, &Pool<'_, 1>, &Echo)) {
+fn with_lane(config: &Config, capacity: usize, script: impl AsyncFnOnce(Rig<'_>, &Small, &Echo)) {
     let echo = Echo::default();
     let route = WebSocketRoute::new(&echo, config);
     let routes = [Route::websocket("/ws", &route)];
     let settings = Settings::new(&routes);
-    let mut memory = Box::new(Small::new());
-    let pool = Pool::new([&mut *memory]);
+    let pool = Box::new(Small::new());
     let (clock, net) = (ManualClock::default(), Net::new(capacity));
     let mut resources = Box::new(Resources::<4, 512, 1024, 128>::new());
     let (server, handle) = Server::new(&mut *resources, &settings);
@@ -329,8 +328,7 @@ fn client_and_server_agree_and_talk() {
         with_lane(&QUIET, 64, async |rig, pool, _| {
             let options = Options { config: QUIET, ..Options::new(Uri::parse("ws://device/ws").unwrap()) };
             let mut resources = Box::new(ClientResources::<512, 1024, 64>::new());
-            let mut memory = Box::new(Memory::<512, 512, { encoder(9) }>::new());
-            let own = Pool::new([&mut *memory]);
+            let own = Box::new(Pool::<512, 512, { encoder(9) }, 1>::new());
             let taken = (client_lanes == 0).then(|| own.compression().reserve());
             let (client, _sender): (_, Sender<'_>) = Client::new(&mut *resources, &options);
             let mut client = client.with_compression(own.compression());
@@ -348,7 +346,7 @@ fn client_and_server_agree_and_talk() {
 
 #[test]
 fn memory_is_what_the_documentation_says() {
-    let size = size_of::<Memory<512, 1024, { encoder(9) }>>();
+    let size = size_of::<Pool<512, 1024, { encoder(9) }, 1>>();
     std::println!("a lane with windows of 9 bits and 1 KiB of room: {size} bytes");
     assert!(size <= 16 * 1024 + 256, "{size}");
 }
