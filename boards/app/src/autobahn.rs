@@ -5,6 +5,7 @@ use core::fmt::Write as _;
 
 use critical_section::Mutex;
 use wirelet_embedded::client::{Client, ClientHandler, ClientResources, Finished, Options};
+use wirelet_embedded::compression::Compression;
 use wirelet_embedded::net::Connect;
 use wirelet_embedded::proto::handshake::Uri;
 use wirelet_embedded::proto::{CloseCode, Config, Delivery, Event, Limits, MaskKeys};
@@ -61,7 +62,8 @@ impl Handler for Echo {
 
 impl ClientHandler for Echo {}
 
-/// Runs all cases of the server at `ws://HOST:PORT`; answers how many there are.
+/// Runs all cases of the server at `ws://HOST:PORT`, with compression offered if there is memory for it; answers how many
+/// there are.
 ///
 /// # Errors
 /// A connection failed, or the server's answer makes no sense.
@@ -74,8 +76,9 @@ pub async fn run<N: Connect, C: Clock, K: MaskKeys>(
     network: &mut N,
     clock: &C,
     random: &mut K,
+    compression: Option<Compression<'_>>,
 ) -> Result<u32, Stopped> {
-    let mut suite = Suite { server, network, clock, random };
+    let mut suite = Suite { server, network, clock, random, compression };
     let question = Echo::new(true);
     suite.talk(format_args!("getCaseCount"), &question).await?;
     let answer = critical_section::with(|section| *question.answer.borrow_ref(section));
@@ -92,6 +95,7 @@ struct Suite<'s, N, C, K> {
     network: &'s mut N,
     clock: &'s C,
     random: &'s mut K,
+    compression: Option<Compression<'s>>,
 }
 
 impl<N: Connect, C: Clock, K: MaskKeys> Suite<'_, N, C, K> {
@@ -102,7 +106,11 @@ impl<N: Connect, C: Clock, K: MaskKeys> Suite<'_, N, C, K> {
         let uri = written.ok().and_then(|()| Uri::parse(address.text()).ok()).ok_or(Stopped::Address)?;
         let options = Options { config: CONFIG, connect_after_loss: false, ..Options::new(uri) };
         let mut resources = ClientResources::<RX, TX, 64>::new();
-        let (mut client, _) = Client::new(&mut resources, &options);
+        let (client, _) = Client::new(&mut resources, &options);
+        let mut client = match self.compression {
+            Some(compression) => client.with_compression(compression),
+            None => client,
+        };
         match client.run(self.network, self.clock, self.random, echo).await {
             Finished::Ended(_) => Ok(()),
             other => Err(Stopped::Connection(other)),

@@ -56,6 +56,8 @@ pub fn start_server<const CONNECTIONS: usize>(
     let table = TABLE.init(application.routes(WEBSOCKETS.init(application.websockets())));
     let settings = SETTINGS.init(Settings::new(table));
     let (server, handle) = Server::new(&mut memory.resources, settings);
+    #[cfg(feature = "deflate")]
+    let server = server.with_compression(compression());
     application.attach(handle);
     let mut future = 0;
     for (mut worker, [rx, tx]) in server.into_workers().into_iter().zip(&mut memory.tcp) {
@@ -70,6 +72,13 @@ pub fn start_server<const CONNECTIONS: usize>(
         "a connection: {state} bytes besides its buffers, a worker's future: {future} bytes"
     ));
     Ok(())
+}
+
+/// Memory for compressed connections; to be called once.
+#[cfg(feature = "deflate")]
+fn compression() -> wirelet_embedded::compression::Compression<'static> {
+    static LANES: StaticCell<crate::Lanes<{ crate::LANES }>> = StaticCell::new();
+    LANES.init_with(crate::Lanes::new).compression()
 }
 
 #[embassy_executor::task(pool_size = MOST)]

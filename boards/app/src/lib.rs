@@ -33,6 +33,14 @@ pub const TX: usize = RX + 256;
 /// Bytes that wait for it, from other tasks.
 pub const QUEUE: usize = 1024;
 
+/// What compressed connections have besides: windows of 1 KiB both ways, 2 KiB for what is decompressed; 20 KiB each.
+#[cfg(feature = "deflate")]
+pub type Lanes<const LANES: usize> =
+    wirelet_embedded::compression::Pool<1024, 2048, { wirelet_embedded::compression::encoder(10) }, LANES>;
+/// Connections of a server that may be compressed at the same time.
+#[cfg(feature = "deflate")]
+pub const LANES: usize = 4;
+
 /// What a board brings besides its network.
 pub trait Board: Sync {
     /// Its name, for `/status`.

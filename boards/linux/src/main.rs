@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use tokio::task::LocalSet;
 use wirelet_app::demo::{self, DemoMemory};
-use wirelet_app::{Application, Board, QUEUE, RX, TX};
+use wirelet_app::{Application, Board, LANES, Lanes, QUEUE, RX, TX};
 use wirelet_embedded::client::Finished;
 use wirelet_embedded::net::Connect;
 use wirelet_embedded::proto::handshake::Uri;
@@ -80,6 +80,7 @@ async fn serve(address: &str) -> ExitCode {
     let settings = forever(Settings::new(routes));
     let resources = Box::leak(Box::new(Resources::<CONNECTIONS, RX, TX, QUEUE>::new()));
     let (server, handle) = Server::new(resources, settings);
+    let server = server.with_compression(forever(Lanes::<LANES>::new()).compression());
     app.attach(handle);
     tokio::task::spawn_local(app.run_answers(handle));
     tokio::task::spawn_local(app.run_telemetry(handle, &SystemClock));

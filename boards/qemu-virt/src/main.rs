@@ -156,7 +156,7 @@ async fn talk(stack: Stack<'static>, url: &'static str, mut random: Random) {
 #[embassy_executor::task]
 async fn run_cases(stack: Stack<'static>, server: &'static str, mut random: Random) {
     let mut network = connector(stack);
-    let run = autobahn::run(server, "wirelet", &mut network, &EmbassyClock, &mut random).await;
+    let run = autobahn::run(server, "wirelet", &mut network, &EmbassyClock, &mut random, None).await;
     Virt.log(format_args!("cases: {run:?}"));
     end(run.is_ok()).await;
 }

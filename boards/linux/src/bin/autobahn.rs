@@ -6,7 +6,7 @@
 
 use std::process::ExitCode;
 
-use wirelet_app::autobahn;
+use wirelet_app::{Lanes, autobahn};
 use wirelet_linux::net::Dialer;
 use wirelet_linux::system::{SystemClock, SystemRandom};
 
@@ -18,7 +18,9 @@ fn main() -> ExitCode {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (mut network, mut random) = (Dialer, SystemRandom);
-    let cases = Box::pin(autobahn::run(server, agent, &mut network, &SystemClock, &mut random));
+    let lane = Box::new(Lanes::<1>::new());
+    let compression = Some(lane.compression());
+    let cases = Box::pin(autobahn::run(server, agent, &mut network, &SystemClock, &mut random, compression));
     match runtime.block_on(cases) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
