@@ -45,7 +45,7 @@ fn the_pieces_of_the_input_and_the_rooms_of_the_output_make_no_difference() {
     let rooms: [&[usize]; 5] = [&[1], &[0, 2], &[5, 1, 64], &[300], ROOM];
     for window in windows() {
         let mut messages = Messages::new(3);
-        let messages: Vec<Vec<u8>> = (0..25).map(|_| messages.message()).collect();
+        let messages: Vec<Vec<u8>> = (0..10).map(|_| messages.message()).collect();
         let run = |inputs: &[usize], outputs: &[usize]| -> Vec<Vec<u8>> {
             let mut deflater = deflater(window);
             messages.iter().map(|m| compress(&mut deflater, m, Flush::Message, inputs, outputs)).collect()

@@ -123,7 +123,7 @@ impl Ring<'_> {
 pub(super) struct Table<'a>(&'a mut [[u8; 2]]);
 
 impl<'a> Table<'a> {
-    fn new(bytes: &'a mut [u8]) -> Self {
+    pub(super) fn new(bytes: &'a mut [u8]) -> Self {
         Self(bytes.as_chunks_mut().0)
     }
 
