@@ -202,13 +202,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
                 self.sending.key = kernels::rotate(self.sending.key, copied);
                 copied
             }
-            Role::Server => {
-                let len = src.len().min(dst.len());
-                if let (Some(src), Some(dst)) = (src.get(..len), dst.get_mut(..len)) {
-                    dst.copy_from_slice(src);
-                }
-                len
-            }
+            Role::Server => kernels::copy(src, dst),
         }
     }
 

@@ -33,6 +33,11 @@ pub fn unmask(data: &mut [u8], key: [u8; 4]) -> bool {
     portable::unmask(data, key)
 }
 
+/// Copies `src` to the front of `dst`; answers how many bytes were copied, the shorter of the two lengths.
+pub fn copy(src: &[u8], dst: &mut [u8]) -> usize {
+    portable::copy(src, dst)
+}
+
 /// Copies `src` to the front of `dst` and masks it on the way; answers how many bytes were copied, the
 /// shorter of the two lengths.
 pub fn copy_masked(src: &[u8], dst: &mut [u8], key: [u8; 4]) -> usize {
@@ -79,11 +84,30 @@ mod tests {
                         assert_eq!(kernel(&mut data[start..], key), ascii, "{len} {start}");
                         assert_eq!(data, plain);
                     }
-                    for kernel in [copy_masked, words::copy_masked, aligned::copy_masked] {
-                        let mut data = std::vec![0; len + start];
-                        assert_eq!(kernel(&plain[start..], &mut data[start..], key), len);
-                        assert_eq!(data[start..], masked);
-                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_copy_agrees_with_the_definition_at_every_pair_of_alignments_and_every_length() {
+        let key = [0x11, 0x82, 0xf3, 0x04];
+        for len in (0..70).chain([127, 128, 129, 255, 1023, 1024, 4099]) {
+            let plain = sample(len + 8, true);
+            for (from, to) in (0..8).flat_map(|from| (0..8).map(move |to| (from, to))) {
+                let src = &plain[from..from + len];
+                let masked = definition(src, key);
+                for kernel in [copy_masked, words::copy_masked, aligned::copy_masked] {
+                    let mut dst = std::vec![9; len + 16];
+                    assert_eq!(kernel(src, &mut dst[to..to + len], key), len);
+                    assert_eq!(dst[to..to + len], masked, "{len} {from} {to}");
+                    assert!(dst[..to].iter().chain(&dst[to + len..]).all(|byte| *byte == 9));
+                }
+                for kernel in [copy, words::copy, aligned::copy] {
+                    let mut dst = std::vec![9; len + 16];
+                    assert_eq!(kernel(src, &mut dst[to..to + len]), len);
+                    assert_eq!(&dst[to..to + len], src, "{len} {from} {to}");
+                    assert!(dst[..to].iter().chain(&dst[to + len..]).all(|byte| *byte == 9));
                 }
             }
         }
@@ -102,11 +126,20 @@ mod tests {
 
     #[test]
     fn copies_stop_at_the_shorter_end() {
-        let mut dst = [9; 3];
-        assert_eq!(copy_masked(&[1, 2, 3, 4, 5], &mut dst, [1; 4]), 3);
-        assert_eq!(dst, [0, 3, 2]);
-        assert_eq!(copy_masked(&[7; 1], &mut dst, [0; 4]), 1);
-        assert_eq!(dst, [7, 3, 2]);
+        for kernel in [copy_masked, words::copy_masked, aligned::copy_masked] {
+            let mut dst = [9; 3];
+            assert_eq!(kernel(&[1, 2, 3, 4, 5], &mut dst, [1; 4]), 3);
+            assert_eq!(dst, [0, 3, 2]);
+            assert_eq!(kernel(&[7; 1], &mut dst, [0; 4]), 1);
+            assert_eq!(dst, [7, 3, 2]);
+        }
+        for kernel in [copy, words::copy, aligned::copy] {
+            let mut dst = [9; 3];
+            assert_eq!(kernel(&[1, 2, 3, 4, 5], &mut dst), 3);
+            assert_eq!(dst, [1, 2, 3]);
+            assert_eq!(kernel(&[7; 1], &mut dst), 1);
+            assert_eq!(dst, [7, 2, 3]);
+        }
     }
 
     #[test]

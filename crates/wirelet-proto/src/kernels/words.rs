@@ -27,6 +27,16 @@ pub(super) fn unmask(data: &mut [u8], key: [u8; 4]) -> bool {
     seen & HIGH_BITS == 0
 }
 
+/// The standard library's own copy.
+#[inline(always)]
+pub(super) fn copy(src: &[u8], dst: &mut [u8]) -> usize {
+    let len = src.len().min(dst.len());
+    if let (Some(src), Some(dst)) = (src.get(..len), dst.get_mut(..len)) {
+        dst.copy_from_slice(src);
+    }
+    len
+}
+
 #[inline(always)]
 pub(super) fn copy_masked(src: &[u8], dst: &mut [u8], key: [u8; 4]) -> usize {
     let len = src.len().min(dst.len());
