@@ -92,7 +92,9 @@ pub struct FrameHeader {
 }
 
 /// A frame header to be sent: at most 14 bytes, on the stack.
+// Aligned, so that a chip whose words have to be writes the zeros in four stores, not fourteen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(align(4))]
 pub struct FrameHead {
     bytes: [u8; MAX_HEADER],
     len: u8,
@@ -102,21 +104,35 @@ impl FrameHead {
     /// The header of a frame with `len` payload bytes; masked when there is a `key`.
     #[inline]
     pub(crate) fn new(opcode: OpCode, fin: bool, rsv1: bool, len: u64, key: Option<[u8; 4]>) -> Self {
-        let first = opcode as u8 | u8::from(fin) << 7 | u8::from(rsv1) << 6;
-        let mask = u8::from(key.is_some()) << 7;
-        let [a, b, c, d, e, f, g, h] = len.to_be_bytes();
+        let mut head = Self { bytes: [0; MAX_HEADER], len: 2 };
+        let [first, second, rest @ ..] = &mut head.bytes;
+        *first = opcode as u8 | u8::from(fin) << 7 | u8::from(rsv1) << 6;
         // RFC 6455 5.2: the minimal number of bytes MUST be used to encode the length.
-        let (mut bytes, end) = match len {
-            0..=125 => ([first, mask | h, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 2_u8),
-            126..=0xffff => ([first, mask | 126, g, h, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 4),
-            _ => ([first, mask | 127, a, b, c, d, e, f, g, h, 0, 0, 0, 0], 10),
+        *second = match len {
+            0..=125 => len as u8,
+            126..=0xffff => {
+                let [high, low, ..] = rest;
+                [*high, *low] = (len as u16).to_be_bytes();
+                head.len = 4;
+                126
+            }
+            _ => {
+                if let Some(long) = rest.first_chunk_mut() {
+                    *long = len.to_be_bytes();
+                }
+                head.len = 10;
+                127
+            }
         };
-        let Some(key) = key else { return Self { bytes, len: end } };
-        let rest = bytes.get_mut(usize::from(end)..).unwrap_or_default();
-        if let Some(to) = rest.first_chunk_mut() {
-            *to = key;
+        if let Some(key) = key {
+            *second |= 0x80;
+            let end = usize::from(head.len);
+            if let Some(to) = head.bytes.get_mut(end..).and_then(|rest| rest.first_chunk_mut()) {
+                *to = key;
+            }
+            head.len = head.len.wrapping_add(4);
         }
-        Self { bytes, len: end.wrapping_add(4) }
+        head
     }
 }
 
