@@ -115,31 +115,16 @@ impl Decoder {
 
     #[inline]
     fn header(&mut self, input: &[u8]) -> Result<(Decoded, usize), ProtocolError> {
-        if self.spilled == 0
-            && let Some(parsed) = self.parse(input)?
-        {
-            return Ok((self.begin(&parsed), parsed.wire_len));
-        }
-        self.header_in_pieces(input)
-    }
-
-    #[cold]
-    fn header_in_pieces(&mut self, input: &[u8]) -> Result<(Decoded, usize), ProtocolError> {
         let before = usize::from(self.spilled);
         let mut spill = self.spill;
-        let mut len = before;
-        for (to, from) in spill.iter_mut().skip(before).zip(input) {
-            *to = *from;
-            len = len.wrapping_add(1);
-        }
-        match self.parse(spill.get(..len).unwrap_or_default())? {
+        let bytes = if before == 0 { input } else { appended(&mut spill, before, input) };
+        match self.parse(bytes)? {
             Some(parsed) => {
                 self.spilled = 0;
                 Ok((self.begin(&parsed), parsed.wire_len.saturating_sub(before)))
             }
             None => {
-                self.spill = spill;
-                self.spilled = len as u8;
+                self.spilled = appended(&mut self.spill, before, input).len() as u8;
                 Ok((Decoded::NeedInput, input.len()))
             }
         }
@@ -212,6 +197,17 @@ impl Decoder {
         }
         Ok(())
     }
+}
+
+/// `input` behind the first bytes of a header, as far as there is room; answers both.
+#[cold]
+fn appended<'s>(spill: &'s mut [u8; MAX_HEADER], before: usize, input: &[u8]) -> &'s [u8] {
+    let mut len = before;
+    for (to, from) in spill.iter_mut().skip(before).zip(input) {
+        *to = *from;
+        len = len.wrapping_add(1);
+    }
+    spill.get(..len).unwrap_or_default()
 }
 
 /// A data message in one frame that has arrived completely.

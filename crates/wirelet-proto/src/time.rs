@@ -23,7 +23,13 @@ impl Instant {
 
     /// Time since `earlier`; zero when `earlier` is later.
     pub const fn duration_since(self, earlier: Self) -> Duration {
-        Duration::from_millis(self.0.saturating_sub(earlier.0))
+        Duration::from_millis(self.millis_since(earlier))
+    }
+
+    /// Milliseconds since `earlier`; 0 when `earlier` is later. A [`Duration`] of them costs a 64-bit division, which is long on
+    /// 32 bits.
+    pub(crate) const fn millis_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
     }
 
     /// The instant `duration` later; saturates at the end of time.

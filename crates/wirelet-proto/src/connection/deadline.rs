@@ -5,7 +5,6 @@ use core::ops::Deref;
 use super::Connection;
 use crate::close::CloseCode;
 use crate::event::Expired;
-use crate::time::millis;
 use crate::{Config, Instant, MaskKeys};
 
 /// When things happened.
@@ -54,7 +53,7 @@ impl Clock {
 
     /// Time has stood still from `since` to `now`, or from the moment in between when something happened.
     fn shift(&mut self, since: Instant, now: Instant) {
-        let shifted = |moment: Instant| moment.after(millis(now.duration_since(moment.max(since))));
+        let shifted = |moment: Instant| moment.after(now.millis_since(moment.max(since)));
         self.heard = shifted(self.heard);
         self.message_began = shifted(self.message_began);
         self.pinged = self.pinged.map(shifted);
@@ -140,6 +139,14 @@ impl<C: Deref<Target = Config>> Connection<C> {
         let message = config.limits.message_time.zip(arrived).map(|(time, bytes)| {
             (self.clock.message_began.plus(time).after(bytes), Due::Expired(Expired::Message))
         });
-        [ping, idle, message].into_iter().flatten().min_by_key(|(when, _)| *when)
+        let mut next = ping;
+        for other in [idle, message] {
+            if let Some((when, _)) = other
+                && next.is_none_or(|(earliest, _)| when < earliest)
+            {
+                next = other;
+            }
+        }
+        next
     }
 }

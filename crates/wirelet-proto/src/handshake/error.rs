@@ -111,7 +111,8 @@ impl HandshakeError {
         }
     }
 
-    const fn text(self) -> &'static str {
+    /// What is wrong, in English: what [`Display`](fmt::Display) writes, for whoever has no room for formatting.
+    pub const fn text(self) -> &'static str {
         match self {
             Self::Truncated => "the head of the HTTP message is incomplete",
             Self::HeadTooLarge => "the head of the HTTP message is too large",
@@ -218,15 +219,22 @@ pub enum WriteError {
     ExtensionNotOffered,
 }
 
-impl fmt::Display for WriteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl WriteError {
+    /// What is wrong, in English, as [`HandshakeError::text`].
+    pub const fn text(self) -> &'static str {
+        match self {
             Self::BufferTooSmall { .. } => "the output buffer is too small for the handshake",
             Self::Invalid(field) => field.text(),
             Self::ReservedHeader => "an additional header is one that the handshake writes itself",
             Self::SubprotocolNotOffered => "the subprotocol was not offered by the client",
             Self::ExtensionNotOffered => "an extension was not offered by the client",
-        })
+        }
+    }
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
     }
 }
 
