@@ -233,8 +233,12 @@ impl<'m, 'c> Session<'m, 'c> {
     }
 
     fn deadline(&self, send_time: Duration) -> Option<Instant> {
-        let stalled = (!self.tx.is_empty()).then(|| self.took.plus(send_time));
-        [self.core.poll_deadline(), stalled].into_iter().flatten().min()
+        let due = self.core.poll_deadline();
+        if self.tx.is_empty() {
+            return due;
+        }
+        let stalled = self.took.plus(send_time);
+        Some(due.map_or(stalled, |due| due.min(stalled)))
     }
 
     /// What is due now: a cause to give the socket up at once.

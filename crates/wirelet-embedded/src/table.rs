@@ -346,9 +346,17 @@ impl dyn Table + '_ {
         if self.free() > 0 {
             return;
         }
-        let waits =
-            |at| self.with(at, |slot, _| slot.waits.filter(|_| !slot.evicted)).flatten().zip(Some(at));
-        if let Some((_, at)) = (0..self.count()).filter_map(waits).min() {
+        let mut longest: Option<(Instant, usize)> = None;
+        for at in 0..self.count() {
+            self.visit(at, &mut |slot, _| {
+                if let Some(since) = slot.waits.filter(|_| !slot.evicted)
+                    && longest.is_none_or(|(other, _)| since < other)
+                {
+                    longest = Some((since, at));
+                }
+            });
+        }
+        if let Some((_, at)) = longest {
             self.visit(at, &mut |slot, _| {
                 slot.evicted = true;
                 slot.notice();

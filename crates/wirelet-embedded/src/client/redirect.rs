@@ -62,28 +62,31 @@ fn is_same_host(one: &Uri<'_>, other: &Uri<'_>) -> bool {
 
 /// RFC 3986 5.2: the reference `location` seen from `here`, as an absolute URI; its length, `None` if it does not fit.
 fn resolve(here: &Uri<'_>, location: &str, out: &mut [u8]) -> Option<usize> {
-    let location = location.split('#').next().unwrap_or_default();
+    let location = until(location, b"#");
     let scheme = if here.is_secure() { "wss" } else { "ws" };
-    let (host, path) = (here.host_header(), here.path());
-    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    if has_scheme(location) {
-        joined(&[location], out)
+    let path = here.path();
+    // What stays of the path in front of the reference.
+    let kept = match location.as_bytes() {
+        [] => here.target(),
+        [b'/', ..] => "",
+        [b'?', ..] => path,
+        _ => path.bytes().rposition(|byte| byte == b'/').and_then(|at| path.get(..=at)).unwrap_or("/"),
+    };
+    // RFC 3986 3.1: a scheme ends at the first colon, before any slash or question mark.
+    let parts = if until(location, b"/?").bytes().any(|byte| byte == b':') {
+        ["", "", "", "", location]
     } else if location.starts_with("//") {
-        joined(&[scheme, ":", location], out)
-    } else if location.starts_with('/') {
-        joined(&[scheme, "://", host, location], out)
-    } else if location.is_empty() {
-        joined(&[scheme, "://", host, here.target()], out)
-    } else if location.starts_with('?') {
-        joined(&[scheme, "://", host, path, location], out)
+        [scheme, ":", "", "", location]
     } else {
-        joined(&[scheme, "://", host, folder, "/", location], out)
-    }
+        [scheme, "://", here.host_header(), kept, location]
+    };
+    joined(&parts, out)
 }
 
-/// RFC 3986 3.1: a scheme ends at the first colon, before any slash or question mark.
-fn has_scheme(reference: &str) -> bool {
-    reference.split(['/', '?']).next().is_some_and(|start| start.contains(':'))
+/// The part of a reference before the first of these characters.
+fn until<'l>(reference: &'l str, ends: &[u8]) -> &'l str {
+    let end = reference.bytes().position(|byte| ends.contains(&byte));
+    reference.get(..end.unwrap_or(reference.len())).unwrap_or_default()
 }
 
 fn joined(parts: &[&str], out: &mut [u8]) -> Option<usize> {

@@ -2,6 +2,8 @@
 
 use core::hint::black_box;
 
+use super::response::Cursor;
+
 /// Who may use a route: one user with a password, in the clear on the wire unless TLS is in front.
 #[derive(Clone, Copy)]
 pub struct BasicAuth<'a> {
@@ -20,24 +22,24 @@ impl BasicAuth<'_> {
         let value = authorization.unwrap_or_default();
         let (scheme, token) = value.split_at_checked(SCHEME.len()).unwrap_or_default();
         let token = token.trim_ascii_start();
-        let plain = || self.user.bytes().chain(core::iter::once(b':')).chain(self.password.bytes());
-        let expected = base64(plain());
-        let wanted = plain().count().div_ceil(3).saturating_mul(4);
-        let differences = expected.zip(token.iter().chain(core::iter::repeat(&0)));
-        let difference = differences.fold(0, |seen, (a, b)| black_box(seen | (a ^ *b)));
-        difference == 0 && token.len() == wanted && scheme.eq_ignore_ascii_case(SCHEME)
+        let groups = Groups { user: self.user, password: self.password, at: 0 };
+        let mut difference = u8::from(token.len() != groups.coded_len());
+        for (at, character) in groups.flatten().enumerate() {
+            let theirs = token.get(at).copied().unwrap_or_default();
+            difference = black_box(difference | (character ^ theirs));
+        }
+        difference == 0 && scheme.eq_ignore_ascii_case(SCHEME)
     }
 }
 
 /// Writes the value of an Authorization header; `None` when it does not fit.
 pub(crate) fn basic<'o>(user: &str, password: &str, out: &'o mut [u8]) -> Option<&'o str> {
-    let plain = user.bytes().chain(core::iter::once(b':')).chain(password.bytes());
-    let mut len = 0;
-    for byte in b"Basic ".iter().copied().chain(base64(plain)) {
-        *out.get_mut(len)? = byte;
-        len += 1;
+    let mut value = Cursor::new(out);
+    value.put("Basic ");
+    for group in (Groups { user, password, at: 0 }) {
+        value.put(core::str::from_utf8(&group).unwrap_or_default());
     }
-    core::str::from_utf8(out.get(..len)?).ok()
+    value.into_text()
 }
 
 impl core::fmt::Debug for BasicAuth<'_> {
@@ -49,24 +51,43 @@ impl core::fmt::Debug for BasicAuth<'_> {
     }
 }
 
-/// Base64 (RFC 4648) of an iterator, with its padding, in groups of four.
-struct Groups<I>(I);
+/// Base64 (RFC 4648) of `user:password`, with its padding, in groups of four.
+struct Groups<'u> {
+    user: &'u str,
+    password: &'u str,
+    /// The next byte.
+    at: usize,
+}
 
-impl<I: Iterator<Item = u8>> Iterator for Groups<I> {
+impl Groups<'_> {
+    const fn coded_len(&self) -> usize {
+        let plain = self.user.len().saturating_add(1).saturating_add(self.password.len());
+        plain.div_ceil(3).saturating_mul(4)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        let at = self.at;
+        self.at = at.wrapping_add(1);
+        match at.checked_sub(self.user.len()) {
+            None => self.user.as_bytes().get(at).copied(),
+            Some(0) => Some(b':'),
+            Some(after) => self.password.as_bytes().get(after.wrapping_sub(1)).copied(),
+        }
+    }
+}
+
+impl Iterator for Groups<'_> {
     type Item = [u8; 4];
 
+    #[inline(never)]
     fn next(&mut self) -> Option<[u8; 4]> {
-        let first = self.0.next()?;
-        let (second, third) = (self.0.next(), self.0.next());
+        let first = self.byte()?;
+        let (second, third) = (self.byte(), self.byte());
         let bits = u32::from_be_bytes([0, first, second.unwrap_or(0), third.unwrap_or(0)]);
         let character = |shift: u32| character((bits >> shift & 63) as u8);
         let padded = |present: bool, shift| if present { character(shift) } else { b'=' };
         Some([character(18), character(12), padded(second.is_some(), 6), padded(third.is_some(), 0)])
     }
-}
-
-fn base64(bytes: impl Iterator<Item = u8>) -> impl Iterator<Item = u8> {
-    Groups(bytes).flatten()
 }
 
 const fn character(sextet: u8) -> u8 {
@@ -84,16 +105,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_as_in_rfc_4648_section_10() {
-        for (plain, coded) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foobar", "Zm9vYmFy"),
-            ("??>", "Pz8+"),
+    fn base64_with_every_padding() {
+        for (user, password, coded) in [
+            ("", "", "Og=="),
+            ("f", "", "Zjo="),
+            ("f", "o", "Zjpv"),
+            ("fo", "ob", "Zm86b2I="),
+            ("foobar", "", "Zm9vYmFyOg=="),
+            ("", "foobar", "OmZvb2Jhcg=="),
+            ("??>", "??>", "Pz8+Oj8/Pg=="),
         ] {
-            assert_eq!(base64(plain.bytes()).map(char::from).collect::<std::string::String>(), coded);
+            let groups = || Groups { user, password, at: 0 };
+            let text: std::string::String = groups().flatten().map(char::from).collect();
+            assert_eq!((text.as_str(), text.len()), (coded, groups().coded_len()));
         }
     }
 

@@ -57,20 +57,26 @@ fn takes_gzip(head: &RequestHead<'_>) -> bool {
     if head.header("Accept-Encoding").is_none() {
         return true;
     }
-    let weight = |coding: &str| {
-        head.headers().list("Accept-Encoding").find_map(|element| {
-            let element = core::str::from_utf8(element).ok()?;
-            let (name, parameters) = element.split_once(';').unwrap_or((element, ""));
-            name.trim_ascii().eq_ignore_ascii_case(coding).then(|| !is_zero(parameters))
-        })
-    };
-    weight("gzip").or_else(|| weight("x-gzip")).or_else(|| weight("*")).unwrap_or(false)
+    let (mut gzip, mut others) = (None, None);
+    for element in head.headers().list("Accept-Encoding") {
+        let mut parts = element.splitn(2, |byte| *byte == b';');
+        let name = parts.next().unwrap_or_default().trim_ascii();
+        // RFC 9110 8.4.1.3: x-gzip is another name of gzip.
+        let place = if name.eq_ignore_ascii_case(b"gzip") || name.eq_ignore_ascii_case(b"x-gzip") {
+            &mut gzip
+        } else if name == b"*" {
+            &mut others
+        } else {
+            continue;
+        };
+        place.get_or_insert(!is_zero(parts.next().unwrap_or_default().trim_ascii()));
+    }
+    gzip.or(others).unwrap_or(false)
 }
 
-fn is_zero(parameters: &str) -> bool {
-    let weight =
-        parameters.trim_ascii().strip_prefix("q=").or_else(|| parameters.trim_ascii().strip_prefix("Q="));
-    weight.is_some_and(|weight| weight.bytes().all(|byte| matches!(byte, b'0' | b'.')))
+fn is_zero(parameters: &[u8]) -> bool {
+    let weight = parameters.strip_prefix(b"q=").or_else(|| parameters.strip_prefix(b"Q="));
+    weight.is_some_and(|weight| weight.iter().all(|byte| matches!(byte, b'0' | b'.')))
 }
 
 #[cfg(test)]

@@ -64,7 +64,9 @@ impl<'r> Response<'r> {
         let token = !name.is_empty()
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
         let clean = value.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
-        if !token || !clean || write!(self.headers, "{name}: {value}\r\n").is_err() {
+        if token && clean {
+            self.headers.header(name, value);
+        } else {
             self.overflowed = true;
         }
         self
@@ -72,7 +74,7 @@ impl<'r> Response<'r> {
 
     /// The cursors of what the handler has made: `(status, content type, headers, body)`; `None` when it did not fit.
     pub(crate) const fn finish(self) -> Option<(u16, &'static str, usize, usize)> {
-        if self.overflowed || self.status < 200 || self.status > 999 {
+        if self.overflowed || self.headers.overflowed || self.status < 200 || self.status > 999 {
             return None;
         }
         Some((self.status, self.content_type, self.headers.len, self.body.len))
@@ -92,8 +94,8 @@ pub(crate) fn assemble(out: &mut [u8], head: Head<'_>, headers: usize, body: usi
     let split = HEAD.min(out.len() / 2);
     let from = split / 2;
     let mut lines = Cursor::new(out.get_mut(..from)?);
-    head.write(&mut lines).ok()?;
-    let mut end = lines.len;
+    head.write(&mut lines);
+    let mut end = lines.finish()?;
     out.copy_within(from..from.checked_add(headers)?, end);
     end = end.checked_add(headers)?;
     out.get_mut(end..end.checked_add(2)?)?.copy_from_slice(b"\r\n");
@@ -103,40 +105,49 @@ pub(crate) fn assemble(out: &mut [u8], head: Head<'_>, headers: usize, body: usi
 }
 
 impl Head<'_> {
-    fn write(&self, out: &mut impl Write) -> fmt::Result {
-        write!(out, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status))?;
+    fn write(&self, out: &mut Cursor<'_>) {
+        out.put("HTTP/1.1 ");
+        status_line(self.status, out);
+        out.put("\r\n");
         if let Some(content_type) = self.content_type {
-            write!(out, "Content-Type: {content_type}\r\n")?;
+            out.header("Content-Type", content_type);
         }
         if let Some(len) = self.len {
-            write!(out, "Content-Length: {len}\r\n")?;
+            out.put("Content-Length: ");
+            out.decimal(len);
+            out.put("\r\n");
         }
-        out.write_str(if self.keep { "" } else { "Connection: close\r\n" })
+        if !self.keep {
+            out.header("Connection", "close");
+        }
     }
 
     /// The whole head with more headers into `out`; answers its length, `None` when it does not fit.
     pub(crate) fn put(&self, headers: &[(&str, &str)], out: &mut [u8]) -> Option<usize> {
         let mut cursor = Cursor::new(out);
-        self.write(&mut cursor).ok()?;
+        self.write(&mut cursor);
         for (name, value) in headers {
-            write!(cursor, "{name}: {value}\r\n").ok()?;
+            cursor.header(name, value);
         }
-        cursor.write_str("\r\n").ok()?;
-        Some(cursor.len)
+        cursor.put("\r\n");
+        cursor.finish()
     }
 }
 
+fn status_line(status: u16, out: &mut Cursor<'_>) {
+    out.decimal(status.into());
+    out.put(" ");
+    out.put(reason_phrase(status));
+}
+
 /// A refusal with what is wrong as its body; answers its length.
-pub(crate) fn refusal(
-    status: u16,
-    why: &dyn fmt::Display,
-    headers: &[(&str, &str)],
-    keep: bool,
-    out: &mut [u8],
-) -> usize {
-    let mut text = [0; 96];
+pub(crate) fn refusal(status: u16, why: &str, headers: &[(&str, &str)], keep: bool, out: &mut [u8]) -> usize {
+    let mut text = [0; 128];
     let mut line = Cursor::new(&mut text);
-    let _ = writeln!(line, "{status} {}: {why}", reason(status));
+    status_line(status, &mut line);
+    for part in [": ", why, "\n"] {
+        line.put(part);
+    }
     let len = line.len;
     let head = Head { status, content_type: Some("text/plain"), len: Some(len), keep };
     let Some(end) = head.put(headers, out) else { return 0 };
@@ -154,36 +165,71 @@ pub(crate) const fn handshake_headers(error: HandshakeError) -> &'static [(&'sta
     }
 }
 
-const fn reason(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        204 => "No Content",
-        304 => "Not Modified",
-        status => reason_phrase(status),
-    }
-}
-
-/// Writes into a slice and refuses what does not fit.
+/// Writes into a slice and leaves out what does not fit. Without the formatting of the standard library, which would be a
+/// tenth of what a server takes in flash.
 #[derive(Debug)]
 pub(crate) struct Cursor<'c> {
     out: &'c mut [u8],
-    pub(crate) len: usize,
+    len: usize,
+    /// Something did not fit.
+    overflowed: bool,
 }
 
 impl<'c> Cursor<'c> {
     pub(crate) const fn new(out: &'c mut [u8]) -> Self {
-        Self { out, len: 0 }
+        Self { out, len: 0, overflowed: false }
+    }
+
+    #[inline(never)] // flash: it is called in many places
+    pub(crate) fn put(&mut self, text: &str) {
+        let end = self.len.saturating_add(text.len());
+        match self.out.get_mut(self.len..end) {
+            Some(room) => {
+                room.copy_from_slice(text.as_bytes());
+                self.len = end;
+            }
+            None => self.overflowed = true,
+        }
+    }
+
+    #[inline(never)]
+    fn header(&mut self, name: &str, value: &str) {
+        for part in [name, ": ", value, "\r\n"] {
+            self.put(part);
+        }
+    }
+
+    fn decimal(&mut self, number: usize) {
+        let mut digits = [b'0'; 20];
+        let mut left = number;
+        let mut first = digits.len();
+        while left > 0 || first == digits.len() {
+            first = first.saturating_sub(1);
+            if let Some(digit) = digits.get_mut(first) {
+                *digit |= (left % 10) as u8;
+            }
+            left /= 10;
+        }
+        self.put(core::str::from_utf8(digits.get(first..).unwrap_or_default()).unwrap_or_default());
+    }
+
+    /// How much was written; `None` when something did not fit.
+    pub(crate) const fn finish(self) -> Option<usize> {
+        if self.overflowed { None } else { Some(self.len) }
+    }
+
+    /// What was written; `None` when something did not fit.
+    pub(crate) fn into_text(self) -> Option<&'c str> {
+        let Self { out, len, overflowed } = self;
+        let out: &'c [u8] = out;
+        core::str::from_utf8(out.get(..len)?).ok().filter(|_| !overflowed)
     }
 }
 
 impl Write for Cursor<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = self.len.saturating_add(text.len());
-        self.out.get_mut(self.len..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
-        self.len = end;
-        Ok(())
+        self.put(text);
+        if self.overflowed { Err(fmt::Error) } else { Ok(()) }
     }
 }
 
@@ -255,7 +301,7 @@ mod tests {
     #[test]
     fn refusals_say_why() {
         let mut out = [0; 256];
-        let len = refusal(404, &"there is nothing here", &[], true, &mut out);
+        let len = refusal(404, "there is nothing here", &[], true, &mut out);
         let text = core::str::from_utf8(&out[..len]).unwrap();
         assert!(text.starts_with("HTTP/1.1 404 Not Found\r\n"), "{text}");
         assert!(text.ends_with("Content-Length: 37\r\n\r\n404 Not Found: there is nothing here\n"), "{text}");

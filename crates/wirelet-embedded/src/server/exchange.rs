@@ -10,7 +10,8 @@ use wirelet_proto::{Extensions, Upgraded};
 use super::route::{Found, Route, Target, WebSocketRoute, find};
 use crate::compression::{Compression, Reservation};
 use crate::http::{
-    Answer, BodyError, File, Head, Methods, Request, Response, assemble, body_len, handshake_headers, refusal,
+    Answer, BodyError, Cursor, File, Head, Methods, Request, Response, assemble, body_len, handshake_headers,
+    refusal,
 };
 
 /// What is known when a head has arrived.
@@ -72,39 +73,35 @@ impl<'c> Exchange<'_, 'c, '_> {
         // RFC 9112 3.2: one Host in every request of HTTP/1.1.
         let hosts = head.headers().filter(|header| header.is("Host")).count();
         if hosts > 1 || (hosts == 0 && head.version() >= HttpVersion::HTTP_11) {
-            return self.fail(400, &HandshakeError::Host);
+            return self.fail(400, HandshakeError::Host.text());
         }
         match find(self.routes, head.path(), head.method()) {
-            Found::Nothing => self.refuse(404, &"there is nothing at this path", &[]),
+            Found::Nothing => self.refuse(404, "there is nothing at this path", &[]),
             Found::Methods(methods) => self.wrong_method(methods),
             Found::Route(at, route) => self.route(request, at, route),
         }
     }
 
     /// A refusal after which the connection ends.
-    pub(crate) fn fail(mut self, status: u16, why: &dyn core::fmt::Display) -> Plan<'c> {
+    pub(crate) fn fail(mut self, status: u16, why: &str) -> Plan<'c> {
         self.keep = false;
         self.refuse(status, why, &[])
     }
 
-    fn refuse(self, status: u16, why: &dyn core::fmt::Display, headers: &[(&str, &str)]) -> Plan<'c> {
+    fn refuse(self, status: u16, why: &str, headers: &[(&str, &str)]) -> Plan<'c> {
         let tx = refusal(status, why, headers, self.keep, self.tx);
         Plan { tx, rest: &[], then: after(self.keep) }
     }
 
     fn wrong_method(self, methods: Methods) -> Plan<'c> {
         let mut list = [0; 48];
-        let mut len = 0;
-        for name in methods.names() {
-            for byte in (if len == 0 { "" } else { ", " }).bytes().chain(name.bytes()) {
-                if let Some(place) = list.get_mut(len) {
-                    *place = byte;
-                    len += 1;
-                }
-            }
+        let mut line = Cursor::new(&mut list);
+        for (at, name) in methods.names().enumerate() {
+            line.put(if at == 0 { "" } else { ", " });
+            line.put(name);
         }
-        let allow = core::str::from_utf8(list.get(..len).unwrap_or_default()).unwrap_or_default();
-        self.refuse(405, &"this path has other methods", &[("Allow", allow)])
+        let allow = line.into_text().unwrap_or_default();
+        self.refuse(405, "this path has other methods", &[("Allow", allow)])
     }
 
     fn route(self, request: &Request<'_>, at: u16, route: &Route<'c>) -> Plan<'c> {
@@ -127,12 +124,12 @@ impl<'c> Exchange<'_, 'c, '_> {
 
     fn unauthorized(self, realm: &str) -> Plan<'c> {
         let mut challenge = [0; 96];
-        let mut line = crate::http::Cursor::new(&mut challenge);
-        let written = core::fmt::Write::write_fmt(&mut line, format_args!("Basic realm=\"{realm}\""));
-        let len = if written.is_ok() { line.len } else { 0 };
-        let challenge = core::str::from_utf8(challenge.get(..len).unwrap_or_default()).unwrap_or_default();
-        let challenge = if challenge.is_empty() { "Basic realm=\"device\"" } else { challenge };
-        self.refuse(401, &"user or password is missing or wrong", &[("WWW-Authenticate", challenge)])
+        let mut line = Cursor::new(&mut challenge);
+        for part in ["Basic realm=\"", realm, "\""] {
+            line.put(part);
+        }
+        let challenge = line.into_text().unwrap_or("Basic realm=\"device\"");
+        self.refuse(401, "user or password is missing or wrong", &[("WWW-Authenticate", challenge)])
     }
 
     fn file(self, request: &Request<'_>, file: &File<'c>) -> Plan<'c> {
@@ -144,7 +141,7 @@ impl<'c> Exchange<'_, 'c, '_> {
             Answer::NotAcceptable => {
                 return self.refuse(
                     406,
-                    &"this file is compressed with gzip, which the client does not take",
+                    "this file is compressed with gzip, which the client does not take",
                     &[],
                 );
             }
@@ -162,7 +159,7 @@ impl<'c> Exchange<'_, 'c, '_> {
             }
         }
         let Some(end) = head.put(headers.get(..count).unwrap_or_default(), self.tx) else {
-            return self.fail(500, &"the head of the response does not fit the transmit buffer");
+            return self.fail(500, "the head of the response does not fit the transmit buffer");
         };
         let body = if len.is_some() && request.head.method() != "HEAD" { file.bytes } else { &[] };
         // The first bytes leave together with the head.
@@ -176,7 +173,7 @@ impl<'c> Exchange<'_, 'c, '_> {
 
     fn made(self, made: Option<(u16, &'static str, usize, usize)>, bodiless: bool) -> Plan<'c> {
         let Some((status, content_type, headers, body)) = made else {
-            return self.fail(500, &"the response does not fit the transmit buffer");
+            return self.fail(500, "the response does not fit the transmit buffer");
         };
         let content = !matches!(status, 204 | 304);
         let head = Head {
@@ -188,31 +185,31 @@ impl<'c> Exchange<'_, 'c, '_> {
         let sent = if content && !bodiless { body } else { 0 };
         match assemble(self.tx, head, headers, sent) {
             Some(tx) => Plan { tx, rest: &[], then: after(self.keep) },
-            None => self.fail(500, &"the head of the response does not fit the transmit buffer"),
+            None => self.fail(500, "the head of the response does not fit the transmit buffer"),
         }
     }
 
     fn upgrade(mut self, request: &Request<'_>, at: u16, route: &'c WebSocketRoute<'c>) -> Plan<'c> {
         if !is_upgrade(&request.head) {
             let error = HandshakeError::NotAnUpgrade;
-            return self.refuse(error.status(), &error, handshake_headers(error));
+            return self.refuse(error.status(), error.text(), handshake_headers(error));
         }
         self.keep = false;
         let request = match UpgradeRequest::verify(request.head) {
             Ok(request) => request,
-            Err(error) => return self.refuse(error.status(), &error, handshake_headers(error)),
+            Err(error) => return self.refuse(error.status(), error.text(), handshake_headers(error)),
         };
         // RFC 6455 10.2: pages of other origins are refused with 403.
         if !route.origin.allows(&request) {
-            return self.refuse(403, &"pages of this origin may not connect", &[]);
+            return self.refuse(403, "pages of this origin may not connect", &[]);
         }
         if !self.vacancy {
-            return self.refuse(503, &"all connections are in use", &[("Retry-After", "10")]);
+            return self.refuse(503, "all connections are in use", &[("Retry-After", "10")]);
         }
         if let Some(Err(rejection)) = route.upgrade.map(|decide| decide(&request)) {
             return match rejection.write(self.tx) {
                 Ok(tx) => Plan { tx, rest: &[], then: Then::Close },
-                Err(error) => self.fail(500, &error),
+                Err(error) => self.fail(500, error.text()),
             };
         }
         let chosen = request.select_subprotocol(route.subprotocols);
@@ -231,7 +228,7 @@ impl<'c> Exchange<'_, 'c, '_> {
                 let upgraded = Upgraded { subprotocol, extensions };
                 Plan { tx, rest: &[], then: Then::Upgrade { route: at, config: route, upgraded } }
             }
-            Err(error) => self.fail(500, &error),
+            Err(error) => self.fail(500, error.text()),
         }
     }
 

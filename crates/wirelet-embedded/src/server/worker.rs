@@ -157,7 +157,7 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
             Ok(parsed) => {
                 exchange.answer(&Request { head: parsed, body: bytes.get(head..).unwrap_or_default() })
             }
-            Err(error) => exchange.fail(error.status(), &error),
+            Err(error) => exchange.fail(error.status(), error.text()),
         }
     }
 
@@ -189,13 +189,13 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
             match scanner.scan(self.memory.rx.get(..*filled).unwrap_or_default(), &limits) {
                 Ok(Some(len)) => break len,
                 Ok(None) => {}
-                Err(error) => return self.refused(error.status(), &error),
+                Err(error) => return self.refused(error.status(), error.text()),
             }
             match self.read(socket, clock, *filled, deadline, waiting).await {
                 Some(0) => return Spoken::Over,
                 Some(n) => *filled = filled.saturating_add(n),
                 None if waiting => return Spoken::Over,
-                None => return self.refused(408, &"the request did not arrive in time"),
+                None => return self.refused(408, "the request did not arrive in time"),
             }
             if waiting {
                 waiting = false;
@@ -219,8 +219,8 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
             .map(|parsed| (announced(&parsed, RX.saturating_sub(head)), expects_continue(&parsed)));
         let (body, expects) = match announced {
             Ok((Ok(body), expects)) => (body, expects),
-            Ok((Err((status, why)), _)) => return self.refused(status, &why),
-            Err(error) => return self.refused(error.status(), &error),
+            Ok((Err((status, why)), _)) => return self.refused(status, why),
+            Err(error) => return self.refused(error.status(), error.text()),
         };
         let end = head.saturating_add(body);
         if expects && *filled < end {
@@ -233,13 +233,13 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
             match self.read(socket, clock, *filled, deadline, false).await {
                 Some(0) => return Spoken::Over,
                 Some(n) => *filled = filled.saturating_add(n),
-                None => return self.refused(408, &"the body did not arrive in time"),
+                None => return self.refused(408, "the body did not arrive in time"),
             }
         }
         Spoken::Request { head, body }
     }
 
-    fn refused(&mut self, status: u16, why: &dyn core::fmt::Display) -> Spoken<'c> {
+    fn refused(&mut self, status: u16, why: &str) -> Spoken<'c> {
         let (tx, lane) = (&mut self.memory.tx[..], &mut self.lane);
         let exchange = Exchange { routes: &[], vacancy: false, keep: false, tx, compression: None, lane };
         Spoken::Refused(exchange.fail(status, why))
