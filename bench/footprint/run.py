@@ -23,10 +23,18 @@ TARGET = "riscv32imc-unknown-none-elf"
 DEBIAN = "/usr/bin/rustc"
 # Images of their own: what one of them does would change how the other is compiled.
 ECHOES = ["echo", "echo_in_place", "echo_others"]
-IMAGES = ["empty", "ground", "proto", "server", "client", "encoder", "decompressor", "ram", *ECHOES]
+IMAGES = ["empty", "ground", "proto", "server", "client", "both", "encoder", "decompressor", "ram", *ECHOES]
 # The image whose size is counted, and the one that has everything but wirelet.
-DIFFERENCES = {"flash.core": ("proto", "empty"), "flash.server": ("server", "ground"), "flash.client": ("client", "ground"),
-               "flash.encoder": ("encoder", "empty"), "flash.decompressor": ("decompressor", "empty")}
+DIFFERENCES = {
+    "flash.core": ("proto", "empty"),
+    "flash.server": ("server", "ground"),
+    "flash.client": ("client", "ground"),
+    "flash.both": ("both", "ground"),
+    "flash.client_besides_server": ("both", "server"),
+    "flash.server_besides_client": ("both", "client"),
+    "flash.encoder": ("encoder", "empty"),
+    "flash.decompressor": ("decompressor", "empty"),
+}
 # The image that links only when nothing in it can panic, and the one that is the same but for that.
 PANIC_FREE = {"panics.core": ("panic_free", "proto"), "panics.encoder": ("panic_free_encoder", "encoder")}
 HANG = 120  # seconds: a guard, not an expectation
@@ -86,6 +94,44 @@ def flash(elf):
         if flags & 2 and kind != 8:  # loaded, and not all zeros
             code, constants = (code + length, constants) if flags & 4 else (code, constants + length)
     return code, constants
+
+
+# What a line of wirelet is for, by the beginning of its path.
+PARTS = {
+    "crates/wirelet-proto/src/handshake/": "opening handshake",
+    "crates/wirelet-proto/": "frames, messages, deadlines",
+    "crates/wirelet-embedded/src/client/": "client: attempts, redirects, answers",
+    "crates/wirelet-embedded/src/http/": "HTTP: responses, files, passwords",
+    "crates/wirelet-embedded/src/server/": "server: requests, routes",
+    "crates/wirelet-embedded/": "sockets, queues, handlers",
+    "bench/": "the image's own",
+}
+
+
+def parts(elf):
+    """Bytes of code by what they are for: each instruction counts for the innermost line of wirelet that it comes from."""
+    listing = output("llvm-objdump", "-d", "--no-show-raw-insn", str(elf))
+    places = [int(place, 16) for place in re.findall(r"^\s*([0-9a-f]+):\s", listing, re.M)]
+    request = "\n".join(map(hex, places)) + "\n"
+    answer = subprocess.run(["llvm-symbolizer", f"--obj={elf}", "--inlines", "--no-demangle"], input=request, capture_output=True,
+                            text=True, check=True).stdout
+    counts = {}
+    for place, following, frames in zip(places, places[1:] + places[-1:], answer.split("\n\n")):
+        lines = re.findall(r"((?:crates|bench)/\S+):\d+:\d+$", frames, re.M)
+        name = next((PARTS[start] for start in PARTS if lines and lines[0].startswith(start)), "Rust's core library")
+        counts[name] = counts.get(name, 0) + min(following - place, 4)
+    return counts
+
+
+def print_parts(folder):
+    """Where the code of the larger images comes from, if LLVM's tools are there to tell."""
+    if not shutil.which("llvm-symbolizer") or not shutil.which("llvm-objdump"):
+        print("\n(llvm-symbolizer and llvm-objdump would tell where the code comes from)")
+        return
+    columns = {image: parts(folder / image) for image in ("proto", "server", "client", "both")}
+    print("\nbytes of code, by the line they come from " + "".join(f"{image:>10}" for image in columns))
+    for name in dict.fromkeys([*PARTS.values(), "Rust's core library"]):
+        print(f"  {name:40}" + "".join(f"{column.get(name, 0):10}" for column in columns.values()))
 
 
 def qemu(elf, *options):
@@ -253,10 +299,11 @@ def measure(command, env, folder):
     """All numbers by name, and the echo's table."""
     sizes = {image: flash(folder / image) for image in IMAGES}
     values = {name: sum(sizes[more]) - sum(sizes[less]) for name, (more, less) in DIFFERENCES.items()}
-    print("\nflash, bytes          code  constants     in all  without wirelet")
+    print("\nflash, bytes                    code  constants     in all   without it   difference")
     for name, (more, less) in DIFFERENCES.items():
         code, constants = sizes[more]
-        print(f"{name:18} {code:7}    {constants:7}    {code + constants:7}          {sum(sizes[less]):7}")
+        print(f"{name:28} {code:7}    {constants:7}    {code + constants:7}      {sum(sizes[less]):7}      {values[name]:7}")
+    print_parts(folder)
     print("\nRAM, bytes")
     for _, size, *name in printed(folder / "ram"):
         print(f"  {size:>6}  {' '.join(name)}")
@@ -287,7 +334,7 @@ def compare(values):
     """Whether all numbers are within their limits, which are goals, or what was once measured and 5 % more."""
     limits = tomllib.loads((HERE / "limits.toml").read_text())
     good = True
-    print("\n                            now      goal  measured     limit")
+    print("\n                                  now      goal  measured     limit")
     for name, rule in limits.items():
         goal, was, limit, now = rule["goal"], rule["measured"], rule["limit"], values[name]
         honest = limit == goal or (limit <= was * 1.05 and rule.get("reason"))
@@ -295,7 +342,7 @@ def compare(values):
         if not honest:
             verdict += "; the LIMIT is neither the goal nor what was measured + 5 % with a reason"
         good = good and honest and now <= limit
-        print(f"{name:22} {now:8}  {goal:8}  {was:8}  {limit:8}  {verdict}")
+        print(f"{name:28} {now:8}  {goal:8}  {was:8}  {limit:8}  {verdict}")
     return good
 
 
