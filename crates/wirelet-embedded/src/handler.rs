@@ -5,7 +5,7 @@ use wirelet_proto::{
     CloseCode, CloseInfo, Config, Connection, Event, Failure, Instant, MaskKeys, MessageKind, State,
 };
 
-use crate::compression::Outflow;
+use crate::compression::{Outflow, Way};
 use crate::outgoing::{AppendError, Outgoing};
 use crate::table::{ConnectionId, Message, SendError, SendReason};
 
@@ -197,7 +197,7 @@ pub(crate) trait Line {
 pub(crate) struct Desk<'p, 'm, 'c> {
     pub(crate) core: &'p mut Connection<&'c Config>,
     pub(crate) tx: &'p mut Outgoing<'m>,
-    pub(crate) outflow: Option<&'p mut dyn Outflow>,
+    pub(crate) outflow: Option<Way<'p, dyn Outflow + 'p>>,
     pub(crate) keys: &'p mut dyn MaskKeys,
     pub(crate) now: Instant,
     /// A fragmented message has begun and not ended.
@@ -217,8 +217,7 @@ impl Line for Desk<'_, '_, '_> {
         if self.in_queued || (!fragment && *self.in_message) {
             return Err(SendReason::Full);
         }
-        let appended =
-            self.tx.append(self.core, self.keys, self.outflow.as_deref_mut(), kind, [payload, &[]], fin);
+        let appended = self.tx.append(self.core, self.keys, self.outflow.as_mut(), kind, [payload, &[]], fin);
         appended.map_err(|error| match error {
             AppendError::Full => SendReason::Full,
             AppendError::TooLong => SendReason::TooLong,

@@ -4,7 +4,7 @@ use core::ops::Deref;
 
 use wirelet_proto::{Config, Connection, MAX_HEADER, MaskKeys, MessageKind, SendError};
 
-use crate::compression::{Outflow, largest, largest_for};
+use crate::compression::{Outflow, Way, largest, largest_for};
 
 /// A buffer of the caller's with what waits to be written.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl<'m> Outgoing<'m> {
         &mut self,
         core: &mut Connection<C>,
         keys: &mut dyn MaskKeys,
-        outflow: Option<&mut (dyn Outflow + '_)>,
+        outflow: Option<&mut Way<'_, dyn Outflow + '_>>,
         kind: MessageKind,
         pieces: [&[u8]; 2],
         fin: bool,
@@ -91,7 +91,7 @@ impl<'m> Outgoing<'m> {
         // What does not fit for certain goes as it is, unless its message has begun compressed.
         let compressed = outflow.wants(len, fin) && (fits || outflow.in_message());
         if compressed {
-            self.append_compressed(core, keys, outflow, kind, pieces, fin)?;
+            self.append_compressed(core, keys, &mut **outflow, kind, pieces, fin)?;
         } else {
             self.append_frame(core, keys, kind, pieces, fin)?;
         }

@@ -14,7 +14,7 @@ use wirelet_proto::{
     RecvBuffer, Spare as _, State, Status,
 };
 
-use crate::compression::{Lane, Received, Reservation, largest};
+use crate::compression::{Lane, Received, Reservation, Way, largest};
 use crate::handler::{Cause, Desk, End, Handler, Peer};
 use crate::net::Socket;
 use crate::outgoing::{AppendError, Outgoing};
@@ -39,7 +39,7 @@ pub(crate) struct Session<'m, 'c> {
     rx: Received<'m>,
     tx: Outgoing<'m>,
     /// What compresses, where that was agreed on.
-    lane: Option<&'m mut dyn Lane>,
+    lane: Option<Way<'m, dyn Lane + 'm>>,
     id: ConnectionId,
     /// An event is ready and waits until an answer has room.
     ready: bool,
@@ -318,7 +318,7 @@ impl<'m, 'c> Session<'m, 'c> {
         now: Instant,
     ) -> bool {
         let (inflow, outflow) = self.lane.as_mut().map(|lane| lane.flows()).unzip();
-        let event = match inflow {
+        let event = match &inflow {
             None => self.core.event(&self.rx),
             Some(inflow) => inflow.event(self.core, &self.rx),
         };
@@ -354,7 +354,8 @@ impl<'m, 'c> Session<'m, 'c> {
         while !self.in_message {
             let taken = link.with(|slot, ring| {
                 let front = slot.queue.front(ring)?;
-                let outflow = self.lane.as_mut().map(|lane| lane.flows().1);
+                let mut outflow = self.lane.as_mut().map(|lane| lane.flows().1);
+                let outflow = outflow.as_mut();
                 let appended = self.tx.append(self.core, keys, outflow, front.kind, front.pieces, front.fin);
                 if appended != Err(AppendError::Full) {
                     self.in_queued = !front.fin;

@@ -8,7 +8,7 @@ use wirelet_proto::{
     Progress, RecvBuffer, Role, Status,
 };
 
-use super::{Compression, Inflow, Lane, Lend, Outflow, Received, Reservation};
+use super::{Compression, Inflow, Lane, Lend, Outflow, Received, Reservation, Way};
 
 /// Messages shorter than this, bytes, are sent as they are: the smallest of what compression adds is 1 byte, the least
 /// that it saves is found in some 40.
@@ -174,7 +174,7 @@ impl<const WINDOW: usize, const OUT: usize, const ENCODER: usize> Lane for Memor
         self.outflow.unusable = !restarted;
     }
 
-    fn flows(&mut self) -> (&mut dyn Inflow, &mut dyn Outflow) {
+    fn flows(&mut self) -> (Way<'_, dyn Inflow + '_>, Way<'_, dyn Outflow + '_>) {
         (&mut self.inflow, &mut self.outflow)
     }
 }

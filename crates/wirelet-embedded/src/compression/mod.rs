@@ -5,8 +5,8 @@
 //! while there is one left. The others talk uncompressed; nothing fails for want of it.
 //!
 //! A server gets the pool by [`Server::with_compression`](crate::Server::with_compression), a client by
-//! [`Client::with_compression`](crate::Client::with_compression). Without one nothing of this is in the firmware but a few
-//! branches.
+//! [`Client::with_compression`](crate::Client::with_compression). Without the feature nothing of this is in the firmware: what
+//! would lead to it has types without values.
 //!
 //! ```
 //! # #[cfg(feature = "deflate")] {
@@ -27,6 +27,9 @@ mod lane;
 
 #[cfg(feature = "deflate")]
 pub use lane::{Pool, encoder};
+
+#[cfg(not(feature = "deflate"))]
+use core::{convert::Infallible as Never, marker::PhantomData};
 
 use wirelet_proto::deflate::{Params, Settings};
 use wirelet_proto::{Config, Connection, Event, Failure, Fixed, Instant, MaskKeys, RecvBuffer, Role, Status};
@@ -68,16 +71,44 @@ pub(crate) trait Outflow {
 /// Both ways, for one connection at a time.
 pub(crate) trait Lane: Send {
     /// What it can do.
+    #[cfg(feature = "deflate")]
     fn settings(&self) -> Settings;
 
     /// A connection begins. Chunks have at most `chunk` bytes.
+    #[cfg(feature = "deflate")]
     fn open(&mut self, role: Role, params: Params, chunk: usize);
 
     /// Both ways, apart: a handler sends while it looks at what was received.
-    fn flows(&mut self) -> (&mut dyn Inflow, &mut dyn Outflow);
+    fn flows(&mut self) -> (Way<'_, dyn Inflow + '_>, Way<'_, dyn Outflow + '_>);
+}
+
+/// A reference to something that only exists with the feature. Without it there is no value of this type, so that the compiler
+/// leaves out whatever would need one: a session's `Option` of it takes no memory and is never looked at.
+#[cfg(feature = "deflate")]
+pub(crate) type Way<'w, T> = &'w mut T;
+
+/// As above.
+#[cfg(not(feature = "deflate"))]
+pub(crate) struct Way<'w, T: ?Sized>(Never, PhantomData<&'w mut T>);
+
+#[cfg(not(feature = "deflate"))]
+impl<T: ?Sized> core::ops::Deref for Way<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match self.0 {}
+    }
+}
+
+#[cfg(not(feature = "deflate"))]
+impl<T: ?Sized> core::ops::DerefMut for Way<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        match self.0 {}
+    }
 }
 
 /// Lends lanes.
+#[cfg(feature = "deflate")]
 pub(crate) trait Lend: Sync {
     /// A lane that nobody uses.
     fn reserve(&self) -> Option<Reservation<'_>>;
@@ -85,11 +116,23 @@ pub(crate) trait Lend: Sync {
 
 /// Memory for compressed connections as a server or a client takes it.
 #[derive(Clone, Copy)]
-pub struct Compression<'m>(pub(crate) &'m dyn Lend);
+pub struct Compression<'m>(Lender<'m>);
+
+#[cfg(feature = "deflate")]
+type Lender<'m> = &'m dyn Lend;
+/// There is no pool.
+#[cfg(not(feature = "deflate"))]
+type Lender<'m> = (Never, PhantomData<&'m ()>);
 
 impl<'m> Compression<'m> {
+    #[cfg(feature = "deflate")]
     pub(crate) fn reserve(self) -> Option<Reservation<'m>> {
         self.0.reserve()
+    }
+
+    #[cfg(not(feature = "deflate"))]
+    pub(crate) const fn reserve(self) -> Option<Reservation<'m>> {
+        match self.0.0 {}
     }
 }
 
@@ -104,41 +147,36 @@ pub(crate) struct Reservation<'m>(Lent<'m>);
 
 #[cfg(feature = "deflate")]
 type Lent<'m> = lane::Lent<'m>;
-/// There is no pool.
 #[cfg(not(feature = "deflate"))]
-type Lent<'m> = (core::convert::Infallible, &'m mut dyn Lane);
+type Lent<'m> = Lender<'m>;
 
+#[cfg(feature = "deflate")]
 impl Reservation<'_> {
     /// What the lane can do.
     pub(crate) fn settings(&self) -> Settings {
-        self.lane().settings()
+        self.0.settings()
     }
 
     /// The lane, for a connection that begins and has agreed on compression.
     pub(crate) fn open(&mut self, role: Role, params: Option<Params>, chunk: usize) -> Option<&mut dyn Lane> {
-        let lane = self.lane_mut();
-        lane.open(role, params?, chunk);
-        Some(lane)
+        self.0.open(role, params?, chunk);
+        Some(&mut *self.0)
+    }
+}
+
+#[cfg(not(feature = "deflate"))]
+impl Reservation<'_> {
+    pub(crate) const fn settings(&self) -> Settings {
+        match self.0.0 {}
     }
 
-    #[cfg(feature = "deflate")]
-    fn lane(&self) -> &dyn Lane {
-        &*self.0
-    }
-
-    #[cfg(feature = "deflate")]
-    fn lane_mut(&mut self) -> &mut dyn Lane {
-        &mut *self.0
-    }
-
-    #[cfg(not(feature = "deflate"))]
-    fn lane(&self) -> &dyn Lane {
-        self.0.1
-    }
-
-    #[cfg(not(feature = "deflate"))]
-    fn lane_mut(&mut self) -> &mut dyn Lane {
-        self.0.1
+    pub(crate) const fn open(
+        &mut self,
+        _: Role,
+        _: Option<Params>,
+        _: usize,
+    ) -> Option<Way<'_, dyn Lane + '_>> {
+        match self.0.0 {}
     }
 }
 
