@@ -10,6 +10,7 @@ use wirelet_proto::{CloseCode, MessageKind};
 
 use crate::connection::Shared;
 use crate::connection::engine::Payload;
+use crate::connection::outbox::Queued;
 use crate::deflate::Compress;
 use crate::{BinaryFragments, Chunk, Error, Event, Message, Sender, TextFragments};
 
@@ -212,6 +213,12 @@ impl SendHalf {
     /// As [`WebSocket::sender`](crate::WebSocket::sender).
     pub fn sender(&self) -> Sender {
         Sender::new(Arc::clone(&self.shared))
+    }
+
+    /// [`feed`](Self::feed) for what has waited in a queue.
+    pub(crate) fn feed_queued(&mut self, message: Queued) -> impl Future<Output = Result<(), Error>> + Send {
+        let Queued { body, kind, compress } = message;
+        Transmit { compress, ..self.transmit(kind, body.into(), false) }
     }
 
     fn transmit_message(&self, message: Message, flush: bool) -> Transmit<'_> {

@@ -7,7 +7,8 @@ use wirelet_proto::CloseCode;
 
 use crate::Message;
 use crate::connection::Shared;
-use crate::connection::outbox::Refusal;
+use crate::connection::outbox::{Queued, Refusal};
+use crate::deflate::Compress;
 
 /// Sends to a connection from any task, in any number of clones.
 ///
@@ -73,27 +74,54 @@ impl Sender {
         self.shared.outbox().send(message.into(), |message| self.try_send(message)).await
     }
 
+    /// [`send`](Self::send), saying whether the message is compressed.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    #[cfg(feature = "deflate")]
+    pub async fn send_with(&self, message: impl Into<Message>, compress: Compress) -> Result<(), SendError> {
+        self.shared.outbox().send(message.into(), |message| self.try_send_with(message, compress)).await
+    }
+
     /// Queues `message`, or does what the policy says when there is no room.
     ///
     /// # Errors
     /// [`TrySendError::Full`] with the policy [`SlowReceiver::Wait`], [`TrySendError::Closed`].
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
+        self.queue(Queued::new(message.into(), Compress::default()))
+    }
+
+    /// [`try_send`](Self::try_send), saying whether the message is compressed.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    #[cfg(feature = "deflate")]
+    pub fn try_send_with(&self, message: impl Into<Message>, compress: Compress) -> Result<(), TrySendError> {
+        self.queue(Queued::new(message.into(), compress))
+    }
+
+    pub(crate) fn queue(&self, message: Queued) -> Result<(), TrySendError> {
         let outbox = self.shared.outbox();
-        match (outbox.push(message.into()), self.policy) {
+        match (outbox.push(message), self.policy) {
             (Ok(()), _) => {}
-            (Err(Refusal::Closed(message)), _) => return Err(TrySendError::Closed(message)),
-            (Err(Refusal::Full(message)), SlowReceiver::Wait) => return Err(TrySendError::Full(message)),
+            (Err(Refusal::Closed(message)), _) => return Err(TrySendError::Closed(message.into_message())),
+            (Err(Refusal::Full(message)), SlowReceiver::Wait) => {
+                return Err(TrySendError::Full(message.into_message()));
+            }
             (Err(Refusal::Full(_)), SlowReceiver::DropNewest) => return Ok(()),
             (Err(Refusal::Full(message)), SlowReceiver::DropOldest) => {
                 outbox.drop_oldest_for(&message);
                 if let Err(Refusal::Closed(message) | Refusal::Full(message)) = outbox.push(message) {
-                    return Err(TrySendError::Closed(message));
+                    return Err(TrySendError::Closed(message.into_message()));
                 }
             }
             (Err(Refusal::Full(message)), SlowReceiver::Close) => {
                 outbox.close();
                 self.shared.fail(CloseCode::TRY_AGAIN_LATER);
-                return Err(TrySendError::Closed(message));
+                return Err(TrySendError::Closed(message.into_message()));
             }
         }
         self.shared.wakers.wake();

@@ -311,7 +311,7 @@ impl WebSocket {
     /// What was agreed on about compression, and what it has saved so far; `None` without it.
     #[cfg(feature = "deflate")]
     pub fn compression(&self) -> Option<CompressionInfo> {
-        self.shared().lock().deflate.as_ref().map(|deflate| deflate.info())
+        self.shared().compression()
     }
 
     /// Open, closing or closed.

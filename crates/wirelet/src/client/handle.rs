@@ -3,6 +3,8 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+#[cfg(feature = "deflate")]
+use std::sync::PoisonError;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
@@ -16,7 +18,10 @@ use super::builder::Builder;
 use super::event::{Closed, Event};
 use super::inbox::{Consumer, inbox};
 use super::queue::Queue;
-use super::session::{Session, Wish};
+use super::session::{Latest, Session, Wish};
+#[cfg(feature = "deflate")]
+use crate::CompressionInfo;
+use crate::deflate::Compress;
 use crate::{Error, Message, SendError, TrySendError};
 
 /// A client that connects, and connects again.
@@ -45,6 +50,8 @@ pub struct Client {
     connected: watch::Receiver<bool>,
     wish: watch::Sender<Option<Wish>>,
     now: Arc<Notify>,
+    #[cfg_attr(not(feature = "deflate"), allow(dead_code, reason = "nobody asks"))]
+    latest: Latest,
     task: JoinHandle<()>,
 }
 
@@ -70,6 +77,7 @@ impl Client {
         let (connected, is_connected) = watch::channel(false);
         let (wish, wished) = watch::channel(None);
         let now = Arc::new(Notify::new());
+        let latest = Latest::default();
         let session = Session {
             settings,
             reconnect: Reconnect::new(builder.reconnect),
@@ -78,10 +86,11 @@ impl Client {
             connected,
             wish: wished,
             now: Arc::clone(&now),
+            latest: Latest::clone(&latest),
             started: Instant::now(),
         };
         let task = tokio::spawn(session.run(builder.retry_if));
-        Self { events, queue, connected: is_connected, wish, now, task }
+        Self { events, queue, connected: is_connected, wish, now, latest, task }
     }
 
     /// What happens next; `None` after [`Event::Closed`].
@@ -105,7 +114,26 @@ impl Client {
     /// # Cancel safety
     /// A dropped future has queued the message whole or not at all.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.queue.send(message.into()).await
+        self.queue.send(message.into(), Compress::default()).await
+    }
+
+    /// [`send`](Self::send), saying whether the message is compressed.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    #[cfg(feature = "deflate")]
+    pub async fn send_with(&self, message: impl Into<Message>, compress: Compress) -> Result<(), SendError> {
+        self.queue.send(message.into(), compress).await
+    }
+
+    /// What was agreed on about compression for the current connection, or the last one, and what it has saved so far.
+    /// `None` without it, and before the first connection.
+    #[cfg(feature = "deflate")]
+    pub fn compression(&self) -> Option<CompressionInfo> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.compression()
     }
 
     /// Whether there is a connection now.
@@ -198,7 +226,7 @@ impl Sender {
     /// # Cancel safety
     /// A dropped future has queued the message whole or not at all.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.queue.send(message.into()).await
+        self.queue.send(message.into(), Compress::default()).await
     }
 
     /// Queues `message` if there is room. Any message is taken while no other waits.
@@ -206,7 +234,16 @@ impl Sender {
     /// # Errors
     /// [`TrySendError`], which hands the message back.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
-        self.queue.try_send(message.into())
+        self.queue.try_send(message.into(), Compress::default())
+    }
+
+    /// [`try_send`](Self::try_send), saying whether the message is compressed.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    #[cfg(feature = "deflate")]
+    pub fn try_send_with(&self, message: impl Into<Message>, compress: Compress) -> Result<(), TrySendError> {
+        self.queue.try_send(message.into(), compress)
     }
 
     /// Bytes that wait for a connection to take them: payload, and 40 for each message.

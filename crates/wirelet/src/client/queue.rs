@@ -6,7 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::connection::outbox::{Outbox, Refusal};
+use crate::connection::outbox::{Outbox, Queued, Refusal};
+use crate::deflate::Compress;
 use crate::{Message, SendError, TrySendError};
 
 /// What the senders and the client's task share.
@@ -24,9 +25,9 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct Transit {
     /// The current connection has taken them. A message has left when so many bytes of output have.
-    taken: VecDeque<(Message, u64)>,
+    taken: VecDeque<(Queued, u64)>,
     /// A connection broke before all of their bytes had left: the next one takes them first.
-    again: VecDeque<Message>,
+    again: VecDeque<Queued>,
 }
 
 impl Queue {
@@ -41,14 +42,14 @@ impl Queue {
 
     // ---- for senders ----
 
-    pub(super) async fn send(&self, message: Message) -> Result<(), SendError> {
-        self.outbox.send(message, |message| self.try_send(message)).await
+    pub(super) async fn send(&self, message: Message, compress: Compress) -> Result<(), SendError> {
+        self.outbox.send(message, |message| self.try_send(message, compress)).await
     }
 
-    pub(super) fn try_send(&self, message: Message) -> Result<(), TrySendError> {
-        self.outbox.push(message).map_err(|refusal| match refusal {
-            Refusal::Full(message) => TrySendError::Full(message),
-            Refusal::Closed(message) => TrySendError::Closed(message),
+    pub(super) fn try_send(&self, message: Message, compress: Compress) -> Result<(), TrySendError> {
+        self.outbox.push(Queued::new(message, compress)).map_err(|refusal| match refusal {
+            Refusal::Full(message) => TrySendError::Full(message.into_message()),
+            Refusal::Closed(message) => TrySendError::Closed(message.into_message()),
         })?;
         self.filled.notify_one();
         Ok(())
@@ -74,7 +75,7 @@ impl Queue {
 
     /// The next message, which the current connection takes. It has not left before [`took`](Self::took) and
     /// [`left`](Self::left) say so.
-    pub(super) fn take(&self) -> Option<Message> {
+    pub(super) fn take(&self) -> Option<Queued> {
         let mut transit = self.lock();
         let message = transit.again.pop_front().or_else(|| self.outbox.pop())?;
         transit.taken.push_back((message.clone(), u64::MAX));
@@ -123,9 +124,8 @@ impl Queue {
     /// Takes no messages any more; answers those that have not left, in their order.
     pub(super) fn end(&self) -> Vec<Message> {
         self.again();
-        let mut unsent = Vec::from(std::mem::take(&mut self.lock().again));
-        unsent.extend(self.outbox.end());
-        unsent
+        let again = std::mem::take(&mut self.lock().again);
+        again.into_iter().chain(self.outbox.end()).map(Queued::into_message).collect()
     }
 
     fn is_idle_with(&self, transit: &Transit) -> bool {
@@ -144,13 +144,14 @@ mod tests {
     fn queue_of(texts: &[&str]) -> Queue {
         let queue = Queue::new(1 << 20);
         for text in texts {
-            queue.try_send(Message::from(*text)).unwrap();
+            queue.try_send(Message::from(*text), Compress::default()).unwrap();
         }
         queue
     }
 
     fn taken(queue: &Queue) -> Vec<String> {
-        std::iter::from_fn(|| queue.take()).map(|message| message.as_text().unwrap().to_owned()).collect()
+        let text = |message: Queued| message.into_message().as_text().unwrap().to_owned();
+        std::iter::from_fn(|| queue.take()).map(text).collect()
     }
 
     #[test]
@@ -188,7 +189,8 @@ mod tests {
         queue.take();
         let unsent = queue.end();
         assert_eq!(unsent, [Message::from("b"), Message::from("c")]);
-        assert!(matches!(queue.try_send(Message::from("d")), Err(TrySendError::Closed(_))));
+        let late = queue.try_send(Message::from("d"), Compress::default());
+        assert!(matches!(late, Err(TrySendError::Closed(_))));
         assert!(queue.is_closed());
     }
 

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -23,6 +23,9 @@ use crate::{Error, ReceiveHalf, SendHalf, WebSocket};
 /// A wish to close: code and reason.
 pub(super) type Wish = (CloseCode, String);
 
+/// The current connection, or the last one.
+pub(super) type Latest = Arc<Mutex<Option<Arc<Shared>>>>;
+
 /// What the client's task works with.
 pub(super) struct Session {
     pub(super) settings: Settings,
@@ -32,6 +35,7 @@ pub(super) struct Session {
     pub(super) connected: watch::Sender<bool>,
     pub(super) wish: watch::Receiver<Option<Wish>>,
     pub(super) now: Arc<Notify>,
+    pub(super) latest: Latest,
     pub(super) started: Instant,
 }
 
@@ -89,8 +93,9 @@ impl Session {
     /// A connection from its beginning to its end. Why it was lost; `None` when it was to be closed.
     async fn connection(&mut self, websocket: WebSocket) -> (Closed, Option<Reason>) {
         self.reconnect.connected(self.millis());
-        self.connected.send_replace(true);
         let shared = Arc::clone(websocket.shared());
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shared));
+        self.connected.send_replace(true);
         let (mut send, receive) = websocket.split();
         let (end, wished) = self.converse(&shared, &mut send, &receive).await;
         self.queue.left(send.progress().1);
@@ -207,7 +212,7 @@ async fn write(half: &mut SendHalf, queue: &Queue) -> Infallible {
 /// Writes until nothing waits: as many messages at once as there are.
 async fn send_all(half: &mut SendHalf, queue: &Queue) -> Result<(), Error> {
     while let Some(message) = queue.take() {
-        half.feed(message).await?;
+        half.feed_queued(message).await?;
         let (pushed, written) = half.progress();
         queue.took(pushed);
         queue.left(written);

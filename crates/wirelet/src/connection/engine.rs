@@ -16,8 +16,8 @@ use wirelet_proto::{
 
 use super::inbound::Inbound;
 use super::outbound::{BY_REFERENCE, HIGH_WATER, Outbound};
-use super::outbox::Outbox;
-use crate::deflate::{Compress, Deflate};
+use super::outbox::{Body, Outbox, Queued};
+use crate::deflate::{Compress, Deflate, Prepared};
 use crate::keys::ThreadKeys;
 use crate::time::Clock;
 use crate::transport::Transport;
@@ -33,6 +33,8 @@ pub(crate) enum Payload<'a> {
     Owned(Bytes),
     /// Copied.
     Borrowed(&'a [u8]),
+    /// For many connections.
+    Prepared(Arc<Prepared>),
 }
 
 impl Payload<'_> {
@@ -40,6 +42,16 @@ impl Payload<'_> {
         match self {
             Self::Owned(bytes) => bytes,
             Self::Borrowed(bytes) => bytes,
+            Self::Prepared(message) => message.payload(),
+        }
+    }
+}
+
+impl From<Body> for Payload<'_> {
+    fn from(body: Body) -> Self {
+        match body {
+            Body::Own(bytes) => Self::Owned(bytes),
+            Body::Prepared(message) => Self::Prepared(message),
         }
     }
 }
@@ -326,20 +338,27 @@ impl Engine {
         fin: bool,
         compress: Compress,
     ) -> Result<(), Error> {
-        let is_open = self.is_open();
+        // A compressor's context can't be taken back.
+        self.core.may_begin_frame(kind)?;
         let Self { deflate, core, out, .. } = self;
-        let Some(deflate) = deflate.as_mut().filter(|_| is_open) else {
-            return self.append_plain(kind, payload, fin);
-        };
-        let sent = deflate.compress(payload.bytes(), fin, compress, |compressed| {
-            let Some(compressed) = compressed else { return Ok(false) };
+        let Some(deflate) = deflate else { return self.append_plain(kind, payload, fin) };
+        let mut send = |compressed: &[u8]| {
             let head = core.begin_compressed_frame(kind, compressed.len() as u64, fin, &mut ThreadKeys)?;
             out.push(&head);
             core.mask(out.push(compressed));
-            Ok::<_, Error>(true)
-        })?;
-        if !sent {
-            return self.append_plain(kind, payload, fin);
+            Ok::<_, Error>(())
+        };
+        let prepared = match &payload {
+            Payload::Prepared(message) => deflate.prepared(message, compress),
+            _ => None,
+        };
+        let sent = match prepared {
+            Some(prepared) => prepared.as_deref().map(send),
+            None => deflate.compress(payload.bytes(), fin, compress, |compressed| compressed.map(&mut send)),
+        };
+        match sent {
+            None => return self.append_plain(kind, payload, fin),
+            Some(sent) => sent?,
         }
         self.flags.fragmenting = !fin;
         Ok(())
@@ -352,6 +371,9 @@ impl Engine {
         match payload {
             Payload::Owned(bytes) if len >= BY_REFERENCE && !self.core.is_masking() => {
                 self.out.push_owned(bytes)
+            }
+            Payload::Prepared(message) if len >= BY_REFERENCE && !self.core.is_masking() => {
+                self.out.push_owned(message.payload().clone())
             }
             payload => self.core.mask(self.out.push(payload.bytes())),
         }
@@ -368,10 +390,8 @@ impl Engine {
         }
         let mut taken = false;
         while (all || self.has_room()) && !self.flags.fragmenting {
-            let Some(message) = outbox.pop() else { break };
-            let kind = message.kind();
-            taken =
-                self.append(kind, Payload::Owned(message.into_bytes()), true, Compress::default()).is_ok();
+            let Some(Queued { body, kind, compress }) = outbox.pop() else { break };
+            taken = self.append(kind, body.into(), true, compress).is_ok();
             if !taken {
                 outbox.close();
             }

@@ -21,6 +21,8 @@ use std::task::{Context, Poll, Waker, ready};
 
 use wirelet_proto::{CloseCode, Config, Connection, Extensions, MessageKind, Role, Upgraded};
 
+#[cfg(feature = "deflate")]
+use crate::deflate::CompressionInfo;
 use crate::deflate::{Compress, Deflate, Negotiated};
 use crate::time::Clock;
 use crate::transport::Transport;
@@ -36,6 +38,12 @@ pub(crate) struct Shared {
     outbox: OnceLock<Box<Outbox>>,
     /// When something is due, milliseconds of the server's clock. For the server's ticker.
     deadline: AtomicU64,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shared")
+    }
 }
 
 impl Shared {
@@ -64,6 +72,12 @@ impl Shared {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Engine> {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was agreed on about compression, and what it has saved.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn compression(&self) -> Option<CompressionInfo> {
+        self.lock().deflate.as_ref().map(|deflate| deflate.info())
     }
 
     /// The queue of other tasks' messages, made when it is first needed.

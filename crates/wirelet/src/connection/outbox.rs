@@ -2,15 +2,61 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use tokio::sync::Notify;
+use wirelet_proto::MessageKind;
 
+use crate::deflate::{Compress, Prepared};
 use crate::{Message, SendError, TrySendError};
 
 /// What each queued message counts on top of its payload, bytes: empty messages are not free.
-const OVERHEAD: usize = std::mem::size_of::<Message>();
+const OVERHEAD: usize = std::mem::size_of::<Queued>();
+
+/// A message that waits.
+#[derive(Clone, Debug)]
+pub(crate) struct Queued {
+    pub(crate) body: Body,
+    pub(crate) kind: MessageKind,
+    pub(crate) compress: Compress,
+}
+
+/// Its payload.
+#[derive(Clone, Debug)]
+pub(crate) enum Body {
+    Own(Bytes),
+    /// Others have it, too.
+    Prepared(Arc<Prepared>),
+}
+
+impl Queued {
+    pub(crate) fn new(message: Message, compress: Compress) -> Self {
+        Self { kind: message.kind(), body: Body::Own(message.into_bytes()), compress }
+    }
+
+    pub(crate) const fn prepared(kind: MessageKind, message: Arc<Prepared>) -> Self {
+        Self { body: Body::Prepared(message), kind, compress: Compress::Auto }
+    }
+
+    pub(crate) fn into_message(self) -> Message {
+        let payload = match self.body {
+            Body::Own(bytes) => bytes,
+            Body::Prepared(message) => message.payload().clone(),
+        };
+        Message::checked(self.kind, payload)
+    }
+
+    fn cost(&self) -> usize {
+        let len = match &self.body {
+            Body::Own(bytes) => bytes.len(),
+            Body::Prepared(message) => message.payload().len(),
+        };
+        len.saturating_add(OVERHEAD)
+    }
+}
 
 /// A queue, bounded by bytes.
 #[derive(Debug)]
@@ -26,7 +72,7 @@ pub(crate) struct Outbox {
 
 #[derive(Debug, Default)]
 struct Queue {
-    messages: VecDeque<Message>,
+    messages: VecDeque<Queued>,
     bytes: usize,
     closed: bool,
     /// Somebody waits for room.
@@ -35,8 +81,8 @@ struct Queue {
 
 /// Why a message was not queued.
 pub(crate) enum Refusal {
-    Full(Message),
-    Closed(Message),
+    Full(Queued),
+    Closed(Queued),
 }
 
 impl Outbox {
@@ -45,12 +91,12 @@ impl Outbox {
     }
 
     /// Queues `message`. Any message is taken while nothing else is queued.
-    pub(crate) fn push(&self, message: Message) -> Result<(), Refusal> {
+    pub(crate) fn push(&self, message: Queued) -> Result<(), Refusal> {
         let mut queue = self.lock();
         if queue.closed {
             return Err(Refusal::Closed(message));
         }
-        let cost = cost(&message);
+        let cost = message.cost();
         if !queue.messages.is_empty() && queue.bytes.saturating_add(cost) > self.limit {
             queue.awaited = true;
             return Err(Refusal::Full(message));
@@ -62,13 +108,13 @@ impl Outbox {
     }
 
     /// Drops the oldest messages until `bytes` more would fit, or nothing is left.
-    pub(crate) fn drop_oldest_for(&self, message: &Message) {
+    pub(crate) fn drop_oldest_for(&self, message: &Queued) {
         let mut queue = self.lock();
-        while queue.bytes.saturating_add(cost(message)) > self.limit && queue.pop().is_some() {}
+        while queue.bytes.saturating_add(message.cost()) > self.limit && queue.pop().is_some() {}
     }
 
     /// The oldest message.
-    pub(crate) fn pop(&self) -> Option<Message> {
+    pub(crate) fn pop(&self) -> Option<Queued> {
         if !self.filled.load(Ordering::Acquire) {
             return None;
         }
@@ -93,7 +139,7 @@ impl Outbox {
     }
 
     /// Nothing is taken any more; answers what is queued.
-    pub(crate) fn end(&self) -> VecDeque<Message> {
+    pub(crate) fn end(&self) -> VecDeque<Queued> {
         let mut queue = self.lock();
         if queue.closed {
             return VecDeque::new();
@@ -141,13 +187,21 @@ impl Outbox {
 }
 
 impl Queue {
-    fn pop(&mut self) -> Option<Message> {
+    fn pop(&mut self) -> Option<Queued> {
         let message = self.messages.pop_front()?;
-        self.bytes = self.bytes.saturating_sub(cost(&message));
+        self.bytes = self.bytes.saturating_sub(message.cost());
         Some(message)
     }
 }
 
-fn cost(message: &Message) -> usize {
-    message.len().saturating_add(OVERHEAD)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the documentation says.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_message_that_waits_counts_40_bytes_on_top() {
+        assert_eq!(OVERHEAD, 40);
+    }
 }

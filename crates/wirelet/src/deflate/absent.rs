@@ -26,6 +26,10 @@ pub(crate) enum Compress {
     Auto,
 }
 
+/// A message that goes to many connections.
+#[derive(Debug)]
+pub(crate) struct Prepared(Bytes);
+
 #[derive(Debug)]
 pub(crate) enum Plan {}
 
@@ -33,6 +37,16 @@ pub(crate) enum Plan {}
 pub(crate) enum Negotiated {}
 
 pub(crate) enum Deflate {}
+
+impl Prepared {
+    pub(crate) const fn new(payload: Bytes) -> Self {
+        Self(payload)
+    }
+
+    pub(crate) const fn payload(&self) -> &Bytes {
+        &self.0
+    }
+}
 
 impl Plan {
     pub(crate) const fn new(_: &Compression) -> Option<Self> {
@@ -94,6 +108,10 @@ impl Deflate {
     }
 
     pub(crate) const fn release(&mut self) {
+        match *self {}
+    }
+
+    pub(crate) const fn prepared(&mut self, _: &Prepared, _: Compress) -> Option<Option<Bytes>> {
         match *self {}
     }
 

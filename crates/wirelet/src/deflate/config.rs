@@ -136,7 +136,8 @@ impl Compression {
             Mode::Off => return None,
             Mode::Shared => (Window::fresh(self.bits), Window::fresh(LARGEST)),
             Mode::Windowed(_) => (takes_over, Window::fresh(LARGEST)),
-            Mode::Dedicated => (takes_over, takes_over),
+            // What is decompressed has a window of 32 KiB in any case.
+            Mode::Dedicated => (takes_over, Window::kept(LARGEST)),
         };
         Some(Settings { outgoing, outgoing_smallest: SMALLEST, incoming })
     }

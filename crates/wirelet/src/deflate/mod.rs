@@ -15,8 +15,10 @@ mod inflated;
 mod inflater;
 mod loan;
 mod negotiation;
+mod prepared;
 mod state;
 
 pub use config::{Compress, Compression, CompressionInfo, Volume};
 pub(crate) use negotiation::{Negotiated, Plan};
+pub(crate) use prepared::Prepared;
 pub(crate) use state::Deflate;

@@ -18,6 +18,7 @@ use super::inflated::{Inflow, put_inflow, take_inflow};
 use super::inflater::{Inflater, SharedInflater};
 use super::loan::Borrower;
 use super::negotiation::{Dedicated, Negotiated};
+use super::prepared::{Form, Prepared};
 use crate::connection::inbound::Inbound;
 use crate::keys::ThreadKeys;
 
@@ -205,6 +206,30 @@ impl Deflate {
         })
     }
 
+    /// A whole message as it is to be sent: compressed, or `None` for as it is. `None` in all where a compressor of its own
+    /// makes something of it that no other connection can use.
+    pub(crate) fn prepared(&mut self, message: &Prepared, asked: Compress) -> Option<Option<Bytes>> {
+        let plain = message.payload().len();
+        let shared = match self.outgoing {
+            Outgoing::Own(_) => return None,
+            _ if !self.is_worth(plain, true, asked) => None,
+            _ => message.form(Form { bits: self.bits, level: self.level }, |data| {
+                with_scratch(|scratch| {
+                    scratch.out.clear();
+                    let effort = Effort::of_level(self.level);
+                    scratch.encoder.encode(data, 0, self.bits, effort, &mut scratch.out);
+                    let smaller = scratch.out.len() < data.len() || data.is_empty();
+                    smaller.then(|| Bytes::copy_from_slice(&scratch.out))
+                })
+            }),
+        };
+        if shared.is_some() {
+            self.remember(message.payload());
+        }
+        self.sent.add(plain, shared.as_ref().map_or(plain, Bytes::len));
+        Some(shared)
+    }
+
     /// Whether a message, or a fragmented one that begins, is compressed.
     const fn is_worth(&self, len: usize, fin: bool, asked: Compress) -> bool {
         let able = !matches!(self.outgoing, Outgoing::Nothing);
@@ -358,4 +383,150 @@ fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
     // While the thread ends it is dropped.
     let _ = SCRATCH.try_with(|place| place.replace(Some(scratch)));
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn deflate(compression: Compression) -> Box<Deflate> {
+        let settings = compression.settings().unwrap();
+        let params = Params { server: settings.outgoing, client: settings.incoming };
+        Deflate::new(Negotiated::elsewhere(params, &compression), Role::Server, Delivery::Messages)
+    }
+
+    /// What a client with one context for the connection makes of the messages it gets.
+    struct Receiver(Inflater);
+
+    impl Receiver {
+        fn receive(&mut self, message: &[u8]) -> Vec<u8> {
+            let mut output = vec![0; 10_000];
+            let progress = self.0.decompress(message, &mut output, true).unwrap();
+            assert!(progress.done);
+            output.truncate(progress.produced);
+            output
+        }
+    }
+
+    fn sent(deflate: &mut Deflate, data: &[u8], asked: Compress) -> Option<Vec<u8>> {
+        deflate.compress(data, true, asked, |compressed| compressed.map(<[u8]>::to_vec))
+    }
+
+    fn text(n: usize) -> Vec<u8> {
+        let part = |m: usize| format!("{{\"number\":{},\"of\":\"message {n}\",\"ok\":true}},", n * 37 + m);
+        (0..12).map(part).collect::<String>().into_bytes()
+    }
+
+    /// Many connections of three kinds; those that compress alike share the work, those with a compressor of their own
+    /// don't, and all go on afterwards.
+    #[test]
+    fn a_broadcast_is_compressed_once_for_all_that_compress_alike() {
+        let kinds = [
+            Compression::shared(),
+            Compression::shared().window_bits(10),
+            Compression::windowed(512),
+            Compression::dedicated(15),
+        ];
+        let connection = |n: usize| {
+            let compression = kinds[n % kinds.len()];
+            (deflate(compression), Receiver(Inflater::new(compression.settings().unwrap().outgoing.takeover)))
+        };
+        let mut connections: Vec<_> = (0..100).map(connection).collect();
+        for round in 0..3 {
+            let prepared = Arc::new(Prepared::new(text(round).into()));
+            for (deflate, receiver) in &mut connections {
+                let own = text(1000 + round);
+                let message = sent(deflate, &own, Compress::Auto).unwrap();
+                assert_eq!(receiver.receive(&message), own);
+                let message = match deflate.prepared(&prepared, Compress::Auto) {
+                    Some(shared) => shared.unwrap().to_vec(),
+                    None => sent(deflate, prepared.payload(), Compress::Auto).unwrap(),
+                };
+                assert_eq!(receiver.receive(&message), text(round));
+            }
+            // The window of 32 KiB serves `shared` and `windowed`.
+            assert_eq!(prepared.compressions(), 2);
+        }
+    }
+
+    #[test]
+    fn what_is_short_is_sent_as_it_is_unless_it_is_asked_for() {
+        let short = &text(0)[..127];
+        let long = &text(0)[..128];
+        for compression in [Compression::shared(), Compression::windowed(1024), Compression::dedicated(9)] {
+            let mut deflate = deflate(compression);
+            assert!(sent(&mut deflate, short, Compress::Auto).is_none());
+            assert!(sent(&mut deflate, long, Compress::Auto).is_some());
+            assert!(sent(&mut deflate, short, Compress::Always).is_some());
+            assert!(sent(&mut deflate, long, Compress::Never).is_none());
+            let info = deflate.info().sent;
+            assert_eq!(info.plain, 127 + 128 + 127 + 128);
+            assert!(info.wire < info.plain && info.wire > 127 + 128);
+        }
+        let all = Compression::shared().threshold(0);
+        assert_eq!(sent(&mut deflate(all), b"", Compress::Auto).unwrap(), [0]);
+    }
+
+    /// A message that does not get smaller is sent as it is: then no later one may refer to it.
+    #[test]
+    fn what_cannot_be_compressed_is_sent_as_it_is_and_is_not_referred_to() {
+        let mut state = 1_u32;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        })
+        .take(1000)
+        .collect();
+        for compression in [Compression::shared(), Compression::windowed(4096), Compression::dedicated(15)] {
+            let mut deflate = deflate(compression);
+            let mut receiver = Receiver(Inflater::new(compression.settings().unwrap().outgoing.takeover));
+            let with_noise = [&text(7)[..], &noise].concat();
+            for message in [&text(1), &noise, &text(2), &noise, &with_noise] {
+                match sent(&mut deflate, message, Compress::Auto) {
+                    Some(compressed) => assert_eq!(&receiver.receive(&compressed), message),
+                    None => assert_eq!(message, &noise),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_kept_bytes_pay() {
+        let total = |compression| -> usize {
+            let mut deflate = deflate(compression);
+            (0..50).map(|n| sent(&mut deflate, &text(n), Compress::Auto).unwrap().len()).sum()
+        };
+        let (shared, windowed, dedicated) = (
+            total(Compression::shared()),
+            total(Compression::windowed(1024)),
+            total(Compression::dedicated(15)),
+        );
+        assert!(windowed * 3 < shared * 2 && dedicated < shared, "{shared}, {windowed}, {dedicated}");
+    }
+
+    #[test]
+    fn a_window_of_256_bytes_is_not_compressed_with() {
+        let params = Params { server: Window::LARGEST, client: Window::kept(8) };
+        let negotiated = Negotiated::elsewhere(params, &Compression::dedicated(15));
+        let mut client = Deflate::new(negotiated, Role::Client, Delivery::Messages);
+        assert!(sent(&mut client, &text(1), Compress::Always).is_none());
+    }
+
+    #[test]
+    fn history_keeps_the_last_bytes() {
+        let mut history = History { bytes: Vec::new(), most: 8 };
+        for (data, kept) in [
+            ("abc", "abc"),
+            ("defgh", "abcdefgh"),
+            ("i", "bcdefghi"),
+            ("0123456789", "23456789"),
+            ("", "23456789"),
+        ] {
+            history.push(data.as_bytes());
+            assert_eq!(history.bytes, kept.as_bytes());
+        }
+        assert!(history.bytes.capacity() <= 16);
+    }
 }

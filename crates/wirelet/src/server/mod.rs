@@ -36,7 +36,8 @@ use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::sync::{Notify, watch};
 use wirelet_proto::{CloseCode, Config, Keepalive, Limits};
 
-use crate::deflate::Compression;
+use crate::connection::outbox::Queued;
+use crate::deflate::{Compression, Prepared};
 use crate::time::Clock;
 use crate::{Error, Message, Sender, TrySendError};
 pub use context::Context;
@@ -255,11 +256,13 @@ impl ServerHandle {
     }
 
     /// Queues a message for all connections, and answers for how many it was: those that are not closing and whose queue
-    /// is not full. The payload is shared.
+    /// is not full. The payload is shared, and compressed once for all connections whose compressors do the same.
     pub fn broadcast(&self, message: impl Into<Message>) -> usize {
         let message = message.into();
-        let senders = self.registry.all().into_iter().map(Sender::new);
-        senders.filter(|sender| sender.try_send(message.clone()).is_ok()).count()
+        let kind = message.kind();
+        let prepared = Arc::new(Prepared::new(message.into_bytes()));
+        let queue = |sender: &Sender| sender.queue(Queued::prepared(kind, Arc::clone(&prepared))).is_ok();
+        self.registry.all().into_iter().map(Sender::new).filter(queue).count()
     }
 
     /// Closes one connection behind what has been queued for it.
