@@ -148,25 +148,33 @@ fn shorten(histogram: &mut Histogram, longest: usize) {
 /// Gives the longest codes to the symbols that are least frequent.
 fn assign(lengths: &mut [u8], frequencies: &Table<'_>, histogram: &mut Histogram) {
     lengths.fill(0);
-    let mut done = 0;
     let mut length = LONGEST;
-    while let Some(frequency) =
-        (0..lengths.len()).map(|symbol| frequencies.at(symbol)).filter(|frequency| *frequency > done).min()
-    {
+    let mut frequency = 0;
+    // In each round those of one frequency; and which is the next.
+    while frequency < u16::MAX {
+        let mut next = u16::MAX;
         for (symbol, slot) in lengths.iter_mut().enumerate() {
-            if frequencies.at(symbol) != frequency {
-                continue;
+            let found = frequencies.at(symbol);
+            if found > frequency {
+                next = next.min(found);
             }
-            while length > 1 && histogram.get(length).is_none_or(|codes| *codes == 0) {
-                length = length.wrapping_sub(1);
+            if found == frequency && found > 0 {
+                *slot = take_longest(histogram, &mut length);
             }
-            if let Some(codes) = histogram.get_mut(length) {
-                *codes = codes.saturating_sub(1);
-            }
-            *slot = length as u8;
         }
-        done = frequency;
+        frequency = next;
     }
+}
+
+/// The longest length that has a code left.
+fn take_longest(histogram: &mut Histogram, length: &mut usize) -> u8 {
+    while *length > 1 && histogram.get(*length).is_none_or(|codes| *codes == 0) {
+        *length = length.wrapping_sub(1);
+    }
+    if let Some(codes) = histogram.get_mut(*length) {
+        *codes = codes.saturating_sub(1);
+    }
+    *length as u8
 }
 
 /// RFC 1951 3.2.2: the codes of `lengths`, each with its first bit lowest, as they are sent; `set` takes symbol and code.
