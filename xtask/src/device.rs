@@ -79,7 +79,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, String> {
 
 /// Where cargo has put what the script built.
 fn firmware(board: &Path) -> PathBuf {
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    let folder = env::var_os("FIRMWARE_TARGET_DIR").filter(|folder| !folder.is_empty());
+    let folder = folder.or_else(|| env::var_os("CARGO_TARGET_DIR"));
+    let target = folder.map_or_else(|| PathBuf::from("target"), PathBuf::from);
     board.join(target).join(TARGET).join("release").join(FIRMWARE)
 }
 

@@ -62,6 +62,11 @@
 //!
 //! | `esp_http_server` | here |
 //! |---|---|
+//! | `task_priority`, `stack_size`, `core_id`, `task_caps` | the executor's that runs the workers: one task for each, no stack of its own |
+//! | `server_port`, `if_name` | the endpoint of `EmbassyListener::new`, the [`Listen`](net::Listen) that is given |
+//! | `ctrl_port` | none: other tasks reach a worker through memory |
+//! | `open_fn`, `close_fn` | [`Listen`](net::Listen) sees sockets come and go; [`Handler::on_open`], [`Handler::on_close`] WebSockets |
+//! | `global_user_ctx`, `global_transport_ctx` | fields of the [`Handler`]s and of the [`Listen`](net::Listen) |
 //! | `max_open_sockets` | `CONNECTIONS` of [`Resources`] and a listener for each; [`Settings::spare`](server::Settings::spare) of them are kept from WebSockets |
 //! | `max_req_hdr_len`, `max_uri_len` | `RX` of [`Resources`], [`Settings::headers`](server::Settings::headers): 414 and 431 beyond |
 //! | `recv_wait_timeout` | [`Settings::request_time`](server::Settings::request_time), [`Settings::keep_alive_time`](server::Settings::keep_alive_time) |
@@ -81,6 +86,7 @@
 //! | `httpd_queue_work` with `httpd_ws_send_frame_async`, `httpd_ws_send_data` | [`Handle::try_send`], [`Handle::fragments`] |
 //! | `httpd_get_client_list`, `httpd_ws_get_fd_info` | [`Handle::connections`] |
 //! | `httpd_sess_trigger_close`, `httpd_stop` | [`Handle::close`], [`Handle::stop`] |
+//! | `httpd_sess_set_send_override`, `_recv_`, `_pending_` | the [`Socket`](net::Socket) |
 //! | `httpd_sess_set_ctx` | a table of the application's by [`ConnectionId::index`] |
 //! | `httpd_query_key_value`, `httpd_req_get_cookie_val` | [`http::Request::parameter`], [`http::Request::cookie`] |
 //!

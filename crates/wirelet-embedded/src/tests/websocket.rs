@@ -479,7 +479,7 @@ fn limits_of_time_hold_for_messages_too() {
 }
 
 #[test]
-fn slow_and_flooding_peers_starve_nobody() {
+fn two_slow_peers_and_a_flood_starve_none_of_four_others_and_take_no_memory() {
     with_echo::<8, 512>(&QUIET, 64, async |rig, _| {
         // Two that never read.
         let mut deaf = [opened(&rig).await, opened(&rig).await];
@@ -519,6 +519,7 @@ fn slow_and_flooding_peers_starve_nobody() {
         let talk = async {
             for round in 0..500 {
                 let text = std::format!("message {round}");
+                // All memory is the caller's and of fixed size: a peer that takes nothing fills its own queue, and no more.
                 for id in &deaf_ids {
                     let taken = rig.handle.try_send(*id, &*text);
                     assert!(taken.is_ok() || round > 5, "{taken:?}");
