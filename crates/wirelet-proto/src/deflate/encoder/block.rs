@@ -12,6 +12,10 @@ const CODE_LENGTHS: usize = 19;
 /// The longest code of those.
 const LONGEST_CODE_LENGTH: usize = 7;
 
+/// Bits with the fixed code below which a block's own codes are not looked for: to send them takes nearly as many, and the search is
+/// most of the work on a short block.
+const SHORTEST_DYNAMIC: u32 = 400;
+
 /// Codes for literals and distances that are sent: never fewer than these.
 const FEWEST_LITERALS: u16 = 257;
 const FEWEST_DISTANCES: u16 = 1;
@@ -42,7 +46,7 @@ enum Stage {
 }
 
 /// The codes of a dynamic block (RFC 1951 3.2.7).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Header {
     literals: u16,
     distances: u16,
@@ -65,10 +69,15 @@ impl Block {
     /// The tokens stand for `span` bytes before `position` and take `fixed` bits with the fixed code; those bytes
     /// are still in the ring if `stored`.
     pub(super) fn begin(memory: &mut Memory<'_>, tokens: &Tokens, bits: &mut Bits, source: Source) -> Self {
-        let header = Header::find(memory, tokens);
-        let dynamic = header.cost(memory).wrapping_add(tokens.cost(&memory.log, memory.lengths));
         let end = u32::from(fixed_length(END_OF_BLOCK));
         let fixed = source.fixed_cost.wrapping_add(end);
+        let (header, dynamic) = if fixed < SHORTEST_DYNAMIC {
+            (Header::default(), u32::MAX)
+        } else {
+            let header = Header::find(memory, tokens);
+            let cost = header.cost(memory).wrapping_add(tokens.cost(&memory.log, memory.lengths));
+            (header, cost)
+        };
         // The padding is not counted: it would be sent behind the other kinds, too.
         let stored = source.len.saturating_mul(8).saturating_add(32);
         let shortest = fixed.min(dynamic);
