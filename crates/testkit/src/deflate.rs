@@ -1,7 +1,7 @@
 //! Compression in pieces, messages to compress, and zlib-rs and miniz_oxide as references.
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
-use miniz_oxide::inflate::stream::InflateState;
+use miniz_oxide::inflate::stream::{InflateState, MinReset};
 use miniz_oxide::{DataFormat, MZFlush};
 use wirelet_proto::deflate::{Deflater, Window};
 use wirelet_proto::{Codec, CodecError, Compressor, Flush};
@@ -31,6 +31,11 @@ impl<'a> Sizes<'a> {
         Self { sizes, next: 0 }
     }
 
+    /// Room for the largest.
+    fn room(&self) -> Vec<u8> {
+        vec![0xcc; self.sizes.iter().copied().max().unwrap_or_default()]
+    }
+
     fn take(&mut self) -> usize {
         self.next += 1;
         self.sizes[(self.next - 1) % self.sizes.len()]
@@ -46,14 +51,14 @@ pub fn compress(
     outputs: &[usize],
 ) -> Vec<u8> {
     let (mut inputs, mut outputs) = (Sizes::new(inputs), Sizes::new(outputs));
-    let (mut rest, mut out) = (message, Vec::new());
+    let (mut rest, mut out, mut room) = (message, Vec::new(), outputs.room());
     loop {
         let piece = inputs.take().min(rest.len());
         let flush = if piece == rest.len() { flush } else { Flush::None };
         let (mut input, after) = rest.split_at(piece);
         loop {
-            let mut room = vec![0xcc; outputs.take()];
-            let progress = compressor.compress(input, &mut room, flush);
+            let room = &mut room[..outputs.take()];
+            let progress = compressor.compress(input, room, flush);
             assert!(progress.done || !room.is_empty() || progress.produced == 0);
             input = &input[progress.consumed..];
             out.extend_from_slice(&room[..progress.produced]);
@@ -84,12 +89,12 @@ pub fn decompress(
     outputs: &[usize],
 ) -> Result<Vec<u8>, (CodecError, Vec<u8>)> {
     let (mut inputs, mut outputs) = (Sizes::new(inputs), Sizes::new(outputs));
-    let (mut rest, mut out) = (payload, Vec::new());
+    let (mut rest, mut out, mut room) = (payload, Vec::new(), outputs.room());
     loop {
         let (mut input, after) = rest.split_at(inputs.take().min(rest.len()));
         loop {
-            let mut room = vec![0xcc; outputs.take()];
-            let progress = match codec.decompress(input, &mut room, after.is_empty()) {
+            let room = &mut room[..outputs.take()];
+            let progress = match codec.decompress(input, room, after.is_empty()) {
                 Ok(progress) => progress,
                 Err(error) => return Err((error, out)),
             };
@@ -126,6 +131,12 @@ impl References {
         }
     }
 
+    /// For another connection, with a window of at most the same size.
+    pub fn restart(&mut self, takeover: bool) {
+        self.takeover = takeover;
+        self.forget();
+    }
+
     /// Checks that `payload` is `message`.
     ///
     /// # Errors
@@ -139,10 +150,14 @@ impl References {
             return Err("miniz_oxide");
         }
         if !self.takeover {
-            self.zlib.reset(false);
-            self.miniz.reset(DataFormat::Raw);
+            self.forget();
         }
         Ok(())
+    }
+
+    fn forget(&mut self) {
+        self.zlib.reset(false);
+        self.miniz.reset_as(MinReset);
     }
 
     fn zlib(&mut self, wire: &[u8], len: usize) -> Option<Vec<u8>> {

@@ -1,5 +1,7 @@
 //! Compression: our encoder against reference decoders, our decompressor against zlib-rs.
 
+use std::cell::RefCell;
+
 use flate2::{Decompress, FlushDecompress, Status};
 use wirelet_proto::Flush;
 use wirelet_proto::deflate::{Deflater, Inflater, Window};
@@ -32,6 +34,11 @@ impl Choice {
     }
 }
 
+std::thread_local! {
+    /// Made once: they are large. Our own decompressor sees to the size of the window.
+    static REFERENCES: RefCell<References> = RefCell::new(References::new(Window::LARGEST));
+}
+
 /// Cuts at bytes of this value: the end of a message, or of a fragment when the next byte is the same.
 const CUT: u8 = 0x0a;
 
@@ -42,22 +49,35 @@ pub fn deflate(data: &[u8]) {
     let choice = Choice::of(head, 12);
     let new = || Deflater::new(vec![0x33; choice.memory], choice.window).expect("enough memory");
     let (mut whole, mut pieces) = (new(), new());
-    let (mut references, mut inflater) = (References::new(choice.window), choice.inflater());
+    let mut inflater = choice.inflater();
+    REFERENCES.with_borrow_mut(|references| {
+        references.restart(choice.window.takeover);
+        round_trips(&choice, text, [&mut whole, &mut pieces], references, &mut inflater);
+    });
+}
+
+fn round_trips(
+    choice: &Choice,
+    text: &[u8],
+    [whole, pieces]: [&mut Deflater<Vec<u8>>; 2],
+    references: &mut References,
+    inflater: &mut Inflater<Vec<u8>>,
+) {
     let (mut payload, mut message) = (Vec::new(), Vec::new());
     let mut rest = text;
     loop {
         let len = rest.iter().position(|byte| *byte == CUT).unwrap_or(rest.len());
         let (part, after) = rest.split_at(len);
         let flush = if after.starts_with(&[CUT, CUT]) { Flush::Fragment } else { Flush::Message };
-        let compressed = compress(&mut whole, part, flush, &[usize::MAX], &[1 << 16]);
-        assert_eq!(compress(&mut pieces, part, flush, &choice.inputs, &choice.outputs), compressed);
+        let compressed = compress(whole, part, flush, &[usize::MAX], &[1 << 13]);
+        assert_eq!(compress(pieces, part, flush, &choice.inputs, &choice.outputs), compressed);
         // Five bytes for each stored block, which is at least 50 bytes of the shortest log.
         assert!(compressed.len() <= part.len() + 5 * (part.len() / 50 + 2), "{} bytes", compressed.len());
         payload.extend(compressed);
         message.extend_from_slice(part);
         if flush == Flush::Message {
             assert_eq!(references.check(&payload, &message), Ok(()));
-            let back = decompress(&mut inflater, &payload, &choice.inputs, &choice.outputs);
+            let back = decompress(inflater, &payload, &choice.inputs, &choice.outputs);
             assert!(back.as_ref() == Ok(&message), "our decompressor");
             payload.clear();
             message.clear();
