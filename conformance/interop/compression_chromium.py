@@ -16,7 +16,7 @@ MODES = {
     "shared": BOTH_FRESH,
     "windowed:4096": {"client_no_context_takeover"},
     "dedicated:15": set(),
-    "dedicated:9": {"server_max_window_bits=9", "client_max_window_bits=9"},
+    "dedicated:9": {"server_max_window_bits=9"},
 }
 
 
