@@ -274,22 +274,23 @@ const fn precode_extra_bits(symbol: u8) -> u8 {
     }
 }
 
-/// The bits of all symbols, without extra bits.
+/// The bits of all symbols, without extra bits. A block is too short for 32 bits to overflow.
 fn coded_bits(frequencies: &Frequencies, literals: &[u8; LITERALS], distances: &[u8; DISTANCES]) -> u64 {
-    let bits = |frequencies: &[u32], lengths: &[u8]| -> u64 {
-        frequencies.iter().zip(lengths).map(|(count, len)| u64::from(*count) * u64::from(*len)).sum()
-    };
-    bits(&frequencies.literals, literals) + bits(&frequencies.distances, distances)
+    u64::from(weighted(&frequencies.literals, literals) + weighted(&frequencies.distances, distances))
 }
 
 /// The extra bits of all matches.
 fn extra_bits(frequencies: &Frequencies) -> u64 {
-    let lengths = frequencies.literals[FIRST_LENGTH..].iter().zip(LENGTH_EXTRA_BITS);
-    let lengths: u64 = lengths.map(|(count, bits)| u64::from(*count) * u64::from(bits)).sum();
-    let distances = frequencies.distances.iter().enumerate();
-    let distances: u64 =
-        distances.map(|(symbol, count)| u64::from(*count) * u64::from(distance_extra_bits(symbol))).sum();
-    lengths + distances
+    let lengths = frequencies.literals.last_chunk().map_or(0, |last| weighted(last, &LENGTH_EXTRA_BITS));
+    u64::from(lengths + weighted(&frequencies.distances, &DISTANCE_EXTRA_BITS))
+}
+
+fn weighted<const N: usize>(counts: &[u32; N], bits: &[u8; N]) -> u32 {
+    counts
+        .iter()
+        .zip(bits)
+        .map(|(count, bits)| count.wrapping_mul(u32::from(*bits)))
+        .fold(0, u32::wrapping_add)
 }
 
 /// The symbol and the extra bits of a match's length (RFC 1951 3.2.5).
@@ -314,6 +315,16 @@ const LENGTH_BASES: [u16; 29] = [
 ];
 const LENGTH_EXTRA_BITS: [u8; 29] =
     [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0];
+
+static DISTANCE_EXTRA_BITS: [u8; DISTANCES] = {
+    let mut bits = [0; DISTANCES];
+    let mut symbol = 0;
+    while symbol < DISTANCES {
+        bits[symbol] = distance_extra_bits(symbol);
+        symbol += 1;
+    }
+    bits
+};
 
 static LENGTHS: [Length; 256] = {
     let mut lengths = [Length { symbol: 0, extra_bits: 0, extra: 0 }; 256];

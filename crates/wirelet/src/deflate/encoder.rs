@@ -1,10 +1,8 @@
-//! A compressor that is shared by all connections of a thread: it keeps nothing from message to message, and needs no time
-//! to forget it.
+//! A compressor that is shared by all connections of a thread and keeps nothing from message to message.
 //!
-//! zlib-rs clears a hash table of 128 KiB before each message that must not refer to earlier ones, and describes its codes
-//! as if they were for more than a kilobyte; for the small messages that most messages are this costs more than all the
-//! rest. Here a position in the hash table counts from the first byte that was ever compressed, so that an old
-//! one is recognised by being too small.
+//! For the small messages that most messages are, zlib-rs is slow where it must not refer to earlier ones: it clears a hash
+//! table of 128 KiB before each. Here the table is as large as the message needs. All decisions that can't be
+//! predicted cost as much as ten that can; there are as few of them as possible.
 
 use super::block::{self, BitWriter, Frequencies, LONGEST_MATCH, Sequence};
 
@@ -17,10 +15,12 @@ const FEWEST_BITS: u32 = 9;
 const WINDOW: usize = 1 << 15;
 /// Matches of fewer bytes are not looked for.
 const HASHED: usize = 4;
+/// A distance beyond every window.
+const FAR: usize = u16::MAX as usize;
 /// A block has as much input, bytes: codes of its own fit it better than longer ones.
 const BLOCK: usize = 32 * 1024;
-/// Positions are forgotten before they would not fit any more.
-const LAST_POSITION: u32 = u32::MAX - (64 << 20);
+/// The table has 2^SPARSE times as many entries as the data has bytes.
+const SPARSE: u32 = 3;
 
 /// How much work is done for a better ratio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,23 +29,23 @@ pub(super) struct Effort {
     depth: u32,
     /// A match of this length is taken without looking further, bytes.
     nice: usize,
-    /// Whether a match is given up for a longer one at the next byte.
-    lazy: bool,
+    /// A match of fewer bytes is given up for a longer one at the next byte.
+    lazy: usize,
 }
 
 impl Effort {
     /// Of a level as zlib numbers them, 1–9.
     pub(super) const fn of_level(level: u8) -> Self {
         let (depth, nice, lazy) = match level {
-            0 | 1 => (1, 32, false),
-            2 => (2, 32, false),
-            3 => (4, 64, false),
-            4 => (4, 32, true),
-            5 => (8, 32, true),
-            6 => (16, 64, true),
-            7 => (32, 128, true),
-            8 => (64, LONGEST_MATCH, true),
-            _ => (256, LONGEST_MATCH, true),
+            0 | 1 => (1, 32, 0),
+            2 => (2, 32, 0),
+            3 => (4, 64, 0),
+            4 => (4, 32, 8),
+            5 => (8, 32, 16),
+            6 => (16, 64, 32),
+            7 => (32, 128, 64),
+            8 => (64, LONGEST_MATCH, 128),
+            _ => (256, LONGEST_MATCH, LONGEST_MATCH),
         };
         Self { depth, nice, lazy }
     }
@@ -53,23 +53,16 @@ impl Effort {
 
 /// See the module.
 pub(super) struct Encoder {
-    /// The last position of each hash.
-    heads: Box<[u32; TABLE]>,
-    /// How far back the position before it with the same hash is, for each position in the window; 0: too far.
+    /// The last position of each hash, or rather its last 16 bits.
+    heads: Box<[u16; TABLE]>,
+    /// How far back the position before it with the same hash is, for each position in the window.
     chains: Box<[u16; WINDOW]>,
-    /// The position of the first byte of the data at hand.
-    base: u32,
     sequences: Vec<Sequence>,
 }
 
 impl Encoder {
     pub(super) fn new() -> Self {
-        Self {
-            heads: vec![0; TABLE].into_boxed_slice().try_into().unwrap_or_else(|_| Box::new([0; TABLE])),
-            chains: vec![0; WINDOW].into_boxed_slice().try_into().unwrap_or_else(|_| Box::new([0; WINDOW])),
-            base: 1,
-            sequences: Vec::new(),
-        }
+        Self { heads: zeros(), chains: zeros(), sequences: Vec::new() }
     }
 
     /// Appends `data[history..]`, deflated, to `out`. Matches reach back at most 2^`bits` bytes, also into
@@ -82,17 +75,14 @@ impl Encoder {
         effort: Effort,
         out: &mut Vec<u8>,
     ) {
-        if u32::try_from(data.len()).map_or(true, |len| len > LAST_POSITION - self.base.min(LAST_POSITION)) {
-            self.heads.fill(0);
-            self.base = 1;
-        }
         let mut out = BitWriter::new(out);
-        let hash_bits = data.len().max(1).ilog2().clamp(FEWEST_BITS, TABLE_BITS);
+        let hash_bits = (data.len().max(1).ilog2() + SPARSE).clamp(FEWEST_BITS, TABLE_BITS);
+        // A position before the beginning: farther back than anything.
+        self.heads[..1 << hash_bits].fill(0);
         let mut pass = Pass {
             data,
             heads: &mut self.heads,
             chains: &mut self.chains,
-            base: self.base,
             shift: 32 - hash_bits,
             window: 1 << bits,
             effort,
@@ -107,17 +97,18 @@ impl Encoder {
             at = end;
         }
         out.finish();
-        // A position of this message can't be taken for one of the next: 0 to the window's end is before its beginning.
-        self.base = self.base.wrapping_add(data.len() as u32);
     }
+}
+
+fn zeros<const N: usize>() -> Box<[u16; N]> {
+    vec![0; N].into_boxed_slice().try_into().unwrap_or_else(|_| Box::new([0; N]))
 }
 
 /// What is compressed at the moment.
 struct Pass<'a> {
     data: &'a [u8],
-    heads: &'a mut [u32; TABLE],
+    heads: &'a mut [u16; TABLE],
     chains: &'a mut [u16; WINDOW],
-    base: u32,
     shift: u32,
     /// Bytes.
     window: usize,
@@ -145,7 +136,7 @@ impl Pass<'_> {
                 continue;
             };
             let mut known = at + 1;
-            while self.effort.lazy && found.length < self.effort.nice && at + 1 < last {
+            while found.length < self.effort.lazy && at + 1 < last {
                 known = at + 2;
                 let Some(longer) = self.find(at + 1, end, found.length) else { break };
                 frequencies.literal(self.data[at]);
@@ -169,52 +160,57 @@ impl Pass<'_> {
         frequencies
     }
 
-    /// The best match of more than `least` bytes for what begins at `at`, which is remembered.
-    #[inline]
+    /// The longest match of more than `least` bytes, at least three, for what begins at `at`, which is remembered.
+    #[inline(always)]
     fn find(&mut self, at: usize, end: usize, least: usize) -> Option<Match> {
-        let data = self.data;
-        let here = word(data, at);
-        let mut candidate = self.remember(at, here)?;
+        let here = word(self.data, at);
+        let mut distance = self.remember(at, here);
+        let reach = self.window.min(at);
         let most = (end - at).min(LONGEST_MATCH);
-        let mut best = Match { length: least, distance: 0 };
-        if least >= most {
+        if distance > reach || least >= most {
             return None;
         }
+        let data = &self.data[..end];
+        let mut best = Match { length: least, distance: 0 };
+        // What a longer match must have too: the four bytes up to the first one beyond the best.
+        let mut beyond = word(data, at + least + 1 - HASHED);
         for _ in 0..self.effort.depth {
-            if word(data, candidate) == here && data[candidate + best.length] == data[at + best.length] {
+            let candidate = at - distance;
+            if word(data, candidate + best.length + 1 - HASHED) == beyond && word(data, candidate) == here {
                 let length = HASHED + common(&data[candidate + HASHED..], &data[at + HASHED..at + most]);
                 if length > best.length {
-                    best = Match { length, distance: at - candidate };
+                    best = Match { length, distance };
                     if length >= self.effort.nice || length == most {
                         break;
                     }
+                    beyond = word(data, at + length + 1 - HASHED);
                 }
             }
-            let back = usize::from(self.chains[candidate % WINDOW]);
-            if back == 0 || at - candidate + back > self.window {
+            distance += usize::from(self.chains[candidate % WINDOW]);
+            if distance > reach {
                 break;
             }
-            candidate -= back;
         }
         (best.distance > 0).then_some(best)
     }
 
-    /// Remembers the position `at`; answers the last one before it with the same hash, if it is in the window.
-    #[inline]
-    fn remember(&mut self, at: usize, here: u32) -> Option<usize> {
+    /// Remembers the position `at`; answers how far back the last one before it with the same hash is, [`FAR`] where it is not
+    /// in the window.
+    #[inline(always)]
+    fn remember(&mut self, at: usize, here: u32) -> usize {
         // Knuth's multiplicative hash.
         let hash = here.wrapping_mul(0x9e37_79b1) >> self.shift;
-        let head = &mut self.heads[hash as usize % TABLE];
-        let position = self.base + at as u32;
-        let before = std::mem::replace(head, position);
-        let back = (position - before) as usize;
-        let is_near = before >= self.base && back <= self.window;
-        self.chains[at % WINDOW] = if is_near { back as u16 } else { 0 };
-        is_near.then(|| at - back)
+        let here = at.wrapping_add(1) as u16;
+        let before = std::mem::replace(&mut self.heads[hash as usize % TABLE], here);
+        // Of a position more than 64 KiB back something else comes out, where no match is, or by chance one.
+        let back = usize::from(here.wrapping_sub(before));
+        let back = if back <= self.window.min(at) && back > 0 { back } else { FAR };
+        self.chains[at % WINDOW] = back as u16;
+        back
     }
 
     /// Remembers the positions from `from` to `to` without looking for matches.
-    #[inline]
+    #[inline(always)]
     fn skip(&mut self, from: usize, to: usize) {
         let to = to.min((self.data.len() + 1).saturating_sub(HASHED));
         for at in from..to {
@@ -310,21 +306,6 @@ mod tests {
             // Never longer than stored blocks.
             let len = data.len() - history;
             assert!(out.len() - 6 <= len + 6 * len.div_ceil(BLOCK) + 1, "{} of {len}", out.len() - 6);
-        }
-    }
-
-    #[test]
-    fn positions_that_no_longer_fit_are_forgotten() {
-        let mut encoder = Encoder::new();
-        let data = b"twice and twice and twice".repeat(20);
-        for base in [LAST_POSITION - 400, LAST_POSITION, u32::MAX - 600] {
-            encoder.base = base;
-            for _ in 0..4 {
-                let mut out = Vec::new();
-                encoder.encode(&data, 0, 15, Effort::of_level(6), &mut out);
-                assert_eq!(inflated(&out, &[], 15, data.len()), data);
-                assert!(out.len() < 60);
-            }
         }
     }
 

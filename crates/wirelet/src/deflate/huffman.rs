@@ -26,13 +26,11 @@ pub(super) struct Code {
 pub(super) fn code_lengths<const N: usize>(frequencies: &[u32; N], longest: usize) -> [u8; N] {
     let mut lengths = [0; N];
     let mut sorted = [Leaf::default(); N];
-    let used = sort(frequencies, &mut sorted);
-    let leaves = &sorted[..used];
-    match leaves {
+    match sort(frequencies, &mut sorted) {
         [] => {}
         [only] => lengths[usize::from(only.symbol)] = 1,
         leaves => {
-            let counts = limited(depths(leaves), longest);
+            let counts = limited(depths::<N>(leaves), longest);
             // The rarest symbols have the longest codes.
             let mut leaves = leaves.iter();
             for len in (1..=longest).rev() {
@@ -47,23 +45,51 @@ pub(super) fn code_lengths<const N: usize>(frequencies: &[u32; N], longest: usiz
 
 /// The canonical codes of the lengths.
 pub(super) fn codes<const N: usize>(lengths: &[u8; N]) -> [Code; N] {
-    let mut counts = [0_u16; LONGEST + 1];
-    lengths.iter().for_each(|len| counts[usize::from(*len)] += 1);
-    counts[0] = 0;
-    let mut next = [0_u16; LONGEST + 2];
-    for len in 0..=LONGEST {
+    let mut symbols = [0; N];
+    let symbols = occurring(lengths.iter().map(|len| *len > 0), &mut symbols);
+    let mut counts = [0_u16; 16];
+    symbols.iter().for_each(|symbol| counts[usize::from(lengths[usize::from(*symbol)]) % 16] += 1);
+    let mut next = [0_u16; 16];
+    for len in 0..LONGEST {
         next[len + 1] = (next[len] + counts[len]) << 1;
     }
     let mut codes = [Code::default(); N];
-    for (code, &len) in codes.iter_mut().zip(lengths) {
-        if len > 0 {
-            let value = &mut next[usize::from(len)];
-            *code = Code { bits: value.reverse_bits() >> (16 - len), len };
-            *value += 1;
-        }
+    for symbol in symbols {
+        let len = lengths[usize::from(*symbol)] % 16;
+        let value = &mut next[usize::from(len)];
+        codes[usize::from(*symbol)] = Code { bits: (u32::from(reversed(*value)) >> (16 - len)) as u16, len };
+        *value = value.wrapping_add(1);
     }
     codes
 }
+
+/// The symbols that occur. Which they are cannot be predicted: there is no branch for it.
+#[inline]
+fn occurring<const N: usize>(occurs: impl Iterator<Item = bool>, symbols: &mut [u16; N]) -> &[u16] {
+    let mut count = 0;
+    for (symbol, occurs) in occurs.enumerate().take(N) {
+        symbols[count] = symbol as u16;
+        count += usize::from(occurs);
+    }
+    &symbols[..count]
+}
+
+/// The bits of `value` from the last to the first.
+#[inline]
+const fn reversed(value: u16) -> u16 {
+    let [low, high] = value.to_le_bytes();
+    u16::from_le_bytes([REVERSED[high as usize], REVERSED[low as usize]])
+}
+
+static REVERSED: [u8; 256] = {
+    let mut reversed = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        reversed[byte] = (byte as u8).reverse_bits();
+        byte += 1;
+    }
+    reversed
+};
 
 #[derive(Clone, Copy, Default)]
 struct Leaf {
@@ -71,68 +97,67 @@ struct Leaf {
     symbol: u16,
 }
 
-/// Fills the front of `sorted` with the symbols that occur, the rarest first; answers how many there are.
-fn sort<const N: usize>(frequencies: &[u32; N], sorted: &mut [Leaf; N]) -> usize {
+/// Fills the front of `sorted` with the symbols that occur, the rarest first.
+fn sort<'a, const N: usize>(frequencies: &[u32; N], sorted: &'a mut [Leaf; N]) -> &'a [Leaf] {
+    let mut symbols = [0; N];
+    let symbols = occurring(frequencies.iter().map(|frequency| *frequency > 0), &mut symbols);
+    let sorted = &mut sorted[..symbols.len()];
     let mut at = [0_u16; COUNTED + 1];
-    for &frequency in frequencies {
-        at[(frequency as usize).min(COUNTED - 1) + 1] += 1;
-    }
-    // Those that don't occur are not sorted.
-    at[1] = 0;
+    let class = |frequency: u32| (frequency as usize).min(COUNTED - 1);
+    symbols.iter().for_each(|symbol| at[class(frequencies[usize::from(*symbol)]) + 1] += 1);
     for n in 1..COUNTED {
         at[n + 1] += at[n];
     }
-    let (often, used) = (usize::from(at[COUNTED - 1]), usize::from(at[COUNTED]));
-    for (symbol, &frequency) in frequencies.iter().enumerate() {
-        if frequency > 0 {
-            let place = &mut at[(frequency as usize).min(COUNTED - 1)];
-            sorted[usize::from(*place)] = Leaf { frequency, symbol: symbol as u16 };
-            *place += 1;
-        }
+    let often = usize::from(at[COUNTED - 1]);
+    for &symbol in symbols {
+        let frequency = frequencies[usize::from(symbol)];
+        let place = &mut at[class(frequency)];
+        sorted[usize::from(*place)] = Leaf { frequency, symbol };
+        *place += 1;
     }
-    sorted[often..used].sort_unstable_by_key(|leaf| leaf.frequency);
-    used
+    sorted[often..].sort_unstable_by_key(|leaf| leaf.frequency);
+    sorted
 }
 
 /// How many of the leaves, two or more, stand at each depth of a Huffman tree. Depths of 32 and more, which frequencies of
 /// 32 bits don't reach before a message has gigabytes, count as 32.
 ///
-/// A. Moffat, J. Katajainen: In-Place Calculation of Minimum-Redundancy Codes (1995).
-fn depths(leaves: &[Leaf]) -> [u16; 33] {
-    let n = leaves.len();
-    let mut nodes = [0_u32; LITERALS];
-    // The weights of inner nodes, each of which becomes the number of its parent when it has one.
+/// A. Moffat, J. Katajainen: In-Place Calculation of Minimum-Redundancy Codes (1995). Which of two weights is smaller cannot be
+/// predicted: there are no branches for it.
+fn depths<const N: usize>(leaves: &[Leaf]) -> [u16; 33] {
+    let n = leaves.len().min(N);
+    // The weights of inner nodes; those that don't exist yet weigh more than any.
+    let mut weights = [u32::MAX; N];
+    let mut parents = [0_u16; N];
     let (mut leaf, mut inner) = (0, 0);
     for next in 0..n - 1 {
         let mut weight = 0;
         for _ in 0..2 {
-            if leaf >= n || (inner < next && nodes[inner] < leaves[leaf].frequency) {
-                weight += nodes[inner];
-                nodes[inner] = next as u32;
-                inner += 1;
-            } else {
-                weight += leaves[leaf].frequency;
-                leaf += 1;
-            }
+            let light = leaves.get(leaf).map_or(u32::MAX, |leaf| leaf.frequency);
+            let heavy = weights[inner];
+            let takes_inner = heavy < light;
+            weight += heavy.min(light);
+            // Where it is not taken it is overwritten when it is.
+            parents[inner] = next as u16;
+            inner += usize::from(takes_inner);
+            leaf += usize::from(!takes_inner);
         }
-        nodes[next] = weight;
+        weights[next] = weight;
     }
     // The root has depth 0; the others stand one below their parent.
-    nodes[n - 2] = 0;
-    for node in (0..n - 2).rev() {
-        nodes[node] = nodes[nodes[node] as usize] + 1;
+    let mut inner_counts = [0_u16; 34];
+    let mut depths = [0_u8; N];
+    inner_counts[0] = 1;
+    for node in (0..n.saturating_sub(2)).rev() {
+        let depth = (depths[usize::from(parents[node]) % N] + 1).min(33);
+        depths[node] = depth;
+        inner_counts[usize::from(depth)] += 1;
     }
     let mut counts = [0_u16; 33];
-    let (mut places, mut depth, mut left) = (1, 0, n - 1);
-    while places > 0 {
-        let before = left;
-        while left > 0 && nodes[left - 1] == depth {
-            left -= 1;
-        }
-        let inner = before - left;
-        counts[(depth as usize).min(32)] += (places - inner) as u16;
+    let mut places = 1;
+    for (count, inner) in counts.iter_mut().zip(inner_counts) {
+        *count = places - inner.min(places);
         places = 2 * inner;
-        depth += 1;
     }
     counts
 }
