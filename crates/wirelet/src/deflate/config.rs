@@ -54,7 +54,7 @@ pub enum Compress {
     Auto,
     /// It is not: because it is compressed data, or has a secret in it.
     Never,
-    /// It is, however short.
+    /// It is, however short, unless that would make it longer.
     Always,
 }
 

@@ -36,10 +36,10 @@ pub fn zeros(megabytes: usize) -> Vec<u8> {
     out
 }
 
-/// A whole message.
+/// A whole message. So little is handed out at a time that nothing but the window is left to refer to.
 pub fn inflated(inflate: &mut Inflate, message: &[u8]) -> Vec<u8> {
     let whole = [message, &TAIL].concat();
-    let (mut rest, mut all, mut room) = (&whole[..], Vec::new(), vec![0; 1 << 16]);
+    let (mut rest, mut all, mut room) = (&whole[..], Vec::new(), vec![0; 64]);
     loop {
         let (before_in, before_out) = (inflate.total_in(), inflate.total_out());
         let status = inflate.decompress(rest, &mut room, InflateFlush::SyncFlush).unwrap();
