@@ -43,13 +43,27 @@
 //! | here | [`WebSocket`] and its halves, [`Message`], [`Sender`], fragments, errors; [`WebSocket::from_upgraded`] for other HTTP libraries |
 //! | [`proto`] | the protocol core: limits, keepalive, close codes |
 //!
+//! ## Compression
+//!
+//! permessage-deflate (RFC 7692), for servers, single routes and clients that ask for it: [`Compression`]. By default no
+//! connection has memory for it, and a broadcast is compressed once. It is the feature `deflate`, which is on by default.
+//!
+//! ```
+//! # #[cfg(feature = "deflate")]
+//! # fn with(server: wirelet::server::Server) -> wirelet::server::Server {
+//! use wirelet::Compression;
+//!
+//! server.compression(Compression::shared().threshold(256))
+//! # }
+//! ```
+//!
 //! ## Limits
 //!
 //! All are on by default; see [`Limits`], [`Keepalive`] and [`Capacity`](server::Capacity).
 //!
 //! | what | default | what happens |
 //! |---|---|---|
-//! | message | 1 MiB, 131,072 fragments, 60 s + 1 ms a byte | close 1009, 1008, 3008 |
+//! | message, decompressed | 1 MiB, 131,072 fragments, 60 s + 1 ms a byte | close 1009, 1008, 3008 |
 //! | head of a request | 8 KiB, 64 fields, 10 s | 431 or 414, 408 |
 //! | silence | ping after 20 s, answer within 20 s, 120 s in all | close 3008 |
 //! | a peer that takes nothing of what waits to be sent | as long as it may be silent: 120 s | close 3008, then the socket |

@@ -492,18 +492,53 @@ mod tests {
         }
     }
 
+    /// What a server of quotations sends: many names again, few numbers twice.
+    fn quotes(n: usize, state: &mut u64) -> Vec<u8> {
+        const NAMES: [&str; 8] =
+            ["Barley", "Cobalt", "Copper", "Cotton", "Gasoil", "Nickel", "Palladium", "Wheat"];
+        let mut below = |bound: u64| {
+            *state ^= *state << 13;
+            *state ^= *state >> 7;
+            *state ^= *state << 17;
+            *state % bound
+        };
+        let mut text = format!("{{\"type\":\"quotes\",\"sequence\":{n},\"quotes\":[");
+        while text.len() < 900 {
+            let name = NAMES[below(8) as usize];
+            let (id, price, volume, second) = (below(1 << 32), below(900_000), below(2_000_000), below(60));
+            text += &format!(
+                "{{\"id\":\"{id:08x}\",\"name\":\"{name}\",\"state\":\"open\",\"price\":{}.{:02},\
+                 \"volume\":{volume},\"time\":\"2026-11-26T09:12:{second:02}Z\"}},",
+                price / 100,
+                price % 100
+            );
+        }
+        (text + "]}").into_bytes()
+    }
+
+    /// The figures of the documentation: `cargo test -p wirelet --lib the_kept_bytes_pay -- --nocapture`.
     #[test]
     fn the_kept_bytes_pay() {
-        let total = |compression| -> usize {
-            let mut deflate = deflate(compression);
-            (0..50).map(|n| sent(&mut deflate, &text(n), Compress::Auto).unwrap().len()).sum()
+        let ratio = |name: &str, compression: Compression| {
+            let (mut deflate, mut state) = (deflate(compression), 0x2545_f491_4f6c_dd1d);
+            for n in 0..200 {
+                assert!(sent(&mut deflate, &quotes(n, &mut state), Compress::Auto).is_some());
+            }
+            let ratio = deflate.info().sent.ratio().unwrap();
+            println!("{name}: {ratio:.2}");
+            ratio
         };
-        let (shared, windowed, dedicated) = (
-            total(Compression::shared()),
-            total(Compression::windowed(1024)),
-            total(Compression::dedicated(15)),
+        let shared = ratio("shared", Compression::shared());
+        let kept = [512, 1024, 2048, 4096]
+            .map(|kept| ratio(&format!("windowed, {kept}"), Compression::windowed(kept)));
+        let own = ratio("dedicated, 15 bits", Compression::dedicated(15));
+        ratio("dedicated, 15 bits, level 1", Compression::dedicated(15).level(1));
+        let small = ratio("dedicated, 9 bits, memory level 1", Compression::dedicated(9).memory_level(1));
+        assert!(
+            kept.is_sorted() && shared * 1.2 < kept[1] && kept[3] < own * 1.1,
+            "{shared}, {kept:?}, {own}"
         );
-        assert!(windowed * 4 < shared * 3 && dedicated < shared, "{shared}, {windowed}, {dedicated}");
+        assert!(small < kept[1], "{small}");
     }
 
     #[test]
