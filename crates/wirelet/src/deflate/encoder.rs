@@ -242,6 +242,8 @@ fn common(a: &[u8], b: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use wirelet_proto::Codec;
+    use wirelet_proto::deflate::{Inflater, Window};
     use zlib_rs::{Inflate, InflateFlush};
 
     use super::*;
@@ -263,6 +265,20 @@ mod tests {
             back.extend_from_slice(&room[..some]);
             if some < room.len() {
                 assert_eq!(inflate.total_in(), whole.len() as u64);
+                return back;
+            }
+        }
+    }
+
+    /// What the core's decompressor makes of it.
+    fn inflated_by_miniz(deflated: &[u8], bits: u8) -> Vec<u8> {
+        let mut inflater = Inflater::new(vec![0; 1 << bits], Window::fresh(bits)).unwrap();
+        let (mut back, mut rest, mut room) = (Vec::new(), deflated, [0; 4096]);
+        loop {
+            let progress = inflater.decompress(rest, &mut room, true).unwrap();
+            rest = &rest[progress.consumed..];
+            back.extend_from_slice(&room[..progress.produced]);
+            if progress.done {
                 return back;
             }
         }
@@ -311,6 +327,12 @@ mod tests {
             assert_eq!(&out[..6], b"before");
             let back = inflated(&out[6..], &data[..history], bits);
             assert!(back == data[history..], "round {round}, {bits} bits, level {level}");
+            if history == 0 {
+                assert!(
+                    inflated_by_miniz(&out[6..], bits) == data,
+                    "round {round}, {bits} bits, level {level}"
+                );
+            }
             // Never longer than stored blocks.
             let len = data.len() - history;
             assert!(out.len() - 6 <= len + 6 * len.div_ceil(BLOCK) + 1, "{} of {len}", out.len() - 6);
