@@ -57,11 +57,10 @@ fn check_opinion(client: &Settings, text: &str) {
 fn expected(client: &Settings, element: &str) -> Option<wirelet_proto::deflate::Params> {
     let answer = Plain::of(element)?;
     let has_values = !answer.window_bits.contains(&Some(None));
-    let offered = answer.window_bits[1].is_none() || answer.client_bits() <= client.outgoing.bits;
     let granted = answer.server_bits() <= client.incoming.bits
         && (client.incoming.takeover || answer.no_context_takeover[0]);
     let mut params = answer.params();
     params.client.bits = params.client.bits.min(client.outgoing.bits);
     params.client.takeover &= client.outgoing.takeover;
-    (has_values && offered && granted).then_some(params)
+    (has_values && granted).then_some(params)
 }

@@ -153,17 +153,15 @@ impl Settings {
         Some(Agreement { params, answer })
     }
 
-    /// The value of a client's Sec-WebSocket-Extensions. It always says that the server may limit the client's window.
+    /// The value of a client's Sec-WebSocket-Extensions. It always says that the server may limit the client's window, and
+    /// names no limit of its own: that would be a hint, and there are servers that answer with a larger one.
     pub fn offer(&self) -> HeaderValue {
-        let limited = |window: Window| (window.bits < LARGEST).then_some(window.bits);
+        let server_bits = (self.incoming.bits < LARGEST).then_some(self.incoming.bits);
         HeaderValue::new(|text| {
             text.flag(SERVER_NO_CONTEXT_TAKEOVER, !self.incoming.takeover);
             text.flag(CLIENT_NO_CONTEXT_TAKEOVER, !self.outgoing.takeover);
-            text.bits(SERVER_MAX_WINDOW_BITS, limited(self.incoming));
-            match limited(self.outgoing) {
-                None => text.flag(CLIENT_MAX_WINDOW_BITS, true),
-                bits => text.bits(CLIENT_MAX_WINDOW_BITS, bits),
-            }
+            text.bits(SERVER_MAX_WINDOW_BITS, server_bits);
+            text.flag(CLIENT_MAX_WINDOW_BITS, true);
         })
     }
 
@@ -199,8 +197,6 @@ impl Settings {
         // 7.1.2.1, 7.1.2.2: in an answer both have a value.
         answered.server_bits != Bits::Open
             && answered.client_bits != Bits::Open
-            // 7.1.2.2: the server answers with at most what the client has offered.
-            && (answered.client_bits == Bits::Absent || answered.client_bits.limit() <= self.outgoing.bits)
             // 7.1.1.1, 7.1.2.1: what was demanded is granted, or the offer has not been accepted.
             && answered.server_bits.limit() <= self.incoming.bits
             && (self.incoming.takeover || answered.server_no_context_takeover)
@@ -361,7 +357,8 @@ mod tests {
         let least = Settings { outgoing_smallest: 8, ..Settings::both(Window::fresh(10)) };
         let longest = "permessage-deflate; server_no_context_takeover; client_no_context_takeover; \
             server_max_window_bits=10; client_max_window_bits=10";
-        assert_eq!(least.offer().as_str(), longest);
+        let agreement = least.accept(ExtensionOffers::of(least.offer().as_str())).unwrap();
+        assert_eq!(agreement.answer.as_str(), longest);
         assert!(longest.len() <= HeaderValue::CAPACITY && longest.len() < 256);
     }
 }
