@@ -8,7 +8,7 @@ use wirelet_embedded::client::{Client, ClientHandler, ClientResources, Finished,
 use wirelet_embedded::compression::Compression;
 use wirelet_embedded::net::Connect;
 use wirelet_embedded::proto::handshake::Uri;
-use wirelet_embedded::proto::{CloseCode, Config, Delivery, Event, Limits, MaskKeys};
+use wirelet_embedded::proto::{CloseCode, Config, Delivery, Event, Limits, MaskKeys, ReconnectConfig};
 use wirelet_embedded::{Clock, Handler, Peer};
 
 use crate::line::Line;
@@ -104,7 +104,9 @@ impl<N: Connect, C: Clock, K: MaskKeys> Suite<'_, N, C, K> {
         let mut address = Line::<ADDRESS>::new();
         let written = write!(address, "{}/{target}", self.server.trim_end_matches('/'));
         let uri = written.ok().and_then(|()| Uri::parse(address.text()).ok()).ok_or(Stopped::Address)?;
-        let options = Options { config: CONFIG, connect_after_loss: false, ..Options::new(uri) };
+        // A handshake that fails would fail again: the run ends, and says why.
+        let reconnect = ReconnectConfig { max_attempts: Some(0), ..ReconnectConfig::DEFAULT };
+        let options = Options { config: CONFIG, reconnect, connect_after_loss: false, ..Options::new(uri) };
         let mut resources = ClientResources::<RX, TX, 64>::new();
         let (client, _) = Client::new(&mut resources, &options);
         let mut client = match self.compression {
