@@ -12,7 +12,9 @@ use serde::Deserialize;
 use wirelet_embedded::client::{Client, ClientHandler, ClientResources, Failure, Finished, Options};
 use wirelet_embedded::net::Connect;
 use wirelet_embedded::proto::handshake::{ResponseHead, Uri};
-use wirelet_embedded::proto::{Chunk, CloseCode, Config, Delivery, Event, Instant, MaskKeys, MessageKind};
+use wirelet_embedded::proto::{
+    Chunk, CloseCode, Config, Delivery, Event, Instant, MaskKeys, MessageKind, ReconnectConfig,
+};
 use wirelet_embedded::{Clock, ConnectionId, End, Handler, Peer, Sender};
 
 use crate::line::Line;
@@ -30,7 +32,10 @@ pub type DemoMemory<'c> = ClientResources<'c, RX, TX, QUEUE>;
 
 /// The options of the demo's connection to a server: what arrives is shown as it arrives.
 pub const fn options(server: Uri<'_>) -> Options<'_> {
-    Options { config: Config { delivery: Delivery::Chunks, ..Config::new() }, ..Options::new(server) }
+    // The script takes ten seconds: a connection that is lost is to come back before its last text.
+    let reconnect = ReconnectConfig { initial_max: 2_000, ..ReconnectConfig::DEFAULT };
+    let config = Config { delivery: Delivery::Chunks, ..Config::new() };
+    Options { config, reconnect, ..Options::new(server) }
 }
 
 /// Runs the demo to its end, over as many connections as that takes.
