@@ -8,7 +8,7 @@ import typing
 import zlib
 
 from deflate import Message, exchange, extension, parameters
-from scenario import HANG, Failure, Process, free_port, start_server
+from scenario import HANG, Checks, Failure, Process, finish, free_port, start_server
 from wire import Tap
 
 BOTH_FRESH = {"server_no_context_takeover", "client_no_context_takeover"}
@@ -68,6 +68,17 @@ SERVERS = [
     Case("dedicated:10", {}, set()),
     Case("off", {}, None),
 ]
+
+
+def check_both(programs, their_client, their_server, offers=OFFERS, servers=SERVERS):
+    """Our server with a peer's client, which makes `offers`, then our client with a peer's `servers`; returns the exit status."""
+    server, client = programs
+    checks = Checks()
+    print("-- their client, our server", flush=True)
+    check_server(checks, server, offers, their_client)
+    print("-- our client, their server", flush=True)
+    check_client(checks, client, servers, their_server)
+    return finish(checks)
 
 
 def check_server(checks, program, cases, client):

@@ -3,8 +3,8 @@
 
 import json
 
-from compression import BOTH_FRESH, OFFERS, Case, bits, check_client, check_server
-from scenario import PEERS, Checks, finish, main, programs
+from compression import BOTH_FRESH, OFFERS, Case, bits, check_both
+from scenario import PEERS, main, programs
 
 from harness import bun
 from versions import BUN
@@ -26,7 +26,7 @@ SERVERS = [
 
 def run():
     """Every set of parameters, from a client of theirs to our server and the other way round."""
-    server, client = programs(__doc__, "compression-client")
+    ours = programs(__doc__, "compression-client")
     program = bun(BUN)
 
     def their_client(url, corpus, options):
@@ -35,13 +35,9 @@ def run():
     def their_server(port, options):
         return [program, PEERS / "bun_echo.js", str(port), json.dumps(options or True)], {}
 
-    checks = Checks()
-    print("-- their client, our server", flush=True)
     # Its client offers `permessage-deflate; client_max_window_bits` and nothing else.
-    check_server(checks, server, [case for case in OFFERS if not case.options], their_client)
-    print("-- our client, their server", flush=True)
-    check_client(checks, client, SERVERS, their_server)
-    return finish(checks)
+    offers = [case for case in OFFERS if not case.options]
+    return check_both(ours, their_client, their_server, offers, SERVERS)
 
 
 if __name__ == "__main__":

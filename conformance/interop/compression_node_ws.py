@@ -5,8 +5,8 @@ import json
 import os
 import re
 
-from compression import OFFERS, SERVERS, check_client, check_server
-from scenario import PEERS, Checks, finish, main, programs
+from compression import check_both
+from scenario import PEERS, main, programs
 
 from harness import node_packages
 from versions import NODE_WS
@@ -20,7 +20,7 @@ def option(parameters):
 
 def run():
     """Every set of parameters, from a client of theirs to our server and the other way round."""
-    server, client = programs(__doc__, "compression-client")
+    ours = programs(__doc__, "compression-client")
     modules = node_packages("node-ws", NODE_WS) / "node_modules"
     environment = {"env": {**os.environ, "NODE_MODULES": str(modules)}}
 
@@ -30,12 +30,7 @@ def run():
     def their_server(port, options):
         return ["node", PEERS / "node_ws_echo.mjs", str(port), option(options)], environment
 
-    checks = Checks()
-    print("-- their client, our server", flush=True)
-    check_server(checks, server, OFFERS, their_client)
-    print("-- our client, their server", flush=True)
-    check_client(checks, client, SERVERS, their_server)
-    return finish(checks)
+    return check_both(ours, their_client, their_server)
 
 
 if __name__ == "__main__":

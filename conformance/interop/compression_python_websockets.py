@@ -3,8 +3,8 @@
 
 import json
 
-from compression import OFFERS, SERVERS, check_client, check_server
-from scenario import PEERS, Checks, finish, main, programs
+from compression import check_both
+from scenario import PEERS, main, programs
 
 from harness import python_packages
 from versions import PYTHON_WEBSOCKETS
@@ -12,7 +12,7 @@ from versions import PYTHON_WEBSOCKETS
 
 def run():
     """Every set of parameters, from a client of theirs to our server and the other way round."""
-    server, client = programs(__doc__, "compression-client")
+    ours = programs(__doc__, "compression-client")
     python = python_packages("python-websockets", PYTHON_WEBSOCKETS)
 
     def their_client(url, corpus, options):
@@ -21,12 +21,7 @@ def run():
     def their_server(port, options):
         return [python, PEERS / "python_websockets_echo.py", str(port), "--deflate", json.dumps(options)], {}
 
-    checks = Checks()
-    print("-- their client, our server", flush=True)
-    check_server(checks, server, OFFERS, their_client)
-    print("-- our client, their server", flush=True)
-    check_client(checks, client, SERVERS, their_server)
-    return finish(checks)
+    return check_both(ours, their_client, their_server)
 
 
 if __name__ == "__main__":
