@@ -1,15 +1,15 @@
 //! One block of deflated data (RFC 1951 3.2): stored, with fixed codes or with codes of its own, whatever is shortest.
 
-use super::huffman::{Code, DISTANCES, LITERALS, LONGEST, LONGEST_PRECODE, PRECODES, code_lengths, codes};
+use super::huffman::{Code, DISTANCES, LITERALS, LONGEST, LONGEST_PRECODE, Lengths, PRECODES, occurring};
 
 /// The longest match, bytes.
 pub(super) const LONGEST_MATCH: usize = 258;
 /// The shortest match, bytes.
 pub(super) const SHORTEST_MATCH: usize = 3;
 /// The symbol that ends a block.
-const END: usize = 256;
+pub(super) const END: usize = 256;
 /// The symbol of the shortest match.
-const FIRST_LENGTH: usize = 257;
+pub(super) const FIRST_LENGTH: usize = 257;
 /// A block of less input than this is never shorter with codes of its own, whose description alone has some 40 bytes.
 const WORTH_OWN_CODES: usize = 64;
 /// The longest stored block, bytes.
@@ -57,9 +57,15 @@ pub(super) fn write(
     out: &mut BitWriter<'_>,
 ) {
     frequencies.literals[END] += 1;
-    let fixed_bits = 3 + extra_bits(&frequencies) + coded_bits(&frequencies, &FIXED_LENGTHS, &[5; DISTANCES]);
-    let own = (data.len() >= WORTH_OWN_CODES).then(|| Description::of(&frequencies));
-    let own_bits = own.as_ref().map_or(u64::MAX, |own| own.bits + extra_bits(&frequencies));
+    let (mut literals, mut distances) = ([0; LITERALS], [0; DISTANCES]);
+    let literals = occurring(&frequencies.literals, &mut literals);
+    let distances = occurring(&frequencies.distances, &mut distances);
+    let fixed_bits =
+        3 + weighted(literals, &frequencies.literals, |symbol| {
+            FIXED_LENGTHS[symbol] + LITERAL_EXTRA_BITS[symbol]
+        }) + weighted(distances, &frequencies.distances, |symbol| 5 + DISTANCE_EXTRA_BITS[symbol]);
+    let own = (data.len() >= WORTH_OWN_CODES).then(|| Description::of(&frequencies, literals, distances));
+    let own_bits = own.as_ref().map_or(u64::MAX, |own| own.bits);
     let stored_bits = stored_bits(data.len());
     if stored_bits < fixed_bits.min(own_bits) {
         return write_stored(data, out);
@@ -68,7 +74,7 @@ pub(super) fn write(
         Some(own) => {
             out.reserve(own_bits);
             own.write(out);
-            write_sequences(data, sequences, &codes(&own.literals), &codes(&own.distances), out);
+            write_sequences(data, sequences, &own.literals.codes(), &own.distances.codes(), out);
         }
         None => {
             out.reserve(fixed_bits);
@@ -87,45 +93,48 @@ fn write_sequences(
     out: &mut BitWriter<'_>,
 ) {
     let mut rest = data;
+    // What nothing else sees stays in registers.
+    let (mut bits, place) = out.begin();
     for sequence in sequences {
         let (literals, after) = rest.split_at(sequence.literals as usize);
         let (threes, last) = literals.as_chunks::<3>();
         for three in threes {
-            let [a, b, c] = three.map(|byte| literal_codes[usize::from(byte)]);
-            let bits = u64::from(a.bits) | u64::from(b.bits) << a.len | u64::from(c.bits) << (a.len + b.len);
-            out.put(bits, a.len + b.len + c.len);
+            three.iter().for_each(|byte| bits.add_code(literal_codes[usize::from(*byte)]));
+            bits.flush(place);
         }
-        for byte in last {
-            out.put_code(literal_codes[usize::from(*byte)]);
-        }
+        last.iter().for_each(|byte| bits.add_code(literal_codes[usize::from(*byte)]));
         rest = after;
         if sequence.length > 0 {
-            write_match(*sequence, literal_codes, distance_codes, out);
+            write_match(*sequence, literal_codes, distance_codes, &mut bits, place);
             rest = &after[usize::from(sequence.length)..];
         }
     }
-    out.put_code(literal_codes[END]);
+    // At most 7 + 15 + 15 + 15.
+    bits.add_code(literal_codes[END]);
+    bits.flush(place);
+    out.bits = bits;
 }
 
+/// There are at most two literals before it that have not been flushed.
 #[inline]
 fn write_match(
     sequence: Sequence,
     literal_codes: &[Code; LITERALS],
     distance_codes: &[Code; DISTANCES],
-    out: &mut BitWriter<'_>,
+    bits: &mut Bits,
+    out: &mut [u8],
 ) {
     let length = Length::of(usize::from(sequence.length));
-    let code = literal_codes[FIRST_LENGTH + usize::from(length.symbol)];
-    let mut bits = u64::from(code.bits) | u64::from(length.extra) << code.len;
-    let mut count = code.len + length.extra_bits;
+    // At most 7 + 15 + 15 + 15 + 5.
+    bits.add_code(literal_codes[FIRST_LENGTH + usize::from(length.symbol)]);
+    bits.add(u64::from(length.extra), length.extra_bits);
+    bits.flush(out);
     let distance = u32::from(sequence.distance);
     let symbol = distance_symbol(distance);
-    let code = distance_codes[symbol];
-    bits |= u64::from(code.bits) << count;
-    count += code.len;
-    bits |= u64::from(distance - u32::from(DISTANCE_BASES[symbol])) << count;
-    // At most 15 + 5 + 15 + 13.
-    out.put(bits, count + distance_extra_bits(symbol));
+    // At most 7 + 15 + 13.
+    bits.add_code(distance_codes[symbol]);
+    bits.add(u64::from(distance - u32::from(DISTANCE_BASES[symbol])), distance_extra_bits(symbol));
+    bits.flush(out);
 }
 
 /// RFC 1951 3.2.4.
@@ -148,124 +157,158 @@ fn stored_bits(len: usize) -> u64 {
 }
 
 /// The description of a block's own codes (RFC 1951 3.2.7).
-struct Description {
-    literals: [u8; LITERALS],
-    distances: [u8; DISTANCES],
-    /// How many lengths of each alphabet are written.
-    literal_count: usize,
-    distance_count: usize,
-    /// Symbols of the precode with their extra bits.
-    items: [(u8, u8); LITERALS + DISTANCES],
-    item_count: usize,
+struct Description<'a> {
+    literals: Lengths<'a, LITERALS>,
+    distances: Lengths<'a, DISTANCES>,
+    items: Items,
     precode: [u8; PRECODES],
+    precode_codes: [Code; PRECODES],
+    /// How many lengths of the precode are written.
     precode_count: usize,
-    /// What the block has in bits, without the extra bits of its matches.
+    /// What the block has in bits.
     bits: u64,
 }
 
 /// The order in which the lengths of the precode are written.
-const PRECODE_ORDER: [u8; PRECODES] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
+pub(super) const PRECODE_ORDER: [u8; PRECODES] =
+    [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 /// Repeats the length before 3–6 times.
-const REPEAT: u8 = 16;
+pub(super) const REPEAT: u8 = 16;
 /// 3–10 times no code.
-const ZEROS: u8 = 17;
+pub(super) const ZEROS: u8 = 17;
 /// 11–138 times no code.
-const MANY_ZEROS: u8 = 18;
+pub(super) const MANY_ZEROS: u8 = 18;
 
-impl Description {
-    fn of(frequencies: &Frequencies) -> Self {
-        let literals = code_lengths(&frequencies.literals, LONGEST);
-        let mut distances = code_lengths(&frequencies.distances, LONGEST);
-        if distances == [0; DISTANCES] {
-            // Decompressors differ in what they think of a code without a symbol; one with a single symbol is legal.
-            distances[0] = 1;
-        }
-        let count = |lengths: &[u8], least| {
-            lengths.iter().rposition(|len| *len > 0).map_or(least, |at| (at + 1).max(least))
-        };
-        let mut this = Self {
-            literal_count: count(&literals, FIRST_LENGTH),
-            distance_count: count(&distances, 1),
+impl<'a> Description<'a> {
+    /// `literals` and `distances` are the symbols that occur.
+    fn of(frequencies: &Frequencies, literals: &'a [u16], distances: &'a [u16]) -> Self {
+        // Decompressors differ in what they think of a code without a symbol; one with a single symbol is legal.
+        let distances = if distances.is_empty() { &[0] } else { distances };
+        let literals = Lengths::of(literals, &frequencies.literals, LONGEST);
+        let distances = Lengths::of(distances, &frequencies.distances, LONGEST);
+        let items = Items::of(&literals, &distances);
+        let mut symbols = [0; PRECODES];
+        let symbols = occurring(&items.frequencies, &mut symbols);
+        let precode = Lengths::of(symbols, &items.frequencies, LONGEST_PRECODE);
+        let last = PRECODE_ORDER.iter().rposition(|symbol| precode.lengths[usize::from(*symbol)] > 0);
+        let precode_count = last.map_or(4, |at| (at + 1).max(4));
+        let bits = 3
+            + 14
+            + 3 * precode_count as u64
+            + weighted(symbols, &items.frequencies, |symbol| {
+                precode.lengths[symbol] + precode_extra_bits(symbol as u8)
+            })
+            + weighted(literals.symbols, &frequencies.literals, |symbol| {
+                literals.lengths[symbol] + LITERAL_EXTRA_BITS[symbol]
+            })
+            + weighted(distances.symbols, &frequencies.distances, |symbol| {
+                distances.lengths[symbol] + DISTANCE_EXTRA_BITS[symbol]
+            });
+        Self {
+            precode: precode.lengths,
+            precode_codes: precode.codes(),
             literals,
             distances,
+            items,
+            precode_count,
+            bits,
+        }
+    }
+
+    fn write(&self, out: &mut BitWriter<'_>) {
+        // RFC 1951 3.2.3: not the last block, codes of its own.
+        let counts = (self.items.literal_count - FIRST_LENGTH) as u64
+            | (self.items.distance_count as u64 - 1) << 5
+            | (self.precode_count as u64 - 4) << 10;
+        let (mut bits, place) = out.begin();
+        bits.add(0b10 << 1 | counts << 3, 17);
+        for symbol in &PRECODE_ORDER[..self.precode_count] {
+            bits.add(u64::from(self.precode[usize::from(*symbol)]), 3);
+            bits.flush(place);
+        }
+        for (symbol, extra) in &self.items.items[..self.items.count] {
+            bits.add_code(self.precode_codes[usize::from(*symbol)]);
+            bits.add(u64::from(*extra), precode_extra_bits(*symbol));
+            bits.flush(place);
+        }
+        out.bits = bits;
+    }
+}
+
+/// The lengths of both alphabets' codes, one behind the other, as they are written.
+struct Items {
+    /// Symbols of the precode with their extra bits.
+    items: [(u8, u8); LITERALS + DISTANCES],
+    count: usize,
+    /// How often each symbol of the precode occurs.
+    frequencies: [u32; PRECODES],
+    /// How many lengths of each alphabet are written.
+    literal_count: usize,
+    distance_count: usize,
+}
+
+impl Items {
+    fn of(literals: &Lengths<'_, LITERALS>, distances: &Lengths<'_, DISTANCES>) -> Self {
+        let end = |symbols: &[u16]| symbols.last().map_or(0, |last| usize::from(*last) + 1);
+        let literal_count = end(literals.symbols);
+        let mut this = Self {
             items: [(0, 0); LITERALS + DISTANCES],
-            item_count: 0,
-            precode: [0; PRECODES],
-            precode_count: 0,
-            bits: 0,
+            count: 0,
+            frequencies: [0; PRECODES],
+            literal_count,
+            distance_count: end(distances.symbols),
         };
-        let mut all = [0; LITERALS + DISTANCES];
-        all[..this.literal_count].copy_from_slice(&literals[..this.literal_count]);
-        let count = this.literal_count + this.distance_count;
-        all[this.literal_count..count].copy_from_slice(&distances[..this.distance_count]);
-        all[..count].chunk_by(|a, b| a == b).for_each(|run| this.run(run[0], run.len()));
-        this.choose_precode();
-        this.bits += coded_bits(frequencies, &this.literals, &this.distances);
+        let literals = literals.iter().map(|(symbol, len)| (usize::from(symbol), len));
+        let distances = distances.iter().map(|(symbol, len)| (usize::from(symbol) + literal_count, len));
+        let (mut end, mut run, mut run_len) = (0, 0, 0);
+        for (at, len) in literals.chain(distances) {
+            if at == end && len == run_len {
+                run += 1;
+            } else {
+                this.run(run_len, run);
+                this.zeros(at - end);
+                (run, run_len) = (1, len);
+            }
+            end = at + 1;
+        }
+        this.run(run_len, run);
         this
     }
 
-    fn run(&mut self, len: u8, mut count: usize) {
-        if len == 0 {
-            while count >= 11 {
-                let zeros = count.min(138);
-                self.item(MANY_ZEROS, zeros - 11);
-                count -= zeros;
-            }
-            if count >= 3 {
-                self.item(ZEROS, count - 3);
-                count = 0;
-            }
+    /// `count` symbols without a code.
+    fn zeros(&mut self, mut count: usize) {
+        while count >= 11 {
+            let zeros = count.min(138);
+            self.item(MANY_ZEROS, zeros - 11);
+            count -= zeros;
+        }
+        if count >= 3 {
+            self.item(ZEROS, count - 3);
         } else {
-            self.item(len, 0);
-            count -= 1;
-            while count >= 3 {
-                let repeated = count.min(6);
-                self.item(REPEAT, repeated - 3);
-                count -= repeated;
-            }
+            (0..count).for_each(|_| self.item(0, 0));
+        }
+    }
+
+    /// `count` symbols with codes of this length.
+    fn run(&mut self, len: u8, count: usize) {
+        let Some(mut count) = count.checked_sub(1) else { return };
+        self.item(len, 0);
+        while count >= 3 {
+            let repeated = count.min(6);
+            self.item(REPEAT, repeated - 3);
+            count -= repeated;
         }
         (0..count).for_each(|_| self.item(len, 0));
     }
 
     fn item(&mut self, symbol: u8, extra: usize) {
-        self.items[self.item_count] = (symbol, extra as u8);
-        self.item_count += 1;
-    }
-
-    fn choose_precode(&mut self) {
-        let mut frequencies = [0; PRECODES];
-        for (symbol, _) in &self.items[..self.item_count] {
-            frequencies[usize::from(*symbol)] += 1;
-        }
-        self.precode = code_lengths(&frequencies, LONGEST_PRECODE);
-        let last = PRECODE_ORDER.iter().rposition(|symbol| self.precode[usize::from(*symbol)] > 0);
-        self.precode_count = last.map_or(4, |at| (at + 1).max(4));
-        let coded = |(symbol, count): (usize, &u32)| {
-            u64::from(*count) * u64::from(self.precode[symbol] + precode_extra_bits(symbol as u8))
-        };
-        let items: u64 = frequencies.iter().enumerate().map(coded).sum();
-        self.bits = 3 + 14 + 3 * self.precode_count as u64 + items;
-    }
-
-    fn write(&self, out: &mut BitWriter<'_>) {
-        // RFC 1951 3.2.3: not the last block, codes of its own.
-        let counts = (self.literal_count - FIRST_LENGTH) as u64
-            | (self.distance_count as u64 - 1) << 5
-            | (self.precode_count as u64 - 4) << 10;
-        out.put(0b10 << 1 | counts << 3, 17);
-        for symbol in &PRECODE_ORDER[..self.precode_count] {
-            out.put(u64::from(self.precode[usize::from(*symbol)]), 3);
-        }
-        let codes = codes(&self.precode);
-        for (symbol, extra) in &self.items[..self.item_count] {
-            let code = codes[usize::from(*symbol)];
-            let bits = u64::from(code.bits) | u64::from(*extra) << code.len;
-            out.put(bits, code.len + precode_extra_bits(*symbol));
-        }
+        self.items[self.count] = (symbol, extra as u8);
+        self.frequencies[usize::from(symbol)] += 1;
+        self.count += 1;
     }
 }
 
-const fn precode_extra_bits(symbol: u8) -> u8 {
+pub(super) const fn precode_extra_bits(symbol: u8) -> u8 {
     match symbol {
         REPEAT => 2,
         ZEROS => 3,
@@ -274,23 +317,12 @@ const fn precode_extra_bits(symbol: u8) -> u8 {
     }
 }
 
-/// The bits of all symbols, without extra bits. A block is too short for 32 bits to overflow.
-fn coded_bits(frequencies: &Frequencies, literals: &[u8; LITERALS], distances: &[u8; DISTANCES]) -> u64 {
-    u64::from(weighted(&frequencies.literals, literals) + weighted(&frequencies.distances, distances))
-}
-
-/// The extra bits of all matches.
-fn extra_bits(frequencies: &Frequencies) -> u64 {
-    let lengths = frequencies.literals.last_chunk().map_or(0, |last| weighted(last, &LENGTH_EXTRA_BITS));
-    u64::from(lengths + weighted(&frequencies.distances, &DISTANCE_EXTRA_BITS))
-}
-
-fn weighted<const N: usize>(counts: &[u32; N], bits: &[u8; N]) -> u32 {
-    counts
-        .iter()
-        .zip(bits)
-        .map(|(count, bits)| count.wrapping_mul(u32::from(*bits)))
-        .fold(0, u32::wrapping_add)
+/// How many bits the symbols have together, which occur as often as `frequencies` says and have `bits` each. A block is too
+/// short for 32 bits to overflow.
+#[inline]
+fn weighted<const N: usize>(symbols: &[u16], frequencies: &[u32; N], bits: impl Fn(usize) -> u8) -> u64 {
+    let one = |symbol: usize| frequencies[symbol].wrapping_mul(u32::from(bits(symbol)));
+    u64::from(symbols.iter().map(|symbol| one(usize::from(*symbol))).fold(0, u32::wrapping_add))
 }
 
 /// The symbol and the extra bits of a match's length (RFC 1951 3.2.5).
@@ -309,14 +341,24 @@ impl Length {
     }
 }
 
-const LENGTH_BASES: [u16; 29] = [
+pub(super) const LENGTH_BASES: [u16; 29] = [
     3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195,
     227, 258,
 ];
-const LENGTH_EXTRA_BITS: [u8; 29] =
+pub(super) const LENGTH_EXTRA_BITS: [u8; 29] =
     [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0];
 
-static DISTANCE_EXTRA_BITS: [u8; DISTANCES] = {
+static LITERAL_EXTRA_BITS: [u8; LITERALS] = {
+    let mut bits = [0; LITERALS];
+    let mut symbol = FIRST_LENGTH;
+    while symbol < LITERALS {
+        bits[symbol] = LENGTH_EXTRA_BITS[symbol - FIRST_LENGTH];
+        symbol += 1;
+    }
+    bits
+};
+
+pub(super) static DISTANCE_EXTRA_BITS: [u8; DISTANCES] = {
     let mut bits = [0; DISTANCES];
     let mut symbol = 0;
     while symbol < DISTANCES {
@@ -345,7 +387,7 @@ static LENGTHS: [Length; 256] = {
     lengths
 };
 
-static DISTANCE_BASES: [u16; DISTANCES] = {
+pub(super) static DISTANCE_BASES: [u16; DISTANCES] = {
     let mut bases = [1; DISTANCES];
     let mut symbol = 1;
     while symbol < DISTANCES {
@@ -372,7 +414,7 @@ const fn distance_extra_bits(symbol: usize) -> u8 {
 }
 
 /// RFC 1951 3.2.6.
-static FIXED_LENGTHS: [u8; LITERALS] = {
+pub(super) static FIXED_LENGTHS: [u8; LITERALS] = {
     let mut lengths = [8; LITERALS];
     let mut symbol = 144;
     while symbol < 280 {
@@ -409,60 +451,83 @@ static FIXED_DISTANCES: [Code; DISTANCES] = {
     codes
 };
 
-/// Appends bits to bytes, the first one lowest (RFC 1951 3.1.1).
-#[derive(Debug)]
-pub(super) struct BitWriter<'a> {
-    /// Longer than what has been written.
-    out: &'a mut Vec<u8>,
-    /// Whole bytes that have been written.
+/// Bits that make no whole byte yet, the first one lowest (RFC 1951 3.1.1), and where they will be.
+#[derive(Clone, Copy, Debug)]
+struct Bits {
+    /// Whole bytes before them.
     at: usize,
-    /// Bits that make no whole byte yet.
     bits: u64,
     count: u32,
 }
 
-impl<'a> BitWriter<'a> {
-    /// Appends to `out`.
-    pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
-        let at = out.len();
-        let mut this = Self { out, at, bits: 0, count: 0 };
-        this.reserve(0);
-        this
-    }
-
-    /// `bits` more will be written, and a header.
-    fn reserve(&mut self, bits: u64) {
-        self.out.resize(self.at + (bits / 8) as usize + 16, 0);
-    }
-
-    /// Appends the lowest `count` bits of `bits`, at most 48; the others are zero. There is room for them.
+impl Bits {
+    /// Appends the lowest `count` bits of `bits`; the others are zero. There may be 64 in all.
     #[inline]
-    fn put(&mut self, bits: u64, count: u8) {
+    fn add(&mut self, bits: u64, count: u8) {
         self.bits |= bits << self.count;
         self.count += u32::from(count);
-        if let Some(place) = self.out.get_mut(self.at..).and_then(|rest| rest.first_chunk_mut()) {
+    }
+
+    #[inline]
+    fn add_code(&mut self, code: Code) {
+        self.add(u64::from(code.bits), code.len);
+    }
+
+    /// Leaves at most seven bits, of what may be 63. There is room in `out` for eight bytes.
+    #[inline]
+    fn flush(&mut self, out: &mut [u8]) {
+        if let Some(place) = out.get_mut(self.at..).and_then(|rest| rest.first_chunk_mut()) {
             *place = self.bits.to_le_bytes();
         }
         self.at += (self.count / 8) as usize;
         self.bits >>= self.count & !7;
         self.count &= 7;
     }
+}
 
-    #[inline]
-    fn put_code(&mut self, code: Code) {
-        self.put(u64::from(code.bits), code.len);
+/// Appends bits to bytes.
+#[derive(Debug)]
+pub(super) struct BitWriter<'a> {
+    /// Longer than what has been written.
+    out: &'a mut Vec<u8>,
+    bits: Bits,
+}
+
+impl<'a> BitWriter<'a> {
+    /// Appends to `out`.
+    pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
+        let bits = Bits { at: out.len(), bits: 0, count: 0 };
+        let mut this = Self { out, bits };
+        this.reserve(0);
+        this
+    }
+
+    /// `bits` more will be written, and a header.
+    fn reserve(&mut self, bits: u64) {
+        self.out.resize(self.bits.at + (bits / 8) as usize + 16, 0);
+    }
+
+    /// What is to be written to, and where. What comes of the bits has to be put back.
+    fn begin(&mut self) -> (Bits, &mut [u8]) {
+        (self.bits, self.out)
+    }
+
+    /// Appends the lowest `count` bits of `bits`, at most 48; the others are zero. There is room for them.
+    fn put(&mut self, bits: u64, count: u8) {
+        self.bits.add(bits, count);
+        self.bits.flush(self.out);
     }
 
     /// Goes on at the next whole byte.
     fn align(&mut self) {
-        self.put(0, (8 - self.count as u8) % 8);
+        self.put(0, (8 - self.bits.count as u8) % 8);
     }
 
     /// Appends whole bytes, where whole bytes have been written.
     fn bytes(&mut self, bytes: &[u8]) {
-        self.out.truncate(self.at);
+        self.out.truncate(self.bits.at);
         self.out.extend_from_slice(bytes);
-        self.at = self.out.len();
+        self.bits.at = self.out.len();
     }
 
     /// Ends with the beginning of an empty stored block, up to the next whole byte: with `00 00 ff ff` behind it the block
@@ -471,7 +536,7 @@ impl<'a> BitWriter<'a> {
         self.reserve(0);
         self.put(0, 3);
         self.align();
-        self.out.truncate(self.at);
+        self.out.truncate(self.bits.at);
     }
 }
 

@@ -1,8 +1,9 @@
 //! A compressor that is shared by all connections of a thread and keeps nothing from message to message.
 //!
 //! For the small messages that most messages are, zlib-rs is slow where it must not refer to earlier ones: it clears a hash
-//! table of 128 KiB before each. Here the table is as large as the message needs. All decisions that can't be
-//! predicted cost as much as ten that can; there are as few of them as possible.
+//! table of 128 KiB before each. Here the part of the table that is used is as large as the message needs, and is not cleared:
+//! positions go on from message to message, so that earlier ones are too far back. All decisions that can't be predicted
+//! cost as much as ten that can; there are as few of them as possible.
 
 use super::block::{self, BitWriter, Frequencies, LONGEST_MATCH, Sequence};
 
@@ -13,10 +14,10 @@ const TABLE_BITS: u32 = 15;
 const FEWEST_BITS: u32 = 9;
 /// The largest window, bytes (RFC 1951 2).
 const WINDOW: usize = 1 << 15;
+/// So many positions can be told from each other.
+const POSITIONS: usize = 1 << 16;
 /// Matches of fewer bytes are not looked for.
 const HASHED: usize = 4;
-/// A distance beyond every window.
-const FAR: usize = u16::MAX as usize;
 /// A block has as much input, bytes: codes of its own fit it better than longer ones.
 const BLOCK: usize = 32 * 1024;
 /// The table has 2^SPARSE times as many entries as the data has bytes.
@@ -41,7 +42,7 @@ impl Effort {
             2 => (2, 32, 0),
             3 => (4, 64, 0),
             4 => (4, 32, 8),
-            5 => (8, 32, 16),
+            5 => (8, 32, 8),
             6 => (16, 64, 32),
             7 => (32, 128, 64),
             8 => (64, LONGEST_MATCH, 128),
@@ -55,14 +56,17 @@ impl Effort {
 pub(super) struct Encoder {
     /// The last position of each hash, or rather its last 16 bits.
     heads: Box<[u16; TABLE]>,
-    /// How far back the position before it with the same hash is, for each position in the window.
+    /// The position before it with the same hash, for each position in the window.
     chains: Box<[u16; WINDOW]>,
     sequences: Vec<Sequence>,
+    /// Bytes that have been compressed since `heads` was cleared. What is found of them is farther back than the message
+    /// reaches.
+    passed: usize,
 }
 
 impl Encoder {
     pub(super) fn new() -> Self {
-        Self { heads: zeros(), chains: zeros(), sequences: Vec::new() }
+        Self { heads: zeros(), chains: zeros(), sequences: Vec::new(), passed: 0 }
     }
 
     /// Appends `data[history..]`, deflated, to `out`. Matches reach back at most 2^`bits` bytes, also into
@@ -77,17 +81,20 @@ impl Encoder {
     ) {
         let mut out = BitWriter::new(out);
         let hash_bits = (data.len().max(1).ilog2() + SPARSE).clamp(FEWEST_BITS, TABLE_BITS);
-        // A position before the beginning: farther back than anything.
-        self.heads[..1 << hash_bits].fill(0);
+        if self.passed + data.len() > POSITIONS {
+            self.heads.fill(0);
+            self.passed = 0;
+        }
         let mut pass = Pass {
             data,
+            passed: self.passed,
             heads: &mut self.heads,
             chains: &mut self.chains,
             shift: 32 - hash_bits,
             window: 1 << bits,
             effort,
         };
-        pass.skip(0, history);
+        pass.skip(0, history, data.len());
         let mut at = history;
         while at < data.len() {
             let end = if data.len() - at <= BLOCK + BLOCK / 2 { data.len() } else { at + BLOCK };
@@ -97,6 +104,7 @@ impl Encoder {
             at = end;
         }
         out.finish();
+        self.passed += data.len();
     }
 }
 
@@ -107,6 +115,8 @@ fn zeros<const N: usize>() -> Box<[u16; N]> {
 /// What is compressed at the moment.
 struct Pass<'a> {
     data: &'a [u8],
+    /// Bytes before `data`.
+    passed: usize,
     heads: &'a mut [u16; TABLE],
     chains: &'a mut [u16; WINDOW],
     shift: u32,
@@ -126,19 +136,16 @@ impl Pass<'_> {
     /// Finds the sequences of `data[at..end]`.
     fn block(&mut self, mut at: usize, end: usize, sequences: &mut Vec<Sequence>) -> Frequencies {
         let mut frequencies = Frequencies::new();
-        let mut literals = at;
-        // Behind this there are not enough bytes for a match.
-        let last = (end + 1).saturating_sub(HASHED);
-        while at < last {
-            let Some(mut found) = self.find(at, end, HASHED - 1) else {
-                frequencies.literal(self.data[at]);
-                at += 1;
-                continue;
-            };
+        loop {
+            let literals = at;
+            let Some((first, mut found)) = self.first_match(at, end, &mut frequencies) else { break };
+            at = first;
             let mut known = at + 1;
-            while found.length < self.effort.lazy && at + 1 < last {
+            while found.length < self.effort.lazy && at + HASHED < end {
                 known = at + 2;
-                let Some(longer) = self.find(at + 1, end, found.length) else { break };
+                let Some(longer) = self.find(at + 1, word(self.data, at + 1), end, found.length) else {
+                    break;
+                };
                 frequencies.literal(self.data[at]);
                 at += 1;
                 found = longer;
@@ -150,24 +157,55 @@ impl Pass<'_> {
                 distance: found.distance as u16,
             });
             at += found.length;
-            literals = at;
-            self.skip(known, at.min(last));
+            self.skip(known, at, end);
         }
-        for byte in &self.data[at.min(end)..end] {
-            frequencies.literal(*byte);
-        }
-        sequences.push(Sequence { literals: (end - literals) as u32, length: 0, distance: 0 });
+        sequences.push(Sequence { literals: (end - at) as u32, length: 0, distance: 0 });
         frequencies
     }
 
-    /// The longest match of more than `least` bytes, at least three, for what begins at `at`, which is remembered.
+    /// The first match in `data[from..end]` and where it is. What is before it becomes literals: all if there is none.
     #[inline(always)]
-    fn find(&mut self, at: usize, end: usize, least: usize) -> Option<Match> {
-        let here = word(self.data, at);
-        let mut distance = self.remember(at, here);
-        let reach = self.window.min(at);
+    fn first_match(
+        &mut self,
+        from: usize,
+        end: usize,
+        frequencies: &mut Frequencies,
+    ) -> Option<(usize, Match)> {
+        let rest = self.data.get(from..end)?;
+        let mut at = from;
+        #[expect(
+            clippy::explicit_counter_loop,
+            reason = "zipped with a range it needs a third more instructions"
+        )]
+        for bytes in rest.array_windows() {
+            let here = u32::from_le_bytes(*bytes);
+            if let Some(found) = self.find(at, here, end, HASHED - 1) {
+                return Some((at, found));
+            }
+            frequencies.literal(here as u8);
+            at += 1;
+        }
+        // Not enough bytes for a match.
+        rest[rest.len().saturating_sub(HASHED - 1)..].iter().for_each(|byte| frequencies.literal(*byte));
+        None
+    }
+
+    /// The longest match of more than `least` bytes, at least three, for what begins at `at` with `here`, and is remembered.
+    #[inline(always)]
+    fn find(&mut self, at: usize, here: u32, end: usize, least: usize) -> Option<Match> {
+        let distance = usize::from(self.position(at).wrapping_sub(self.remember(at, here)));
+        if distance.wrapping_sub(1) >= self.window.min(at) {
+            return None;
+        }
+        self.search(at, here, distance, end, least)
+    }
+
+    /// The longest match of more than `least` bytes, the nearest of which would be at `distance`.
+    #[inline(never)]
+    fn search(&self, at: usize, here: u32, mut distance: usize, end: usize, least: usize) -> Option<Match> {
+        let (position, reach) = (self.position(at), self.window.min(at));
         let most = (end - at).min(LONGEST_MATCH);
-        if distance > reach || least >= most {
+        if least >= most {
             return None;
         }
         let data = &self.data[..end];
@@ -186,35 +224,39 @@ impl Pass<'_> {
                     beyond = word(data, at + length + 1 - HASHED);
                 }
             }
-            distance += usize::from(self.chains[candidate % WINDOW]);
-            if distance > reach {
+            // What is further back than the chain reaches has been overwritten by something nearer.
+            let next = usize::from(position.wrapping_sub(self.chains[candidate % WINDOW]));
+            if next <= distance || next > reach {
                 break;
             }
+            distance = next;
         }
         (best.distance > 0).then_some(best)
     }
 
-    /// Remembers the position `at`; answers how far back the last one before it with the same hash is, [`FAR`] where it is not
-    /// in the window.
+    /// A position as it is remembered. 0 is none: it is before the first one.
     #[inline(always)]
-    fn remember(&mut self, at: usize, here: u32) -> usize {
-        // Knuth's multiplicative hash.
-        let hash = here.wrapping_mul(0x9e37_79b1) >> self.shift;
-        let here = at.wrapping_add(1) as u16;
-        let before = std::mem::replace(&mut self.heads[hash as usize % TABLE], here);
-        // Of a position more than 64 KiB back something else comes out, where no match is, or by chance one.
-        let back = usize::from(here.wrapping_sub(before));
-        let back = if back <= self.window.min(at) && back > 0 { back } else { FAR };
-        self.chains[at % WINDOW] = back as u16;
-        back
+    const fn position(&self, at: usize) -> u16 {
+        (self.passed + at + 1) as u16
     }
 
-    /// Remembers the positions from `from` to `to` without looking for matches.
+    /// Remembers the position `at`; answers the last one before it with the same hash.
     #[inline(always)]
-    fn skip(&mut self, from: usize, to: usize) {
-        let to = to.min((self.data.len() + 1).saturating_sub(HASHED));
-        for at in from..to {
-            self.remember(at, word(self.data, at));
+    fn remember(&mut self, at: usize, here: u32) -> u16 {
+        // Knuth's multiplicative hash.
+        let hash = here.wrapping_mul(0x9e37_79b1) >> self.shift;
+        let position = self.position(at);
+        let before = std::mem::replace(&mut self.heads[hash as usize % TABLE], position);
+        self.chains[at % WINDOW] = before;
+        before
+    }
+
+    /// Remembers the positions from `from` to `to` without looking for matches, up to where none can begin before `end`.
+    #[inline(always)]
+    fn skip(&mut self, from: usize, to: usize, end: usize) {
+        let data = self.data.get(from..end.min(to + HASHED - 1)).unwrap_or_default();
+        for (at, bytes) in (from..).zip(data.array_windows()) {
+            self.remember(at, u32::from_le_bytes(*bytes));
         }
     }
 }

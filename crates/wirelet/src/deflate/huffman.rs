@@ -10,6 +10,8 @@ pub(super) const PRECODES: usize = 19;
 pub(super) const LONGEST: usize = 15;
 pub(super) const LONGEST_PRECODE: usize = 7;
 
+/// Symbols that are looked at together.
+const PART: usize = 16;
 /// Symbols that occur less often than this are sorted by counting.
 const COUNTED: usize = 64;
 
@@ -20,63 +22,85 @@ pub(super) struct Code {
     pub(super) len: u8,
 }
 
-/// The lengths, at most `longest` bits, of an optimal prefix code for symbols that occur as often as `frequencies` says
-/// (nearly optimal where the limit bites). A symbol that does not occur has no code: length 0. A single one gets
-/// one bit.
-pub(super) fn code_lengths<const N: usize>(frequencies: &[u32; N], longest: usize) -> [u8; N] {
-    let mut lengths = [0; N];
-    let mut sorted = [Leaf::default(); N];
-    match sort(frequencies, &mut sorted) {
-        [] => {}
-        [only] => lengths[usize::from(only.symbol)] = 1,
-        leaves => {
-            let counts = limited(depths::<N>(leaves), longest);
-            // The rarest symbols have the longest codes.
-            let mut leaves = leaves.iter();
-            for len in (1..=longest).rev() {
-                for leaf in leaves.by_ref().take(usize::from(counts[len])) {
-                    lengths[usize::from(leaf.symbol)] = len as u8;
+/// A prefix code.
+#[derive(Clone, Debug)]
+pub(super) struct Lengths<'a, const N: usize> {
+    /// Of each symbol's code, bits; 0: it has none.
+    pub(super) lengths: [u8; N],
+    /// How many codes have each length.
+    counts: [u16; LONGEST + 1],
+    /// The symbols that have a code, in their order.
+    pub(super) symbols: &'a [u16],
+}
+
+impl<'a, const N: usize> Lengths<'a, N> {
+    /// An optimal prefix code for symbols that occur as often as `frequencies` says, with lengths of at most `longest` bits
+    /// (nearly optimal where the limit bites). `symbols` are those that occur, in their order; no other has a code. A single
+    /// one gets one bit.
+    pub(super) fn of(symbols: &'a [u16], frequencies: &[u32; N], longest: usize) -> Self {
+        let mut this = Self { lengths: [0; N], counts: [0; LONGEST + 1], symbols };
+        let mut sorted = [Leaf::default(); N];
+        match sort(symbols, frequencies, &mut sorted) {
+            [] => {}
+            [only] => {
+                this.lengths[usize::from(only.symbol)] = 1;
+                this.counts[1] = 1;
+            }
+            leaves => {
+                this.counts = limited(depths::<N>(leaves), longest);
+                // The rarest symbols have the longest codes.
+                let mut leaves = leaves.iter();
+                for len in (1..=longest).rev() {
+                    for leaf in leaves.by_ref().take(usize::from(this.counts[len])) {
+                        this.lengths[usize::from(leaf.symbol)] = len as u8;
+                    }
                 }
             }
         }
+        this
     }
-    lengths
+
+    /// The symbols that have a code, with its length.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u16, u8)> {
+        self.symbols.iter().map(|symbol| (*symbol, self.lengths[usize::from(*symbol)]))
+    }
+
+    /// The canonical codes of the lengths (RFC 1951 3.2.2).
+    pub(super) fn codes(&self) -> [Code; N] {
+        let mut next = [0_u16; LONGEST + 1];
+        for len in 0..LONGEST {
+            next[len + 1] = (next[len] + self.counts[len]) << 1;
+        }
+        let mut codes = [Code::default(); N];
+        for (symbol, len) in self.iter() {
+            let value = &mut next[usize::from(len) % 16];
+            codes[usize::from(symbol)] =
+                Code { bits: (u32::from(reversed(*value)) >> (16 - len)) as u16, len };
+            *value = value.wrapping_add(1);
+        }
+        codes
+    }
 }
 
-/// The canonical codes of the lengths.
-pub(super) fn codes<const N: usize>(lengths: &[u8; N]) -> [Code; N] {
-    let mut symbols = [0; N];
-    let symbols = occurring(lengths.iter().map(|len| *len > 0), &mut symbols);
-    let mut counts = [0_u16; 16];
-    symbols.iter().for_each(|symbol| counts[usize::from(lengths[usize::from(*symbol)]) % 16] += 1);
-    let mut next = [0_u16; 16];
-    for len in 0..LONGEST {
-        next[len + 1] = (next[len] + counts[len]) << 1;
-    }
-    let mut codes = [Code::default(); N];
-    for symbol in symbols {
-        let len = lengths[usize::from(*symbol)] % 16;
-        let value = &mut next[usize::from(len)];
-        codes[usize::from(*symbol)] = Code { bits: (u32::from(reversed(*value)) >> (16 - len)) as u16, len };
-        *value = value.wrapping_add(1);
-    }
-    codes
-}
-
-/// The symbols that occur. Which they are cannot be predicted: there is no branch for it.
-#[inline]
-fn occurring<const N: usize>(occurs: impl Iterator<Item = bool>, symbols: &mut [u16; N]) -> &[u16] {
+/// The symbols that occur, in their order, at the front of `symbols`. Which they are cannot be predicted: there is no
+/// branch for it. But large parts of the alphabet mostly are not used at all.
+pub(super) fn occurring<'a, const N: usize>(frequencies: &[u32; N], symbols: &'a mut [u16; N]) -> &'a [u16] {
     let mut count = 0;
-    for (symbol, occurs) in occurs.enumerate().take(N) {
-        symbols[count] = symbol as u16;
-        count += usize::from(occurs);
+    for (part, first) in frequencies.chunks(PART).zip((0..).step_by(PART)) {
+        if part.iter().fold(0, |all, frequency| all | frequency) == 0 {
+            continue;
+        }
+        for (symbol, frequency) in (first..).zip(part) {
+            symbols[count.min(N - 1)] = symbol;
+            count += usize::from(*frequency > 0);
+        }
     }
     &symbols[..count]
 }
 
 /// The bits of `value` from the last to the first.
 #[inline]
-const fn reversed(value: u16) -> u16 {
+pub(super) const fn reversed(value: u16) -> u16 {
     let [low, high] = value.to_le_bytes();
     u16::from_le_bytes([REVERSED[high as usize], REVERSED[low as usize]])
 }
@@ -97,10 +121,12 @@ struct Leaf {
     symbol: u16,
 }
 
-/// Fills the front of `sorted` with the symbols that occur, the rarest first.
-fn sort<'a, const N: usize>(frequencies: &[u32; N], sorted: &'a mut [Leaf; N]) -> &'a [Leaf] {
-    let mut symbols = [0; N];
-    let symbols = occurring(frequencies.iter().map(|frequency| *frequency > 0), &mut symbols);
+/// Fills the front of `sorted` with the symbols, the rarest first.
+fn sort<'a, const N: usize>(
+    symbols: &[u16],
+    frequencies: &[u32; N],
+    sorted: &'a mut [Leaf; N],
+) -> &'a [Leaf] {
     let sorted = &mut sorted[..symbols.len()];
     let mut at = [0_u16; COUNTED + 1];
     let class = |frequency: u32| (frequency as usize).min(COUNTED - 1);
@@ -144,15 +170,7 @@ fn depths<const N: usize>(leaves: &[Leaf]) -> [u16; 33] {
         }
         weights[next] = weight;
     }
-    // The root has depth 0; the others stand one below their parent.
-    let mut inner_counts = [0_u16; 34];
-    let mut depths = [0_u8; N];
-    inner_counts[0] = 1;
-    for node in (0..n.saturating_sub(2)).rev() {
-        let depth = (depths[usize::from(parents[node]) % N] + 1).min(33);
-        depths[node] = depth;
-        inner_counts[usize::from(depth)] += 1;
-    }
+    let inner_counts = inner_counts(&parents[..n.saturating_sub(2)]);
     let mut counts = [0_u16; 33];
     let mut places = 1;
     for (count, inner) in counts.iter_mut().zip(inner_counts) {
@@ -162,13 +180,32 @@ fn depths<const N: usize>(leaves: &[Leaf]) -> [u16; 33] {
     counts
 }
 
+/// How many inner nodes stand at each depth, by their parents; the root, which has none, was made last. Those of a depth
+/// were made one after the other, and before all that stand higher.
+fn inner_counts(parents: &[u16]) -> [u16; 34] {
+    let mut counts = [0_u16; 34];
+    counts[0] = 1;
+    // Nodes at `depth` have their parents at `above` or behind it.
+    let (mut depth, mut above) = (1, parents.len());
+    for (node, parent) in parents.iter().enumerate().rev() {
+        if usize::from(*parent) < above {
+            counts[depth] += (above - (node + 1)) as u16;
+            above = node + 1;
+            depth = (depth + 1).min(33);
+        }
+    }
+    counts[depth] += above as u16;
+    counts
+}
+
 /// No leaf deeper than `longest`: those that were are lifted, and others lowered to make room for them.
-fn limited(mut counts: [u16; 33], longest: usize) -> [u16; 33] {
-    let deeper: u16 = counts[longest + 1..].iter().sum();
+fn limited(depths: [u16; 33], longest: usize) -> [u16; LONGEST + 1] {
+    let mut counts = [0; LONGEST + 1];
+    counts[..=longest].copy_from_slice(&depths[..=longest]);
+    let deeper: u16 = depths[longest + 1..].iter().sum();
     if deeper == 0 {
         return counts;
     }
-    counts[longest + 1..].fill(0);
     counts[longest] += deeper;
     // Kraft's sum, in units of the longest code: a prefix code has at most 2^longest.
     let mut sum: u32 = (1..=longest).map(|len| u32::from(counts[len]) << (longest - len)).sum();
@@ -187,9 +224,13 @@ fn limited(mut counts: [u16; 33], longest: usize) -> [u16; 33] {
 mod tests {
     use super::*;
 
+    fn lengths<const N: usize>(frequencies: &[u32; N], longest: usize) -> [u8; N] {
+        Lengths::of(occurring(frequencies, &mut [0; N]), frequencies, longest).lengths
+    }
+
     /// Kraft's sum is 1 and every symbol that occurs, and none else, has a length within the limit.
     fn check<const N: usize>(frequencies: &[u32; N], longest: usize) -> u64 {
-        let lengths = code_lengths(frequencies, longest);
+        let lengths = lengths(frequencies, longest);
         let used = frequencies.iter().filter(|frequency| **frequency > 0).count();
         let mut sum = 0_u64;
         for (frequency, len) in frequencies.iter().zip(lengths) {
@@ -236,7 +277,11 @@ mod tests {
     #[test]
     fn codes_are_canonical() {
         // RFC 1951 3.2.2: the example, ABCDEFGH.
-        let codes = codes(&[3, 3, 3, 3, 3, 2, 4, 4]);
+        let mut counts = [0; LONGEST + 1];
+        counts[2..=4].copy_from_slice(&[1, 5, 2]);
+        let lengths =
+            Lengths { lengths: [3, 3, 3, 3, 3, 2, 4, 4], counts, symbols: &[0, 1, 2, 3, 4, 5, 6, 7] };
+        let codes = lengths.codes();
         let expected = [0b010, 0b011, 0b100, 0b101, 0b110, 0b00, 0b1110, 0b1111_u16];
         for (code, value) in codes.iter().zip(expected) {
             assert_eq!(code.bits, value.reverse_bits() >> (16 - code.len));
@@ -245,10 +290,10 @@ mod tests {
 
     #[test]
     fn none_and_one() {
-        assert_eq!(code_lengths(&[0; DISTANCES], LONGEST), [0; DISTANCES]);
+        assert_eq!(lengths(&[0; DISTANCES], LONGEST), [0; DISTANCES]);
         let mut one = [0; DISTANCES];
         one[7] = 12;
-        assert_eq!(code_lengths(&one, LONGEST)[7], 1);
+        assert_eq!(lengths(&one, LONGEST)[7], 1);
         check(&one, LONGEST);
     }
 }
