@@ -2,6 +2,8 @@
 #![no_main]
 #![allow(dead_code, reason = "the encoder is taken out of its crate, which keeps it to itself")]
 
+#[path = "../../crates/wirelet/src/deflate/alphabet.rs"]
+mod alphabet;
 #[path = "../../crates/wirelet/src/deflate/block.rs"]
 mod block;
 #[path = "../../crates/wirelet/src/deflate/encoder.rs"]

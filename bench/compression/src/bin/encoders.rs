@@ -12,6 +12,8 @@
     reason = "the encoder is taken out of its crate, which keeps it to itself, and the documents out of the load"
 )]
 
+#[path = "../../../../crates/wirelet/src/deflate/alphabet.rs"]
+mod alphabet;
 #[path = "../../../../crates/wirelet/src/deflate/block.rs"]
 mod block;
 #[path = "../../../../crates/wirelet/src/deflate/encoder.rs"]

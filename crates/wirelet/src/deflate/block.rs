@@ -1,15 +1,12 @@
 //! One block of deflated data (RFC 1951 3.2): stored, with fixed codes or with codes of its own, whatever is shortest.
 
-use super::huffman::{Code, DISTANCES, LITERALS, LONGEST, LONGEST_PRECODE, Lengths, PRECODES, occurring};
+use super::alphabet::{
+    DISTANCE_BASES, DISTANCE_EXTRA_BITS, DISTANCES, END, FIRST_LENGTH, FIXED_LENGTHS, LITERAL_EXTRA_BITS,
+    LITERALS, LONGEST, LONGEST_PRECODE, Length, MANY_ZEROS, PRECODE_ORDER, PRECODES, REPEAT, ZEROS,
+    distance_extra_bits, distance_symbol, precode_extra_bits,
+};
+use super::huffman::{Code, Lengths, occurring};
 
-/// The longest match, bytes.
-pub(super) const LONGEST_MATCH: usize = 258;
-/// The shortest match, bytes.
-pub(super) const SHORTEST_MATCH: usize = 3;
-/// The symbol that ends a block.
-pub(super) const END: usize = 256;
-/// The symbol of the shortest match.
-pub(super) const FIRST_LENGTH: usize = 257;
 /// A block of less input than this is never shorter with codes of its own, whose description alone has some 40 bytes.
 const WORTH_OWN_CODES: usize = 64;
 /// The longest stored block, bytes.
@@ -169,16 +166,6 @@ struct Description<'a> {
     bits: u64,
 }
 
-/// The order in which the lengths of the precode are written.
-pub(super) const PRECODE_ORDER: [u8; PRECODES] =
-    [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
-/// Repeats the length before 3–6 times.
-pub(super) const REPEAT: u8 = 16;
-/// 3–10 times no code.
-pub(super) const ZEROS: u8 = 17;
-/// 11–138 times no code.
-pub(super) const MANY_ZEROS: u8 = 18;
-
 impl<'a> Description<'a> {
     /// `literals` and `distances` are the symbols that occur.
     fn of(frequencies: &Frequencies, literals: &'a [u16], distances: &'a [u16]) -> Self {
@@ -308,15 +295,6 @@ impl Items {
     }
 }
 
-pub(super) const fn precode_extra_bits(symbol: u8) -> u8 {
-    match symbol {
-        REPEAT => 2,
-        ZEROS => 3,
-        MANY_ZEROS => 7,
-        _ => 0,
-    }
-}
-
 /// How many bits the symbols have together, which occur as often as `frequencies` says and have `bits` each. A block is too
 /// short for 32 bits to overflow.
 #[inline]
@@ -324,105 +302,6 @@ fn weighted<const N: usize>(symbols: &[u16], frequencies: &[u32; N], bits: impl 
     let one = |symbol: usize| frequencies[symbol].wrapping_mul(u32::from(bits(symbol)));
     u64::from(symbols.iter().map(|symbol| one(usize::from(*symbol))).fold(0, u32::wrapping_add))
 }
-
-/// The symbol and the extra bits of a match's length (RFC 1951 3.2.5).
-#[derive(Clone, Copy)]
-struct Length {
-    /// From [`FIRST_LENGTH`] on.
-    symbol: u8,
-    extra_bits: u8,
-    extra: u8,
-}
-
-impl Length {
-    #[inline]
-    const fn of(length: usize) -> Self {
-        LENGTHS[length - SHORTEST_MATCH]
-    }
-}
-
-pub(super) const LENGTH_BASES: [u16; 29] = [
-    3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195,
-    227, 258,
-];
-pub(super) const LENGTH_EXTRA_BITS: [u8; 29] =
-    [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0];
-
-static LITERAL_EXTRA_BITS: [u8; LITERALS] = {
-    let mut bits = [0; LITERALS];
-    let mut symbol = FIRST_LENGTH;
-    while symbol < LITERALS {
-        bits[symbol] = LENGTH_EXTRA_BITS[symbol - FIRST_LENGTH];
-        symbol += 1;
-    }
-    bits
-};
-
-pub(super) static DISTANCE_EXTRA_BITS: [u8; DISTANCES] = {
-    let mut bits = [0; DISTANCES];
-    let mut symbol = 0;
-    while symbol < DISTANCES {
-        bits[symbol] = distance_extra_bits(symbol);
-        symbol += 1;
-    }
-    bits
-};
-
-static LENGTHS: [Length; 256] = {
-    let mut lengths = [Length { symbol: 0, extra_bits: 0, extra: 0 }; 256];
-    let mut at = 0;
-    while at < 256 {
-        let length = (at + SHORTEST_MATCH) as u16;
-        let mut symbol = LENGTH_BASES.len() - 1;
-        while LENGTH_BASES[symbol] > length {
-            symbol -= 1;
-        }
-        lengths[at] = Length {
-            symbol: symbol as u8,
-            extra_bits: LENGTH_EXTRA_BITS[symbol],
-            extra: (length - LENGTH_BASES[symbol]) as u8,
-        };
-        at += 1;
-    }
-    lengths
-};
-
-pub(super) static DISTANCE_BASES: [u16; DISTANCES] = {
-    let mut bases = [1; DISTANCES];
-    let mut symbol = 1;
-    while symbol < DISTANCES {
-        bases[symbol] = bases[symbol - 1] + (1 << distance_extra_bits(symbol - 1));
-        symbol += 1;
-    }
-    bases
-};
-
-/// The symbol of a distance, 1–32768 (RFC 1951 3.2.5).
-#[inline]
-const fn distance_symbol(distance: u32) -> usize {
-    let before = distance - 1;
-    if before < 4 {
-        return before as usize;
-    }
-    let top = before.ilog2();
-    (2 * top + (before >> (top - 1) & 1)) as usize
-}
-
-#[inline]
-const fn distance_extra_bits(symbol: usize) -> u8 {
-    if symbol < 4 { 0 } else { symbol as u8 / 2 - 1 }
-}
-
-/// RFC 1951 3.2.6.
-pub(super) static FIXED_LENGTHS: [u8; LITERALS] = {
-    let mut lengths = [8; LITERALS];
-    let mut symbol = 144;
-    while symbol < 280 {
-        lengths[symbol] = if symbol < 256 { 9 } else { 7 };
-        symbol += 1;
-    }
-    lengths
-};
 
 static FIXED_CODES: [Code; LITERALS] = {
     let mut codes = [Code { bits: 0, len: 0 }; LITERALS];
@@ -537,32 +416,5 @@ impl<'a> BitWriter<'a> {
         self.put(0, 3);
         self.align();
         self.out.truncate(self.bits.at);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn symbols_of_distances_and_lengths() {
-        // RFC 1951 3.2.5: the first and the last of some rows.
-        for (distance, symbol, base, extra) in [
-            (1, 0, 1, 0),
-            (4, 3, 4, 0),
-            (5, 4, 5, 1),
-            (6, 4, 5, 1),
-            (193, 15, 193, 6),
-            (32_768, 29, 24_577, 13),
-        ] {
-            assert_eq!(distance_symbol(distance), symbol);
-            assert_eq!(u32::from(DISTANCE_BASES[symbol]), base);
-            assert_eq!(distance_extra_bits(symbol), extra);
-        }
-        for (length, symbol, bits, extra) in [(3, 0, 0, 0), (12, 8, 1, 1), (257, 27, 5, 30), (258, 28, 0, 0)]
-        {
-            let found = Length::of(length);
-            assert_eq!((found.symbol, found.extra_bits, found.extra), (symbol, bits, extra));
-        }
     }
 }

@@ -5,7 +5,8 @@
 //! positions go on from message to message, so that earlier ones are too far back. All decisions that can't be predicted
 //! cost as much as ten that can; there are as few of them as possible.
 
-use super::block::{self, BitWriter, Frequencies, LONGEST_MATCH, Sequence};
+use super::alphabet::LONGEST_MATCH;
+use super::block::{self, BitWriter, Frequencies, Sequence};
 
 /// The largest hash table, entries.
 const TABLE: usize = 1 << TABLE_BITS;

@@ -1,14 +1,6 @@
 //! Huffman codes for a block: code lengths of given frequencies, and canonical codes (RFC 1951 3.2.2).
 
-/// Symbols of the literal/length alphabet.
-pub(super) const LITERALS: usize = 286;
-/// Symbols of the distance alphabet.
-pub(super) const DISTANCES: usize = 30;
-/// Symbols of the alphabet that code lengths are written in.
-pub(super) const PRECODES: usize = 19;
-/// Lengths beyond these do not exist (RFC 1951 3.2.7).
-pub(super) const LONGEST: usize = 15;
-pub(super) const LONGEST_PRECODE: usize = 7;
+use super::alphabet::LONGEST;
 
 /// Symbols that are looked at together.
 const PART: usize = 16;
@@ -222,6 +214,7 @@ fn limited(depths: [u16; 33], longest: usize) -> [u16; LONGEST + 1] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::alphabet::{DISTANCES, LITERALS, LONGEST_PRECODE, PRECODES};
     use super::*;
 
     fn lengths<const N: usize>(frequencies: &[u32; N], longest: usize) -> [u8; N] {

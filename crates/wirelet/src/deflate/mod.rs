@@ -6,6 +6,7 @@
 //!                                                                └ out: Encoder of the thread, Deflater
 //! ```
 
+mod alphabet;
 mod block;
 mod config;
 mod deflater;
