@@ -12,12 +12,12 @@ failed=0
 for target in $targets; do
     mkdir -p "corpus/$target" artifacts
     log=artifacts/$target.log
-    # Operations are slow, and short inputs reach as much, and sooner: those of `pair` are a byte or two each. `deflate` compares all
-    # the time, and to trace that takes most of the time.
+    # Operations are slow, and short inputs reach as much, and sooner: those of `pair` are a byte or two each. What compresses or
+    # decompresses compares all the time, and to trace that takes most of the time.
     longest=4096 options=
     case $target in
         pair) longest=48 ;;
-        deflate) longest=512 options=--no-trace-compares ;;
+        deflate | server_deflate | server_inflate) longest=512 options=--no-trace-compares ;;
     esac
     if cargo +nightly fuzz run --sanitizer none $options "$target" "corpus/$target" "seeds/$target" -- \
         -runs="$runs" -max_len=$longest -len_control=100 -timeout=60 -print_final_stats=1 >"$log" 2>&1; then

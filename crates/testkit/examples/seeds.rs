@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use testkit::deflate::{Messages, compress, deflater};
+use testkit::deflate::{Messages, Zlib, compress, deflater};
 use testkit::fuzz::{DEFLATE_HEAD, seeds_dir};
 use testkit::offers::offers;
 use testkit::random::{Rng, stream};
@@ -27,6 +27,7 @@ fn main() -> std::io::Result<()> {
     write("negotiation", (0..24).map(negotiation))?;
     write("deflate", (0..12).map(to_deflate))?;
     write("inflate", (0..16).map(to_inflate))?;
+    write("server_inflate", (0..12).map(to_inflate_at_once))?;
     write("pair", (0..24).map(|seed| Rng::new(seed).bytes(8 + 4 * seed as usize)))
 }
 
@@ -112,6 +113,15 @@ fn to_inflate(seed: u64) -> Vec<u8> {
     let len = first.len() + second.len();
     head[1] = (first.len() * 255).div_ceil(len) as u8;
     [head, first, second].concat()
+}
+
+/// Two messages that zlib has compressed, behind the length of the first.
+fn to_inflate_at_once(seed: u64) -> Vec<u8> {
+    let (mut zlib, mut device) =
+        (Zlib::new(Window::fresh(15)), Device::new(KINDS[seed as usize % 4], 300, seed));
+    let (first, second) =
+        (zlib.message(&device.message().as_bytes()[..20]), zlib.message(device.message().as_bytes()));
+    [&[first.len() as u8], &first[..], &second[..]].concat()
 }
 
 /// Requests behind the size of the pieces.

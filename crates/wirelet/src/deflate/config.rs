@@ -14,7 +14,7 @@ const LARGEST: u8 = 15;
 /// | | more bytes for an idle connection | ratio | a message that is sent refers to |
 /// |---|---|---|---|
 /// | [`shared`](Self::shared), the default | 115 | 3.0 | itself |
-/// | [`windowed`](Self::windowed), 1,024 | 1,139 | 4.6 | itself and the 1,024 bytes before it |
+/// | [`windowed`](Self::windowed), 1,024 | 1,139 | 4.5 | itself and the 1,024 bytes before it |
 /// | [`dedicated`](Self::dedicated), 15 bits | 428,000 | 4.9 | itself and the 32 KiB before it |
 /// | [`dedicated`](Self::dedicated), 9 bits, memory level 1 | 185,000 | 3.1 | itself and the 512 bytes before it |
 ///
@@ -22,8 +22,9 @@ const LARGEST: u8 = 15;
 /// `cargo test -p wirelet --lib the_kept_bytes_pay -- --nocapture`)
 ///
 /// `shared` and `windowed` have one encoder for all connections of a thread, of 130 KiB, made for small messages; `dedicated`
-/// has zlib's (by zlib-rs). Everything is decompressed by zlib-rs: with one decompressor for each thread (48 KB) where
-/// messages are delivered whole, each when it has arrived completely; with one of the connection's own in `dedicated`. Where
+/// has zlib's (by zlib-rs). What is received is decompressed by zlib-rs: with one decompressor for each thread (48 KB) where
+/// messages are delivered whole, each when it has arrived completely, after one made for small messages (19 KB) has looked
+/// whether it can take it; with one of the connection's own in `dedicated`. Where
 /// [chunks](wirelet_proto::Delivery::Chunks) are delivered without context takeover a message borrows one of 64 that the
 /// process has, until it ends; a connection for which none is left is not read until it is its turn, and its deadlines stand
 /// still meanwhile. How long a peer can keep one is bounded by

@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use wirelet_proto::{Codec, CodecError, Progress};
 use zlib_rs::{Inflate, InflateFlush, Status};
 
+use super::small::{self, Small};
+
 /// What the sender has left out (RFC 7692 7.2.1), and behind it what must not be taken.
 const TAIL: [u8; 12] = [0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
 /// What of it the sender has left out, bytes.
@@ -83,9 +85,16 @@ impl Codec for Inflater {
     }
 }
 
+/// The decompressors of a thread, made when they are first needed.
+#[derive(Default)]
+struct Shared {
+    small: Option<Box<Small>>,
+    /// For all that `small` does not take.
+    any: Option<Inflater>,
+}
+
 thread_local! {
-    /// The decompressor of the thread, made when it is first needed.
-    static SHARED: RefCell<Option<Inflater>> = const { RefCell::new(None) };
+    static SHARED: RefCell<Shared> = const { RefCell::new(Shared { small: None, any: None }) };
 }
 
 /// The thread's decompressor, for one message after the other, each of which has arrived completely. A message is
@@ -98,7 +107,14 @@ pub(super) struct SharedInflater {
 
 impl Codec for SharedInflater {
     fn decompress(&mut self, input: &[u8], output: &mut [u8], last: bool) -> Result<Progress, CodecError> {
-        let mut work = |inflater: &mut Inflater| {
+        let mut work = |shared: &mut Shared| {
+            if !self.begun && last && input.len() <= small::MOST {
+                let small = shared.small.get_or_insert_with(Small::new);
+                if let Some(produced) = small.decompress(input, output) {
+                    return Ok(Progress { consumed: input.len(), produced, done: true });
+                }
+            }
+            let inflater = shared.any.get_or_insert_with(|| Inflater::new(false));
             if !self.begun {
                 // The message before may have failed in the middle.
                 inflater.reset();
@@ -107,8 +123,7 @@ impl Codec for SharedInflater {
             self.begun = !progress.done;
             Ok(progress)
         };
-        let shared =
-            SHARED.try_with(|shared| work(shared.borrow_mut().get_or_insert_with(|| Inflater::new(false))));
+        let shared = SHARED.try_with(|shared| work(&mut shared.borrow_mut()));
         // While the thread ends its decompressor may be gone: then nothing is received any more.
         shared.unwrap_or(Err(CodecError))
     }

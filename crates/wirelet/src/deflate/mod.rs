@@ -17,6 +17,7 @@ mod inflater;
 mod loan;
 mod negotiation;
 mod prepared;
+mod small;
 mod state;
 
 pub use config::{Compress, Compression, CompressionInfo, Volume};

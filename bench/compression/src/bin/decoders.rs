@@ -1,0 +1,80 @@
+//! The decompressor of servers for small messages beside zlib-rs: the documents of the load, each compressed without the others.
+//!
+//! ```sh
+//! cargo run --release --bin decoders            # microseconds for each
+//! cargo run --release --bin decoders ours       # one of them, to count its instructions
+//! ```
+//!
+//! The times are the least of many rounds: what a machine that does nothing else needs.
+#![allow(
+    dead_code,
+    reason = "the decompressor is taken out of its crate, which keeps it to itself, and the documents out of the load"
+)]
+
+#[path = "../../../../crates/wirelet/src/deflate/alphabet.rs"]
+mod alphabet;
+#[path = "../../../../crates/wirelet/src/deflate/huffman.rs"]
+mod huffman;
+#[path = "../../../../crates/wirelet/src/deflate/small.rs"]
+mod small;
+#[path = "load/traffic.rs"]
+mod traffic;
+
+use std::time::Instant;
+
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
+use small::Small;
+
+/// Rounds, of which the fastest counts.
+const ROUNDS: usize = 2000;
+
+fn main() {
+    let documents = traffic::Traffic::new(None).documents;
+    let mut zlib = Compress::new_with_window_bits(Compression::new(6), false, 15);
+    let compressed: Vec<Vec<u8>> = documents
+        .iter()
+        .map(|document| {
+            let mut out = Vec::with_capacity(2 * traffic::LENGTH);
+            zlib.reset();
+            zlib.compress_vec(document.as_bytes(), &mut out, FlushCompress::Sync).expect("its state is right");
+            // RFC 7692 7.2.1.
+            out.truncate(out.len() - 4);
+            out
+        })
+        .collect();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        [] => ["ours", "zlib-rs"].into_iter().for_each(|name| report(name, &documents, &compressed)),
+        [name @ ("ours" | "zlib-rs")] => report(name, &documents, &compressed),
+        _ => {
+            eprintln!("usage: decoders [ours|zlib-rs]");
+            std::process::exit(2);
+        }
+    }
+}
+
+/// Prints what one decompressor needs.
+fn report(name: &str, documents: &[String], compressed: &[Vec<u8>]) {
+    let mut decompress: Box<dyn FnMut(&[u8], &mut [u8]) -> usize> = if name == "ours" {
+        let mut small = Small::new();
+        Box::new(move |message, out| small.decompress(message, out).expect("a small message"))
+    } else {
+        let mut zlib = Decompress::new(false);
+        Box::new(move |message, out| {
+            zlib.reset(false);
+            zlib.decompress(message, out, FlushDecompress::Sync).expect("it is right");
+            zlib.total_out() as usize
+        })
+    };
+    let (mut out, mut least) = (vec![0; 4 * traffic::LENGTH], f64::INFINITY);
+    for _ in 0..ROUNDS {
+        let begin = Instant::now();
+        for (document, message) in documents.iter().zip(compressed) {
+            let len = decompress(message, &mut out);
+            assert!(out[..len] == *document.as_bytes());
+        }
+        least = least.min(begin.elapsed().as_secs_f64() * 1e6 / documents.len() as f64);
+    }
+    println!("{name:>8}: {least:5.2} µs for each document");
+}
