@@ -50,7 +50,7 @@ impl Frequencies {
 pub(super) fn write(
     data: &[u8],
     sequences: &[Sequence],
-    mut frequencies: Frequencies,
+    frequencies: &mut Frequencies,
     out: &mut BitWriter<'_>,
 ) {
     frequencies.literals[END] += 1;
@@ -61,19 +61,19 @@ pub(super) fn write(
         3 + weighted(literals, &frequencies.literals, |symbol| {
             FIXED_LENGTHS[symbol] + LITERAL_EXTRA_BITS[symbol]
         }) + weighted(distances, &frequencies.distances, |symbol| 5 + DISTANCE_EXTRA_BITS[symbol]);
-    let own = (data.len() >= WORTH_OWN_CODES).then(|| Description::of(&frequencies, literals, distances));
+    let own = (data.len() >= WORTH_OWN_CODES).then(|| Description::of(frequencies, literals, distances));
     let own_bits = own.as_ref().map_or(u64::MAX, |own| own.bits);
     let stored_bits = stored_bits(data.len());
     if stored_bits < fixed_bits.min(own_bits) {
         return write_stored(data, out);
     }
-    match own.filter(|_| own_bits < fixed_bits) {
-        Some(own) => {
+    match &own {
+        Some(own) if own_bits < fixed_bits => {
             out.reserve(own_bits);
             own.write(out);
             write_sequences(data, sequences, &own.literals.codes(), &own.distances.codes(), out);
         }
-        None => {
+        _ => {
             out.reserve(fixed_bits);
             // RFC 1951 3.2.3: not the last block, fixed codes.
             out.put(0b01 << 1, 3);

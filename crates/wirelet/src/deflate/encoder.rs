@@ -100,8 +100,9 @@ impl Encoder {
         while at < data.len() {
             let end = if data.len() - at <= BLOCK + BLOCK / 2 { data.len() } else { at + BLOCK };
             self.sequences.clear();
-            let frequencies = pass.block(at, end, &mut self.sequences);
-            block::write(&data[at..end], &self.sequences, frequencies, &mut out);
+            let mut frequencies = Frequencies::new();
+            pass.block(at, end, &mut self.sequences, &mut frequencies);
+            block::write(&data[at..end], &self.sequences, &mut frequencies, &mut out);
             at = end;
         }
         out.finish();
@@ -134,12 +135,17 @@ struct Match {
 }
 
 impl Pass<'_> {
-    /// Finds the sequences of `data[at..end]`.
-    fn block(&mut self, mut at: usize, end: usize, sequences: &mut Vec<Sequence>) -> Frequencies {
-        let mut frequencies = Frequencies::new();
+    /// Finds the sequences of `data[at..end]`, and counts their symbols.
+    fn block(
+        &mut self,
+        mut at: usize,
+        end: usize,
+        sequences: &mut Vec<Sequence>,
+        frequencies: &mut Frequencies,
+    ) {
         loop {
             let literals = at;
-            let Some((first, mut found)) = self.first_match(at, end, &mut frequencies) else { break };
+            let Some((first, mut found)) = self.first_match(at, end, frequencies) else { break };
             at = first;
             let mut known = at + 1;
             while found.length < self.effort.lazy && at + HASHED < end {
@@ -161,7 +167,6 @@ impl Pass<'_> {
             self.skip(known, at, end);
         }
         sequences.push(Sequence { literals: (end - at) as u32, length: 0, distance: 0 });
-        frequencies
     }
 
     /// The first match in `data[from..end]` and where it is. What is before it becomes literals: all if there is none.
