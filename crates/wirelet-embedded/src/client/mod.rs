@@ -357,6 +357,10 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         (upgraded, received): (Upgraded, usize),
     ) -> End {
         let now = clock.now();
+        if upgraded.extensions.deflate.is_none() {
+            // Who else shares the memory for compression may have it.
+            self.lane = None;
+        }
         let Memory { rx, tx, core } = &mut *self.memory;
         let config: &'c Config = &self.options.config;
         *core = Place::Taken(Connection::from_upgraded(Role::Client, config, upgraded, now));

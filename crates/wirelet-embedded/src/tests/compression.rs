@@ -1,6 +1,7 @@
 //! Compressed connections of both roles, in lanes of a pool.
 
 use std::boxed::Box;
+use std::cell::Cell;
 use std::string::String;
 use std::vec;
 use std::vec::Vec;
@@ -298,7 +299,7 @@ fn bombs_and_corrupt_data_end_with_the_right_code() {
 
 /// Sends lines when it is open, and counts what comes back.
 #[derive(Default)]
-struct Chatter(core::cell::Cell<usize>, core::cell::Cell<Option<Params>>);
+struct Chatter(Cell<usize>, Cell<Option<Params>>);
 
 impl Handler for Chatter {
     fn on_open(&self, peer: &mut Peer<'_>) {
@@ -342,6 +343,37 @@ fn client_and_server_agree_and_talk() {
             assert_eq!(pool.free(), 1);
         });
     }
+}
+
+/// Notes, once the connection is open, how many lanes are free.
+struct Watcher<'p>(&'p Small, Cell<Option<usize>>);
+
+impl Handler for Watcher<'_> {
+    fn on_open(&self, peer: &mut Peer<'_>) {
+        self.1.set(Some(self.0.free()));
+        let _ = peer.close(wirelet_proto::CloseCode::NORMAL, "");
+    }
+
+    fn on_event(&self, _: &mut Peer<'_>, _: Event<'_>) {}
+}
+
+impl ClientHandler for Watcher<'_> {}
+
+#[test]
+fn a_client_kept_a_lane_for_a_server_that_had_declined() {
+    with_lane(&QUIET, 64, async |rig, pool, _| {
+        let taken = pool.compression().reserve();
+        let options = Options { config: QUIET, ..Options::new(Uri::parse("ws://device/ws").unwrap()) };
+        let mut resources = Box::new(ClientResources::<512, 1024, 64>::new());
+        let own = Box::new(Small::new());
+        let (client, _sender): (_, Sender<'_>) = Client::new(&mut *resources, &options);
+        let mut client = client.with_compression(own.compression());
+        let watcher = Watcher(&own, Cell::new(None));
+        let (mut network, mut keys) = (rig.net.clone(), testkit::random::Keys::new(3));
+        Box::pin(client.run(&mut network, rig.clock, &mut keys, &watcher)).await;
+        assert_eq!(watcher.1.get(), Some(1));
+        drop(taken);
+    });
 }
 
 #[test]
