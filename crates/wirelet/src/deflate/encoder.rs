@@ -177,13 +177,9 @@ impl Pass<'_> {
         end: usize,
         frequencies: &mut Frequencies,
     ) -> Option<(usize, Match)> {
-        let rest = self.data.get(from..end)?;
+        let data = self.data.get(..end)?;
         let mut at = from;
-        #[expect(
-            clippy::explicit_counter_loop,
-            reason = "zipped with a range it needs a third more instructions"
-        )]
-        for bytes in rest.array_windows() {
+        while let Some(bytes) = data.get(at..).and_then(<[u8]>::first_chunk) {
             let here = u32::from_le_bytes(*bytes);
             if let Some(found) = self.find(at, here, end, HASHED - 1) {
                 return Some((at, found));
@@ -192,7 +188,7 @@ impl Pass<'_> {
             at += 1;
         }
         // Not enough bytes for a match.
-        rest[rest.len().saturating_sub(HASHED - 1)..].iter().for_each(|byte| frequencies.literal(*byte));
+        data[at..].iter().for_each(|byte| frequencies.literal(*byte));
         None
     }
 
