@@ -22,8 +22,8 @@ const TABLE: usize = 1 << TABLE_BITS;
 const PRECODE_TABLE: usize = 1 << LONGEST_PRECODE;
 /// A symbol of the precode repeats a code's length six times at most; as many places are written for each of them.
 const PLACES: usize = 8;
-/// Literals that are taken before there must be more bits: 5 * 11 are less than 56.
-const LITERALS_AT_ONCE: usize = 5;
+/// Literals that are taken before there must be more bits: with what comes next 5 * 11, less than 56.
+const LITERALS_AT_ONCE: usize = 4;
 /// Bytes that are copied at once.
 const STRIDE: usize = 16;
 /// The bits of a block's header, of which the lowest says that it is the last one of a stream (RFC 1951 3.2.3).
@@ -178,33 +178,35 @@ fn block(
     output: &mut [u8],
     mut at: usize,
 ) -> Option<usize> {
+    bits.refill()?;
+    // What comes next is known before there are more bits for what follows it.
+    let mut entry = literals.find(bits)?;
     loop {
         bits.refill()?;
-        let room = output.get_mut(at..)?.first_chunk_mut::<LITERALS_AT_ONCE>()?;
-        let mut entry = literals.find(bits)?;
-        let mut count = 0;
-        while entry & LITERAL != 0 && count < LITERALS_AT_ONCE {
-            bits.skip(entry);
-            room[count] = base(entry) as u8;
-            count += 1;
-            entry = literals.find(bits)?;
-        }
-        at += count;
-        if count == LITERALS_AT_ONCE {
+        if entry & LITERAL != 0 {
+            let room = output.get_mut(at..)?.first_chunk_mut::<LITERALS_AT_ONCE>()?;
+            let mut count = 0;
+            while entry & LITERAL != 0 && count < LITERALS_AT_ONCE {
+                bits.skip(entry);
+                room[count] = base(entry) as u8;
+                count += 1;
+                entry = literals.find(bits)?;
+            }
+            at += count;
             continue;
         }
-        // A match has 11 + 5 + 11 + 13 bits at most.
-        bits.refill()?;
+        // A match and what comes next have 11 + 5 + 11 + 13 + 11 bits at most.
         let length = bits.number(entry) as usize;
         if base(entry) <= BLOCK_END {
             return (base(entry) == BLOCK_END).then_some(at);
         }
-        let entry = distances.find(bits)?;
-        let distance = bits.number(entry) as usize;
+        let back = distances.find(bits)?;
+        let distance = bits.number(back) as usize;
         // RFC 1951 2: no distance goes back behind the beginning.
-        if base(entry) == 0 || distance > at {
+        if base(back) == 0 || distance > at {
             return None;
         }
+        entry = literals.find(bits)?;
         copy(output, at, distance, length)?;
         at += length;
     }
