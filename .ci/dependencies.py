@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks what we depend on against deny.toml: by cargo-deny where it is installed, else licences, bans and sources alone.
+"""Checks that every Cargo.lock is what its manifests ask for, and what we depend on against deny.toml: by cargo-deny where it is
+installed, else licences, bans and sources alone.
 
 Without cargo-deny the advisories are not looked at, which the last line then says.
 """
@@ -63,8 +64,27 @@ def problems(packages, rules):
             yield f"{name}: comes from {package['source']}"
 
 
+def stale_locks():
+    """A line for each Cargo.lock that a build with --locked would refuse: those outside the workspace are easily forgotten."""
+    locks = subprocess.run(["git", "ls-files", "*Cargo.lock"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    for lock in map(pathlib.Path, locks.stdout.split()):
+        update = ["cargo", "update", "--workspace", "--locked"]
+        result = subprocess.run(update, cwd=ROOT / lock.parent, capture_output=True, text=True)
+        if result.returncode:
+            last = result.stderr.strip().splitlines()
+            error = next((line for line in last if line.startswith("error")), "cargo update failed")
+            yield f"{lock}: {error}; `cargo metadata` in that folder mends it"
+
+
 def main():
-    """Runs the check; returns the exit status."""
+    """Runs the checks; returns the exit status."""
+    stale = list(stale_locks())
+    print(*stale, sep="\n", end="\n" if stale else "")
+    return max(1 if stale else 0, judge())
+
+
+def judge():
+    """Checks against deny.toml; returns the exit status."""
     if subprocess.run(["cargo", "deny", "--version"], cwd=ROOT, capture_output=True).returncode == 0:
         return subprocess.run(["cargo", "deny", "--all-features", "check"], cwd=ROOT).returncode
     rules = tomllib.loads((ROOT / "deny.toml").read_text())
