@@ -71,8 +71,8 @@ def stale_locks():
         update = ["cargo", "update", "--workspace", "--locked"]
         result = subprocess.run(update, cwd=ROOT / lock.parent, capture_output=True, text=True)
         if result.returncode:
-            last = result.stderr.strip().splitlines()
-            error = next((line for line in last if line.startswith("error")), "cargo update failed")
+            lines = result.stderr.splitlines()
+            error = next((line for line in lines if line.startswith("error")), "cargo update failed")
             yield f"{lock}: {error}; `cargo metadata` in that folder mends it"
 
 
