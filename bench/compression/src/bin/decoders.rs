@@ -22,7 +22,7 @@ mod traffic;
 
 use std::time::Instant;
 
-use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
+use flate2::{Decompress, FlushDecompress};
 use small::Small;
 
 /// Rounds, of which the fastest counts.
@@ -30,16 +30,12 @@ const ROUNDS: usize = 2000;
 
 fn main() {
     let documents = traffic::Traffic::new(None).documents;
-    let mut zlib = Compress::new_with_window_bits(Compression::new(6), false, 15);
+    let mut context = traffic::context(15);
     let compressed: Vec<Vec<u8>> = documents
         .iter()
         .map(|document| {
-            let mut out = Vec::with_capacity(2 * traffic::LENGTH);
-            zlib.reset();
-            zlib.compress_vec(document.as_bytes(), &mut out, FlushCompress::Sync).expect("its state is right");
-            // RFC 7692 7.2.1.
-            out.truncate(out.len() - 4);
-            out
+            context.reset();
+            traffic::compress(&mut context, document.as_bytes())
         })
         .collect();
     let arguments: Vec<String> = std::env::args().skip(1).collect();

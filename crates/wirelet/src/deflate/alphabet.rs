@@ -49,8 +49,8 @@ pub(super) struct Length {
 }
 
 impl Length {
-    #[inline]
     /// Of 3–258 bytes.
+    #[inline]
     pub(super) const fn of(length: usize) -> Self {
         LENGTHS[length - SHORTEST_MATCH]
     }
@@ -69,16 +69,6 @@ pub(super) static LITERAL_EXTRA_BITS: [u8; LITERALS] = {
     let mut symbol = FIRST_LENGTH;
     while symbol < LITERALS {
         bits[symbol] = LENGTH_EXTRA_BITS[symbol - FIRST_LENGTH];
-        symbol += 1;
-    }
-    bits
-};
-
-pub(super) static DISTANCE_EXTRA_BITS: [u8; DISTANCES] = {
-    let mut bits = [0; DISTANCES];
-    let mut symbol = 0;
-    while symbol < DISTANCES {
-        bits[symbol] = distance_extra_bits(symbol);
         symbol += 1;
     }
     bits

@@ -1,9 +1,9 @@
 //! One block of deflated data (RFC 1951 3.2): stored, with fixed codes or with codes of its own, whatever is shortest.
 
 use super::alphabet::{
-    DISTANCE_BASES, DISTANCE_EXTRA_BITS, DISTANCES, END, FIRST_LENGTH, FIXED_LENGTHS, LITERAL_EXTRA_BITS,
-    LITERALS, LONGEST, LONGEST_PRECODE, Length, MANY_ZEROS, PRECODE_ORDER, PRECODES, REPEAT, ZEROS,
-    distance_extra_bits, distance_symbol, precode_extra_bits,
+    DISTANCE_BASES, DISTANCES, END, FIRST_LENGTH, FIXED_LENGTHS, LITERAL_EXTRA_BITS, LITERALS, LONGEST,
+    LONGEST_PRECODE, Length, MANY_ZEROS, PRECODE_ORDER, PRECODES, REPEAT, ZEROS, distance_extra_bits,
+    distance_symbol, precode_extra_bits,
 };
 use super::huffman::{Code, Lengths, occurring};
 
@@ -60,7 +60,7 @@ pub(super) fn write(
     let fixed_bits =
         3 + weighted(literals, &frequencies.literals, |symbol| {
             FIXED_LENGTHS[symbol] + LITERAL_EXTRA_BITS[symbol]
-        }) + weighted(distances, &frequencies.distances, |symbol| 5 + DISTANCE_EXTRA_BITS[symbol]);
+        }) + weighted(distances, &frequencies.distances, |symbol| 5 + distance_extra_bits(symbol));
     let own = (data.len() >= WORTH_OWN_CODES).then(|| Description::of(frequencies, literals, distances));
     let own_bits = own.as_ref().map_or(u64::MAX, |own| own.bits);
     let stored_bits = stored_bits(data.len());
@@ -189,7 +189,7 @@ impl<'a> Description<'a> {
                 literals.lengths[symbol] + LITERAL_EXTRA_BITS[symbol]
             })
             + weighted(distances.symbols, &frequencies.distances, |symbol| {
-                distances.lengths[symbol] + DISTANCE_EXTRA_BITS[symbol]
+                distances.lengths[symbol] + distance_extra_bits(symbol)
             });
         Self {
             precode: precode.lengths,

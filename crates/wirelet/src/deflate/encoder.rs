@@ -286,6 +286,7 @@ fn common(a: &[u8], b: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use testkit::random::Rng;
     use wirelet_proto::Codec;
     use wirelet_proto::deflate::{Inflater, Window};
     use zlib_rs::{Inflate, InflateFlush};
@@ -328,29 +329,22 @@ mod tests {
         }
     }
 
-    fn next(state: &mut u64) -> u64 {
-        *state ^= *state << 13;
-        *state ^= *state >> 7;
-        *state ^= *state << 17;
-        *state >> 8
-    }
-
     /// Of few or many different bytes, with or without repetitions.
-    fn message(state: &mut u64) -> Vec<u8> {
-        let len = match next(state) % 8 {
-            0 => next(state) % 8,
-            7 => next(state) % 100_000,
-            _ => next(state) % 3000,
-        } as usize;
-        let (kinds, repeats) = (1 + next(state) % 256, next(state) % 4);
+    fn message(rng: &mut Rng) -> Vec<u8> {
+        let len = match rng.below(8) {
+            0 => rng.below(8),
+            7 => rng.below(100_000),
+            _ => rng.below(3000),
+        };
+        let (kinds, repeats) = (1 + rng.below(256), rng.below(4));
         let mut data = Vec::with_capacity(len);
         while data.len() < len {
-            if repeats > 0 && data.len() > 4 && next(state) % 4 < repeats {
-                let from = (next(state) as usize) % data.len();
-                let count = (next(state) as usize % 300).min(data.len() - from);
+            if repeats > 0 && data.len() > 4 && rng.below(4) < repeats {
+                let from = rng.below(data.len());
+                let count = rng.below(300).min(data.len() - from);
                 data.extend_from_within(from..from + count);
             } else {
-                data.push((next(state) % kinds) as u8);
+                data.push(rng.below(kinds) as u8);
             }
         }
         data.truncate(len);
@@ -360,12 +354,12 @@ mod tests {
     #[test]
     fn whatever_is_compressed_comes_back_at_every_window_and_level() {
         let mut encoder = Encoder::new();
-        let mut state = 88_172_645_463_325_252;
+        let mut rng = Rng::new(1);
         for round in 0..3000 {
-            let data = message(&mut state);
-            let history = if round % 3 == 0 { next(&mut state) as usize % (data.len() + 1) } else { 0 };
+            let data = message(&mut rng);
+            let history = if round % 3 == 0 { rng.below(data.len() + 1) } else { 0 };
             let history = history.min(4096);
-            let (bits, level) = (9 + (next(&mut state) % 7) as u8, 1 + (next(&mut state) % 9) as u8);
+            let (bits, level) = (9 + rng.below(7) as u8, 1 + rng.below(9) as u8);
             let mut out = b"before".to_vec();
             encoder.encode(&data, history, bits, Effort::of_level(level), &mut out);
             assert_eq!(&out[..6], b"before");
@@ -385,8 +379,7 @@ mod tests {
 
     #[test]
     fn matches_stay_inside_the_window() {
-        let mut state = 12345;
-        let block: Vec<u8> = (0..600).map(|_| next(&mut state) as u8).collect();
+        let block = Rng::new(1).bytes(600);
         let data = [&block[..], &block[..]].concat();
         let mut encoder = Encoder::new();
         let mut lengths = [9, 10].map(|bits| {

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use wirelet_proto::{Codec, CodecError, Progress};
 use zlib_rs::{Inflate, InflateFlush, Status};
 
-use super::small::{self, Small};
+use super::small::Small;
 
 /// What the sender has left out (RFC 7692 7.2.1), and behind it what must not be taken.
 const TAIL: [u8; 12] = [0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
@@ -86,7 +86,6 @@ impl Codec for Inflater {
 }
 
 /// The decompressors of a thread, made when they are first needed.
-#[derive(Default)]
 struct Shared {
     small: Option<Box<Small>>,
     /// For all that `small` does not take.
@@ -108,7 +107,7 @@ pub(super) struct SharedInflater {
 impl Codec for SharedInflater {
     fn decompress(&mut self, input: &[u8], output: &mut [u8], last: bool) -> Result<Progress, CodecError> {
         let mut work = |shared: &mut Shared| {
-            if !self.begun && last && input.len() <= small::MOST {
+            if !self.begun && last {
                 let small = shared.small.get_or_insert_with(Small::new);
                 if let Some(produced) = small.decompress(input, output) {
                     return Ok(Progress { consumed: input.len(), produced, done: true });

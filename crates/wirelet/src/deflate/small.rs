@@ -6,14 +6,14 @@
 //! have taken with the same result.
 
 use super::alphabet::{
-    DISTANCE_BASES, DISTANCE_EXTRA_BITS, DISTANCES, END, FIRST_LENGTH, FIXED_LENGTHS, LENGTH_BASES,
-    LITERAL_EXTRA_BITS, LITERALS, LONGEST, LONGEST_PRECODE, MANY_ZEROS, PRECODE_ORDER, PRECODES, REPEAT,
-    ZEROS, precode_extra_bits,
+    DISTANCE_BASES, DISTANCES, END, FIRST_LENGTH, FIXED_LENGTHS, LENGTH_BASES, LITERAL_EXTRA_BITS, LITERALS,
+    LONGEST, LONGEST_PRECODE, MANY_ZEROS, PRECODE_ORDER, PRECODES, REPEAT, ZEROS, distance_extra_bits,
+    precode_extra_bits,
 };
 use super::huffman::reversed;
 
 /// The longest message, bytes, compressed.
-pub(super) const MOST: usize = 2048;
+const MOST: usize = 2048;
 /// Zeros behind the message, so that eight bytes can be read wherever something begins.
 const PADDING: usize = 16;
 /// Longer codes, bits, are left to zlib-rs; in a small message they are rare.
@@ -389,7 +389,7 @@ static DISTANCE_ENTRIES: [Entry; DISTANCES + 2] = {
     let mut entries = [INVALID; DISTANCES + 2];
     let mut symbol = 0;
     while symbol < DISTANCES {
-        entries[symbol] = entry(DISTANCE_BASES[symbol], DISTANCE_EXTRA_BITS[symbol]);
+        entries[symbol] = entry(DISTANCE_BASES[symbol], distance_extra_bits(symbol));
         symbol += 1;
     }
     entries
@@ -435,6 +435,8 @@ static FIXED_DISTANCES: [Symbol; DISTANCES + 2] = {
 
 #[cfg(test)]
 mod tests {
+    use testkit::deflate::Messages;
+    use testkit::random::Rng;
     use wirelet_proto::{Codec, Compressor, Flush};
 
     use super::super::deflater::Deflater;
@@ -442,34 +444,11 @@ mod tests {
     use super::super::inflater::Inflater;
     use super::*;
 
-    fn next(state: &mut u64) -> usize {
-        *state ^= *state << 13;
-        *state ^= *state >> 7;
-        *state ^= *state << 17;
-        (*state >> 8) as usize
-    }
-
-    /// Of few or many different bytes, with or without repetitions.
-    fn message(state: &mut u64) -> Vec<u8> {
-        let len = [next(state) % 20, next(state) % 200, next(state) % 2500][next(state) % 3];
-        let (kinds, repeats) = (1 + next(state) % 256, next(state) % 4);
-        let mut data = Vec::with_capacity(len);
-        while data.len() < len {
-            if repeats > 0 && !data.is_empty() && next(state) % 4 < repeats {
-                let back = 1 + next(state) % data.len();
-                (0..3 + next(state) % 30).for_each(|_| data.push(data[data.len() - back]));
-            } else {
-                data.push((next(state) % kinds) as u8);
-            }
-        }
-        data
-    }
-
     /// By zlib-rs or by our own encoder.
-    fn deflated(data: &[u8], state: &mut u64) -> Vec<u8> {
-        let level = 1 + (next(state) % 9) as u8;
+    fn deflated(data: &[u8], rng: &mut Rng) -> Vec<u8> {
+        let level = 1 + rng.below(9) as u8;
         let mut out = Vec::new();
-        if next(state).is_multiple_of(2) {
+        if rng.one_in(2) {
             Encoder::new().encode(data, 0, 15, Effort::of_level(level), &mut out);
         } else {
             out.resize(2 * data.len() + 100, 0);
@@ -491,10 +470,10 @@ mod tests {
     #[test]
     fn what_compressors_make_of_small_messages_comes_back() {
         let mut small = Small::new();
-        let (mut state, mut taken) = (88_172_645_463_325_252, 0);
+        let (mut messages, mut rng, mut taken) = (Messages::new(1), Rng::new(1), 0);
         for round in 0..3000 {
-            let data = message(&mut state);
-            let compressed = deflated(&data, &mut state);
+            let data = messages.message();
+            let compressed = deflated(&data, &mut rng);
             let mut out = vec![0; data.len() + 64];
             if let Some(len) = small.decompress(&compressed, &mut out) {
                 assert!(out[..len] == data, "round {round}");
@@ -508,17 +487,17 @@ mod tests {
     #[test]
     fn whatever_it_takes_zlib_takes_with_the_same_result() {
         let mut small = Small::new();
-        let (mut state, mut taken) = (1, 0);
+        let (mut messages, mut rng, mut taken) = (Messages::new(2), Rng::new(2), 0);
         for round in 0..20_000 {
-            let mut compressed = deflated(&message(&mut state), &mut state);
-            for _ in 0..next(&mut state) % 4 {
-                let at = next(&mut state) % compressed.len();
-                match next(&mut state) % 4 {
+            let mut compressed = deflated(&messages.message(), &mut rng);
+            for _ in 0..rng.below(4) {
+                let at = rng.below(compressed.len());
+                match rng.below(4) {
                     0 => compressed.truncate(at + 1),
-                    1 => compressed.push(next(&mut state) as u8),
+                    1 => compressed.push(rng.next() as u8),
                     // Damage is most effective where the codes are described.
-                    2 => compressed[at % 40 % (at + 1)] ^= 1 << (next(&mut state) % 8),
-                    _ => compressed[at] ^= 1 << (next(&mut state) % 8),
+                    2 => compressed[at % 40 % (at + 1)] ^= 1 << rng.below(8),
+                    _ => compressed[at] ^= 1 << rng.below(8),
                 }
             }
             let mut out = vec![0; 60_000];
@@ -532,8 +511,8 @@ mod tests {
 
     #[test]
     fn what_has_no_room_is_left_to_zlib() {
-        let mut state = 7;
-        let data: Vec<u8> = (0..600).map(|_| b'a' + (next(&mut state) % 7) as u8).collect();
+        let mut rng = Rng::new(7);
+        let data: Vec<u8> = (0..600).map(|_| b'a' + rng.below(7) as u8).collect();
         let mut compressed = Vec::new();
         Encoder::new().encode(&data, 0, 15, Effort::of_level(5), &mut compressed);
         let mut small = Small::new();

@@ -92,12 +92,13 @@ impl Traffic {
     }
 }
 
-fn context(bits: u8) -> Compress {
+/// A compressor with a window of 2^`bits` bytes.
+pub(crate) fn context(bits: u8) -> Compress {
     Compress::new_with_window_bits(Compression::new(LEVEL), false, bits)
 }
 
 /// A message's payload: RFC 7692 7.2.1.
-fn compress(context: &mut Compress, plain: &[u8]) -> Vec<u8> {
+pub(crate) fn compress(context: &mut Compress, plain: &[u8]) -> Vec<u8> {
     let mut compressed = Vec::with_capacity(2 * plain.len() + 64);
     let before = context.total_in();
     context.compress_vec(plain, &mut compressed, FlushCompress::Sync).expect("a fresh context compresses");
