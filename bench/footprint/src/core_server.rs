@@ -97,6 +97,7 @@ fn talk(memory: &mut Memory, upgraded: Upgraded, received: Range<usize>) {
         let slot = core.poll_transmit().len();
         write_now(core.poll_transmit());
         core.transmitted(slot);
+        core.sent(slot, 0, now());
         match status {
             Ok(Status::Ready(_)) => echo(&mut core, &rx, tx),
             Ok(Status::NeedInput) => {

@@ -19,6 +19,10 @@ pub struct Link {
     pub capacity: usize,
     /// The longest delay, milliseconds.
     pub delay: usize,
+    /// How many bytes arrive in a second at the most; 0: any number.
+    pub rate: usize,
+    /// When the last byte has arrived, if it was slowed down by `rate`, microseconds.
+    busy_until: u64,
 }
 
 impl Link {
@@ -26,8 +30,12 @@ impl Link {
         self.capacity.saturating_sub(self.bytes)
     }
 
-    fn arrival(&self, now: u64, rng: &mut Rng) -> u64 {
-        let delayed = now + rng.below(self.delay + 1) as u64;
+    /// When `n` bytes arrive that leave now.
+    fn arrival(&mut self, now: u64, n: usize, rng: &mut Rng) -> u64 {
+        if self.rate > 0 {
+            self.busy_until = self.busy_until.max(now * 1000) + n as u64 * 1_000_000 / self.rate as u64;
+        }
+        let delayed = now.max(self.busy_until.div_ceil(1000)) + rng.below(self.delay + 1) as u64;
         self.flying.back().map_or(delayed, |(last, _)| delayed.max(*last))
     }
 
@@ -151,6 +159,12 @@ impl End {
         bytes
     }
 
+    /// Tells the core what has become of an attempt to write.
+    fn report(&mut self, sent: usize) {
+        let waiting = self.queue.iter().map(Vec::len).sum();
+        self.endpoint.connection.sent(sent, waiting, self.endpoint.now);
+    }
+
     /// Advances until more input, or a flush, is needed.
     fn advance(&mut self) -> bool {
         let before = (self.endpoint.seen.len(), self.endpoint.closed, self.endpoint.rx.is_empty());
@@ -261,7 +275,8 @@ impl Pair {
         }
         let most = self.most_written.min(link.room());
         let bytes = end.write(if most > 1 { 1 + self.rng.below(most) } else { most });
-        let at = link.arrival(self.now, &mut self.rng);
+        end.report(bytes.len());
+        let at = link.arrival(self.now, bytes.len(), &mut self.rng);
         let wrote = !bytes.is_empty();
         link.push(at, bytes);
         if end.endpoint.closed && end.is_flushed() {

@@ -123,13 +123,15 @@ impl<S: Spare> Endpoint<S> {
         result
     }
 
-    /// Sends all that the core wants to send.
+    /// Sends all that the core wants to send, at once, and reports that nothing waits.
     pub fn flush(&mut self) {
+        let before = self.sent.len();
         while !self.connection.poll_transmit().is_empty() {
             let n = self.connection.poll_transmit().len();
             self.sent.extend_from_slice(self.connection.poll_transmit());
             self.connection.transmitted(n);
         }
+        self.connection.sent(self.sent.len() - before, 0, self.now);
     }
 
     /// Advances and flushes until more input is needed or nothing more will come.

@@ -166,6 +166,7 @@ impl<'m, 'c> Session<'m, 'c> {
                 Turn::Wrote(Ok(n)) => {
                     self.tx.written(n);
                     self.took = around.clock.now();
+                    self.core.sent(n, self.tx.pending().len(), self.took);
                 }
                 Turn::Wrote(Err(error)) | Turn::Read(Err(error)) => return Cause::Io(error.kind()),
                 // It may still read: what was accepted for it is written.
@@ -256,6 +257,8 @@ impl<'m, 'c> Session<'m, 'c> {
         }
         match self.core.handle_deadline(&mut keys, now)? {
             Expired::Closing => Some(Cause::Expired(self.expired.unwrap_or(Expired::Closing))),
+            Expired::Stalled => Some(Cause::Stalled),
+            Expired::Slow => Some(Cause::Expired(Expired::Slow)),
             expired => {
                 self.expired = Some(expired);
                 None
@@ -286,6 +289,7 @@ impl<'m, 'c> Session<'m, 'c> {
             };
             match status {
                 Ok(Status::Ready(_)) => self.ready = true,
+                Ok(Status::Paused) => {}
                 Ok(Status::NeedInput) if self.core.poll_transmit().is_empty() => return Want::Input,
                 Ok(Status::NeedInput | Status::NeedTransmit) => {
                     self.tx.append_control(self.core);

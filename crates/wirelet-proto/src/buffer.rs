@@ -113,12 +113,6 @@ impl<S: Storage> RecvBuffer<S> {
         &mut self.storage
     }
 
-    /// Forgets everything, for another connection.
-    pub fn reset(&mut self) {
-        self.clear();
-        self.utf8 = Utf8Validator::new();
-    }
-
     /// Whether no byte is held, so that the memory behind it may be given back.
     ///
     /// The beginning of a header, and the phase of a payload that is delivered in chunks, live elsewhere.
@@ -306,14 +300,12 @@ impl<S: Spare> RecvBuffer<S> {
 }
 
 impl<S: Detach> RecvBuffer<S> {
-    /// Takes the message or chunk that is ready, uncopied. Right after `Ready`, instead of
-    /// [`Connection::event`](crate::Connection::event).
-    pub fn take_message(&mut self) -> S::Piece {
+    /// Hands out the message or chunk that is ready, uncopied, which releases it.
+    pub(crate) fn take_message(&mut self) -> S::Piece {
         let len = self.message_end;
-        self.message_end = 0;
-        self.checked_end = 0;
+        self.release_message();
         self.parsed = self.parsed.saturating_sub(len);
-        self.piece_start = self.piece_start.saturating_sub(len);
+        self.piece_start = self.parsed;
         self.storage.detach_front(len)
     }
 }

@@ -23,6 +23,13 @@ pub trait Codec {
     fn collects(&self) -> bool {
         false
     }
+
+    /// Whether the codec has worked enough for now, and others are to have their turn: asked before each piece that is
+    /// decompressed. While it is `true`, [`Connection::advance_with`](crate::Connection::advance_with) answers
+    /// [`Status::Paused`](crate::Status::Paused) in the middle of a message, which goes on afterwards where it was.
+    fn is_paused(&self) -> bool {
+        false
+    }
 }
 
 /// Compresses the payload of messages that are sent with

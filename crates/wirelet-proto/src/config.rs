@@ -31,8 +31,19 @@ pub struct Limits {
     pub message_time: Option<Duration>,
     /// From the connection's start to the end of the opening handshake. Default: 10 s. Kept by drivers.
     pub handshake_time: Duration,
-    /// From this endpoint's close frame, or the peer's, to the end of the connection. Default: 5 s.
+    /// From the moment that this endpoint's close frame has left to the end of the connection. Default: 5 s. Until it has
+    /// left, `stalled_time` and `slowest` hold.
     pub closing_time: Duration,
+    /// How long bytes may wait to be sent without the peer taking any of them. Default: 120 s. `None`: for ever.
+    pub stalled_time: Option<Duration>,
+    /// Bytes a second that the peer has to take on average over the time in which bytes wait to be sent. Looked at after
+    /// 10 minutes of such time; then a new period begins. Default: 32. `None`: any speed will do. More than
+    /// 7,000,000 counts as that.
+    pub slowest: Option<u32>,
+    /// From one fragment that this endpoint has sent to its next one of the same message, while nothing waits to be sent:
+    /// a message that was begun and forgotten would keep the connection from sending any other. Default: 60 s. `None`:
+    /// for ever.
+    pub fragment_time: Option<Duration>,
     /// Request or response head, bytes. Default: 8 KiB.
     pub head_bytes: usize,
     /// Header fields of a head. Default: 64.
@@ -41,14 +52,19 @@ pub struct Limits {
     pub queued: usize,
 }
 
-/// How a peer that has gone silent is noticed. Whatever arrives counts as a sign of life.
+/// How a peer that has gone silent is noticed.
+///
+/// Whatever arrives is a sign of life, and so are bytes that the peer takes after it had taken none for a while
+/// ([`Connection::sent`](crate::Connection::sent)). A peer that takes nothing is the matter of
+/// [`Limits::stalled_time`], whatever is set here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keepalive {
-    /// A ping is sent when nothing has arrived for this long. Default: 20 s. `None`: no pings.
+    /// A ping is sent when there has been no sign of life for this long. Default: 20 s. `None`: no pings.
     pub ping: Option<Duration>,
-    /// The connection fails when nothing arrives within this time after a ping. Default: 20 s.
+    /// The connection fails when there is no sign of life within this time after a ping has left. Default: 20 s.
     pub pong: Duration,
-    /// The connection fails when nothing has arrived for this long, pings or not. Default: 120 s.
+    /// The connection fails when there has been no sign of life for this long, pings or not. Default: 120 s.
+    /// `None`: no limit.
     pub idle: Option<Duration>,
 }
 
@@ -80,6 +96,9 @@ impl Limits {
             message_time: Some(Duration::from_secs(60)),
             handshake_time: Duration::from_secs(10),
             closing_time: Duration::from_secs(5),
+            stalled_time: Some(Duration::from_secs(120)),
+            slowest: Some(32),
+            fragment_time: Some(Duration::from_secs(60)),
             head_bytes: 8 << 10,
             head_fields: 64,
             queued: 1 << 20,
@@ -107,7 +126,7 @@ impl Keepalive {
         Self { ping: Some(interval), pong: interval, idle: None }
     }
 
-    /// Nothing is sent and nothing is expected: a dead peer is never noticed.
+    /// No pings, and no limit on silence: a dead peer is noticed only when it takes nothing of what is sent to it.
     pub const fn off() -> Self {
         Self { ping: None, pong: Duration::from_secs(20), idle: None }
     }

@@ -12,6 +12,9 @@ pub enum Status {
     NeedTransmit,
     /// The output region of the codec is full: enlarge or empty it, then call again.
     NeedOutput,
+    /// The codec [has worked enough for now](crate::Codec::is_paused): call `advance_with` again when others have had their
+    /// turn.
+    Paused,
     /// An event can be taken with [`Connection::event`](crate::Connection::event).
     Ready(EventKind),
     /// Nothing more will be delivered: flush `poll_transmit`, shut down the writing side, discard input
@@ -98,6 +101,13 @@ pub enum Expired {
     Idle,
     /// A message that began did not end. The connection has been failed.
     Message,
-    /// The closing handshake did not end: drop the socket.
+    /// A fragmented message that this end had begun was not continued. The connection has been failed, with 1011.
+    Fragment,
+    /// The closing handshake did not end, or the moment of [`Connection::end_by`](crate::Connection::end_by) has come: drop
+    /// the socket.
     Closing,
+    /// The peer took nothing of what waited to be sent: drop the socket. What was received can still be taken.
+    Stalled,
+    /// The peer took what waited to be sent too slowly: drop the socket. What was received can still be taken.
+    Slow,
 }

@@ -11,6 +11,9 @@ use core::time::Duration;
 pub struct Instant(u64);
 
 impl Instant {
+    /// The end of time: what is due then is never due.
+    pub(crate) const NEVER: Self = Self(u64::MAX);
+
     /// The instant `millis` milliseconds after the clock's zero.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)

@@ -39,8 +39,12 @@ pub enum Timeout {
     Idle,
     /// A message that began did not end.
     Message,
-    /// The peer took nothing of what waits to be sent, for as long as it may be idle.
+    /// The peer took nothing of what waits to be sent.
     Stalled,
+    /// The peer took what waits to be sent too slowly.
+    Slow,
+    /// A fragmented message that was begun here was not continued.
+    Fragment,
     /// The closing handshake did not end.
     Closing,
 }
@@ -90,6 +94,8 @@ impl fmt::Display for Timeout {
             Self::Idle => "nothing arrived for too long",
             Self::Message => "a message that began did not end in time",
             Self::Stalled => "the peer took nothing of what was sent for too long",
+            Self::Slow => "the peer took what was sent too slowly",
+            Self::Fragment => "a fragmented message that was begun here was not continued in time",
             Self::Closing => "the closing handshake did not end in time",
         })
     }
@@ -116,7 +122,10 @@ impl From<Expired> for Error {
             Expired::Pong => Timeout::Pong,
             Expired::Idle => Timeout::Idle,
             Expired::Message => Timeout::Message,
+            Expired::Fragment => Timeout::Fragment,
             Expired::Closing => Timeout::Closing,
+            Expired::Stalled => Timeout::Stalled,
+            Expired::Slow => Timeout::Slow,
         })
     }
 }

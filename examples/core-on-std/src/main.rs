@@ -27,6 +27,8 @@ fn serve(mut stream: TcpStream) -> Result<()> {
     let now = || Instant::from_millis(started.elapsed().as_millis() as u64);
     let config = Config::new();
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    // What waits to be sent waits in `write_all`, which is limited here.
+    stream.set_write_timeout(config.limits.stalled_time)?;
     let mut memory = [0; 4096];
     let leftover = open(&mut stream, &config, &mut memory)?;
 
@@ -35,12 +37,14 @@ fn serve(mut stream: TcpStream) -> Result<()> {
     rx.commit(leftover.len());
     let mut connection = Connection::new(Role::Server, &config, now());
     loop {
-        // The rule: flush poll_transmit, then act on the status.
+        // The rule: flush poll_transmit, report with `sent`, then act on the status.
         let status = connection.advance(&mut rx, &mut NoKeys, now());
-        stream.write_all(connection.poll_transmit())?;
-        connection.transmitted(usize::MAX);
+        flush(&mut connection, &mut stream, now())?;
         match status.map_err(|failure| Error::new(ErrorKind::InvalidData, failure))? {
-            Status::Ready(_) => echo(&mut connection, &rx, &mut stream)?,
+            Status::Ready(_) => {
+                let written = echo(&mut connection, &rx, &mut stream)?;
+                connection.sent(written, 0, now());
+            }
             Status::NeedInput => match stream.read(rx.spare_mut()) {
                 Ok(0) => return Ok(()),
                 Ok(n) => rx.commit(n),
@@ -48,12 +52,21 @@ fn serve(mut stream: TcpStream) -> Result<()> {
                 Err(error) => return Err(error),
             },
             Status::Closed => return Ok(()),
-            Status::NeedTransmit | Status::NeedOutput => {}
+            Status::NeedTransmit | Status::NeedOutput | Status::Paused => {}
         }
         if connection.handle_deadline(&mut NoKeys, now()).is_some() {
-            return stream.write_all(connection.poll_transmit());
+            return flush(&mut connection, &mut stream, now());
         }
     }
+}
+
+/// Sends what the core wants to send, and reports that.
+fn flush(connection: &mut Connection<&Config>, stream: &mut TcpStream, now: Instant) -> Result<()> {
+    let len = connection.poll_transmit().len();
+    stream.write_all(connection.poll_transmit())?;
+    connection.transmitted(len);
+    connection.sent(len, 0, now);
+    Ok(())
 }
 
 /// The opening handshake. Answers what has been received behind it.
@@ -76,22 +89,24 @@ fn open<'m>(stream: &mut TcpStream, config: &Config, memory: &'m mut [u8]) -> Re
     Ok(&memory[len..filled])
 }
 
+/// Answers how many bytes were written.
 fn echo(
     connection: &mut Connection<&Config>,
     rx: &RecvBuffer<Fixed<[u8; 4096]>>,
     stream: &mut TcpStream,
-) -> Result<()> {
+) -> Result<usize> {
     let (kind, payload) = match connection.event(rx) {
         Event::Text(text) => (MessageKind::Text, text.as_bytes()),
         Event::Binary(data) => (MessageKind::Binary, data),
-        _ => return Ok(()),
+        _ => return Ok(0),
     };
     match connection.begin_frame(kind, payload.len() as u64, true, &mut NoKeys) {
         Ok(head) => {
             stream.write_all(&head)?;
-            stream.write_all(payload)
+            stream.write_all(payload)?;
+            Ok(head.len() + payload.len())
         }
-        Err(SendError::NotOpen) => Ok(()),
+        Err(SendError::NotOpen) => Ok(0),
         Err(error) => Err(Error::other(error)),
     }
 }

@@ -167,7 +167,6 @@ impl<const WINDOW: usize, const OUT: usize, const ENCODER: usize> Lane for Memor
             self.inflow.codec.inflater = None;
         }
         self.inflow.codec.chunk = chunk;
-        self.inflow.out.reset();
         self.outflow.message = None;
         let window = params.outgoing(role);
         let restarted = self.outflow.deflater.as_mut().is_some_and(|deflater| deflater.restart(window));

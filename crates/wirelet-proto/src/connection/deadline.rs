@@ -1,42 +1,53 @@
-//! Time: keepalive, idle, message and closing deadlines, on the caller's clock.
+//! Time: keepalive, idle, message, closing and output deadlines, on the caller's clock.
 
 use core::ops::Deref;
 
-use super::Connection;
+use super::progress::{Departure, Output, Rest};
+use super::{Connection, Transport};
 use crate::close::CloseCode;
 use crate::event::Expired;
-use crate::{Config, Instant, MaskKeys};
+use crate::{Config, Instant, Limits, MaskKeys};
 
 /// When things happened.
 #[derive(Debug)]
 pub(super) struct Clock {
-    /// Something arrived last.
+    /// The last sign of life.
     heard: Instant,
-    /// A ping that nothing has arrived after.
-    pinged: Option<Instant>,
     /// The first byte of the message in progress.
     message_began: Instant,
-    closing_began: Option<Instant>,
+    /// The connection ends then, whatever is on its way.
+    end: Instant,
     /// The application does not read.
     held: Option<Instant>,
+    /// The ping after which a sign of life is expected.
+    pub(super) ping: Departure,
+    /// This endpoint's close frame.
+    pub(super) closing: Departure,
+    pub(super) output: Output,
     /// Numbers the keepalive pings.
     pings: u32,
 }
 
 impl Clock {
     pub(super) const fn new(now: Instant) -> Self {
-        Self { heard: now, pinged: None, message_began: now, closing_began: None, held: None, pings: 0 }
+        Self {
+            heard: now,
+            message_began: now,
+            end: Instant::NEVER,
+            held: None,
+            ping: Departure::None,
+            closing: Departure::None,
+            output: Output::new(),
+            pings: 0,
+        }
     }
 
+    /// Something has arrived.
     #[inline]
     pub(super) const fn heard(&mut self, now: Instant) {
         self.heard = now;
-        self.pinged = None;
-    }
-
-    pub(super) const fn pinged(&mut self, now: Instant) {
-        if self.pinged.is_none() {
-            self.pinged = Some(now);
+        if let Departure::Left(_) = self.ping {
+            self.ping = Departure::None;
         }
     }
 
@@ -45,10 +56,33 @@ impl Clock {
         self.message_began = now;
     }
 
-    pub(super) const fn closing_begins(&mut self, now: Instant) {
-        if self.closing_began.is_none() {
-            self.closing_began = Some(now);
+    /// The driver has tried to write: `n` bytes have left, and `waiting` bytes wait at the driver.
+    pub(super) fn sent(&mut self, n: usize, waiting: usize, rest: Rest, limits: &Limits, now: Instant) {
+        if self.output.sent(n, rest, limits, now) {
+            self.progressed(now);
         }
+        self.ping.sent(n, waiting, now);
+        self.closing.sent(n, waiting, now);
+    }
+
+    pub(super) fn acknowledged(&mut self, now: Instant) {
+        self.output.acknowledged(now);
+        self.progressed(now);
+    }
+
+    /// The peer has taken bytes. That is life, but no answer: a ping that has left is waited for as long again.
+    const fn progressed(&mut self, now: Instant) {
+        self.heard = now;
+        if let Departure::Left(since) = &mut self.ping {
+            *since = now;
+        }
+    }
+
+    /// Nothing can be sent any more. Answers whether that holds for a close frame that has not left.
+    pub(super) const fn abandon_output(&mut self) -> bool {
+        self.output = Output::new();
+        self.ping = Departure::None;
+        !matches!(self.closing, Departure::Left(_))
     }
 
     /// Time has stood still from `since` to `now`, or from the moment in between when something happened.
@@ -56,7 +90,9 @@ impl Clock {
         let shifted = |moment: Instant| moment.after(now.millis_since(moment.max(since)));
         self.heard = shifted(self.heard);
         self.message_began = shifted(self.message_began);
-        self.pinged = self.pinged.map(shifted);
+        if let Departure::Left(since) = &mut self.ping {
+            *since = shifted(*since);
+        }
     }
 }
 
@@ -70,35 +106,45 @@ enum Due {
 impl<C: Deref<Target = Config>> Connection<C> {
     /// When [`handle_deadline`](Self::handle_deadline) has something to do; `None`: never.
     ///
-    /// It moves on as bytes arrive; a driver may keep an earlier deadline and ask again when it has come.
+    /// It moves on as bytes arrive and leave; a driver may keep an earlier deadline and ask again when it has come.
     pub fn poll_deadline(&self) -> Option<Instant> {
-        self.next_due().map(|(when, _)| when)
+        let (when, _) = self.next_due();
+        (when != Instant::NEVER).then_some(when)
     }
 
     /// Does what is due at `now`: queues a keepalive ping, or gives the connection up.
     ///
-    /// After [`Expired::Closing`] drop the socket. After the others a close frame with the code 3008 waits in
-    /// [`poll_transmit`](Self::poll_transmit) and `advance` answers [`Status::Closed`](crate::Status::Closed).
+    /// After [`Expired::Closing`], [`Expired::Stalled`] and [`Expired::Slow`] drop the socket; after the latter two all is as
+    /// after [`output_failed`](Self::output_failed), so that what was received can still be taken. After the others a
+    /// close frame waits in [`poll_transmit`](Self::poll_transmit), with the code 3008 or, after [`Expired::Fragment`],
+    /// 1011, and `advance` answers [`Status::Closed`](crate::Status::Closed).
     pub fn handle_deadline(&mut self, keys: &mut impl MaskKeys, now: Instant) -> Option<Expired> {
-        let (when, due) = self.next_due()?;
-        if when > now {
+        let (when, due) = self.next_due();
+        if when > now || when == Instant::NEVER {
             return None;
         }
-        match due {
-            Due::Ping => {
-                self.clock.pings = self.clock.pings.wrapping_add(1);
-                self.queue_keepalive(self.clock.pings.to_be_bytes(), keys);
-                self.clock.pinged(now);
-                None
+        let Due::Expired(expired) = due else {
+            self.clock.pings = self.clock.pings.wrapping_add(1);
+            self.queue_ping(&self.clock.pings.to_be_bytes(), keys, now);
+            return None;
+        };
+        match expired {
+            Expired::Closing => {
+                self.output_failed();
+                self.transport = Transport::Gone;
             }
-            Due::Expired(expired) => {
-                match expired {
-                    Expired::Closing => self.over = true,
-                    _ => self.fail(CloseCode::TIMEOUT, keys, now),
-                }
-                Some(expired)
-            }
+            Expired::Stalled | Expired::Slow => self.output_failed(),
+            Expired::Fragment => self.fail(CloseCode::INTERNAL_ERROR, keys, now),
+            Expired::Pong | Expired::Idle | Expired::Message => self.fail(CloseCode::TIMEOUT, keys, now),
         }
+        Some(expired)
+    }
+
+    /// The connection ends at `when`, whatever waits to be sent or received then:
+    /// [`handle_deadline`](Self::handle_deadline) answers [`Expired::Closing`]. For when a whole server, device or client
+    /// stops. Of several such moments the earliest counts.
+    pub fn end_by(&mut self, when: Instant) {
+        self.clock.end = self.clock.end.min(when);
     }
 
     /// The application holds reading, or goes on with it: meanwhile the pong, idle and message deadlines stand
@@ -114,39 +160,60 @@ impl<C: Deref<Target = Config>> Connection<C> {
         }
     }
 
-    fn next_due(&self) -> Option<(Instant, Due)> {
-        if self.over {
-            return None;
+    fn next_due(&self) -> (Instant, Due) {
+        let never = (Instant::NEVER, Due::Ping);
+        if !self.transport.can_send() {
+            return never;
         }
-        let config: &Config = &self.config;
-        if let Some(began) = self.clock.closing_began {
-            return Some((began.plus(config.limits.closing_time), Due::Expired(Expired::Closing)));
-        }
-        if self.clock.held.is_some() {
-            return None;
-        }
-        let keepalive = &config.keepalive;
-        let ping = match self.clock.pinged {
-            Some(pinged) => Some((pinged.plus(keepalive.pong), Due::Expired(Expired::Pong))),
-            None => keepalive.ping.map(|interval| (self.clock.heard.plus(interval), Due::Ping)),
+        let limits = &self.config.limits;
+        let [stalled, slow] = self.clock.output.deadlines(limits);
+        let closing = match self.clock.closing {
+            Departure::Left(since) => since.plus(limits.closing_time),
+            _ => Instant::NEVER,
         };
-        let idle = keepalive.idle.map(|idle| (self.clock.heard.plus(idle), Due::Expired(Expired::Idle)));
+        let mut next = (self.clock.end.min(closing), Due::Expired(Expired::Closing));
+        next = earlier(next, stalled, Due::Expired(Expired::Stalled));
+        next = earlier(next, slow, Due::Expired(Expired::Slow));
+        if self.transport == Transport::InputEnded || self.clock.closing != Departure::None {
+            return next;
+        }
+        if let Some((since, time)) = self.clock.output.fragment_owed_since().zip(limits.fragment_time) {
+            next = earlier(next, since.plus(time), Due::Expired(Expired::Fragment));
+        }
+        if self.clock.held.is_none() {
+            next = self.next_of_reading(next);
+        }
+        next
+    }
+
+    /// The earliest of `next` and the deadlines that depend on reading.
+    fn next_of_reading(&self, mut next: (Instant, Due)) -> (Instant, Due) {
+        let Config { limits, keepalive, .. } = &*self.config;
+        if let Departure::Left(since) = self.clock.ping {
+            next = earlier(next, since.plus(keepalive.pong), Due::Expired(Expired::Pong));
+        } else if let Some(interval) = keepalive.ping
+            && self.clock.ping == Departure::None
+            && self.sending.is_empty()
+        {
+            next = earlier(next, self.clock.heard.plus(interval), Due::Ping);
+        }
+        if let Some(idle) = keepalive.idle {
+            next = earlier(next, self.clock.heard.plus(idle), Due::Expired(Expired::Idle));
+        }
         let arrived = match self.receiving.message_in_progress() {
             None if self.decoder.is_inside_frame() => Some(0),
             in_progress => in_progress,
         };
-        // A millisecond for each byte: a slow line is not cut off, a trickle is.
-        let message = config.limits.message_time.zip(arrived).map(|(time, bytes)| {
-            (self.clock.message_began.plus(time).after(bytes), Due::Expired(Expired::Message))
-        });
-        let mut next = ping;
-        for other in [idle, message] {
-            if let Some((when, _)) = other
-                && next.is_none_or(|(earliest, _)| when < earliest)
-            {
-                next = other;
-            }
+        if let Some((time, bytes)) = limits.message_time.zip(arrived) {
+            // A millisecond for each byte: a slow line is not cut off, a trickle is.
+            let when = self.clock.message_began.plus(time).after(bytes);
+            next = earlier(next, when, Due::Expired(Expired::Message));
         }
         next
     }
+}
+
+/// The earlier of two deadlines; of two at the same moment the first.
+fn earlier(next: (Instant, Due), when: Instant, due: Due) -> (Instant, Due) {
+    if when < next.0 { (when, due) } else { next }
 }

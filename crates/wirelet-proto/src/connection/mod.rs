@@ -1,6 +1,7 @@
 //! One endpoint of a WebSocket connection after its opening handshake.
 
 mod deadline;
+mod progress;
 mod receive;
 mod transmit;
 
@@ -19,13 +20,13 @@ pub use transmit::CONTROL_SLOT;
 ///
 /// `C` refers to the [`Config`]: `&'static Config` on a microcontroller, `Arc<Config>` on a server.
 ///
-/// **The rule for drivers: flush [`poll_transmit`](Self::poll_transmit), then act on
+/// **The rule for drivers: flush [`poll_transmit`](Self::poll_transmit), report with [`sent`](Self::sent), then act on
 /// [`Status`](crate::Status); await nothing between reading bytes and `commit`.**
 ///
 /// A driver's loop:
 /// 1. [`advance`](Self::advance) until it answers [`NeedInput`](crate::Status::NeedInput); after each call send
-///    what `poll_transmit` holds, between frames of its own, and take the event when one is
-///    [`Ready`](crate::Status::Ready).
+///    what `poll_transmit` holds, between frames of its own, report with `sent` how far the transport took it, and take the
+///    event when one is [`Ready`](crate::Status::Ready).
 /// 2. Read bytes into the [`RecvBuffer`](crate::RecvBuffer), or wait until
 ///    [`poll_deadline`](Self::poll_deadline) and call [`handle_deadline`](Self::handle_deadline).
 /// 3. After [`Closed`](crate::Status::Closed) or an error: flush, shut down the writing side, and read and discard
@@ -41,8 +42,25 @@ pub struct Connection<C> {
     sending: Sending,
     clock: Clock,
     close: CloseInfo,
-    /// The transport has ended, or was given up.
-    over: bool,
+    transport: Transport,
+}
+
+/// Which directions of the transport still work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transport {
+    Open,
+    /// The input has ended. What was received before is still delivered, and what was queued may still be sent.
+    InputEnded,
+    /// Nothing can be sent. What was received is still delivered.
+    OutputFailed,
+    /// Given up.
+    Gone,
+}
+
+impl Transport {
+    const fn can_send(self) -> bool {
+        matches!(self, Self::Open | Self::InputEnded)
+    }
 }
 
 /// What the opening handshake agreed on.
@@ -78,7 +96,7 @@ impl Extensions {
 pub enum State {
     /// Messages may be sent and received.
     Open,
-    /// A close frame was sent or received.
+    /// A close frame was sent or received, or nothing can be sent any more.
     Closing,
     /// Both were, or the transport has ended.
     Closed,
@@ -106,14 +124,16 @@ impl<C: Deref<Target = Config>> Connection<C> {
             sending: Sending::new(),
             clock: Clock::new(now),
             close: CloseInfo::default(),
-            over: false,
+            transport: Transport::Open,
         }
     }
 
     /// Open, closing or closed.
     pub fn state(&self) -> State {
         match (self.close.sent, self.close.received) {
-            _ if self.over => State::Closed,
+            _ if matches!(self.transport, Transport::InputEnded | Transport::Gone) => State::Closed,
+            (_, Some(_)) if self.transport == Transport::OutputFailed => State::Closed,
+            _ if self.transport == Transport::OutputFailed => State::Closing,
             (None, None) => State::Open,
             (Some(_), Some(_)) if self.poll_transmit().is_empty() => State::Closed,
             _ => State::Closing,
@@ -145,11 +165,33 @@ impl<C: Deref<Target = Config>> Connection<C> {
         self.upgraded.extensions
     }
 
-    /// The transport's input has ended (RFC 6455 7.1.4): nothing can be sent or received any more.
+    /// The transport's input has ended (RFC 6455 7.1.4): nothing more is accepted for sending, and
+    /// [`advance`](Self::advance) answers [`Closed`](crate::Status::Closed) after what was received before.
     ///
-    /// Without a close frame from the peer the end is abnormal: [`CloseInfo::code`] is 1006.
+    /// What waits already may still be sent; how long the peer may take for it stays limited by
+    /// [`Limits::stalled_time`](crate::Limits::stalled_time) and [`Limits::slowest`](crate::Limits::slowest). Without a
+    /// close frame from the peer the end is abnormal: [`CloseInfo::code`] is 1006.
     pub const fn received_eof(&mut self) {
-        self.over = true;
+        self.transport = match self.transport {
+            Transport::Open | Transport::InputEnded => Transport::InputEnded,
+            Transport::OutputFailed | Transport::Gone => Transport::Gone,
+        };
+    }
+
+    /// The transport's writing side has failed: nothing can be sent any more.
+    ///
+    /// What was received is still delivered by [`advance`](Self::advance); answers to pings and to a close frame are dropped.
+    /// Nothing waits in [`poll_transmit`](Self::poll_transmit) any more, commands answer
+    /// [`NotOpen`](crate::SendError::NotOpen), and there are no deadlines.
+    pub const fn output_failed(&mut self) {
+        self.transport = match self.transport {
+            Transport::Open | Transport::OutputFailed => Transport::OutputFailed,
+            Transport::InputEnded | Transport::Gone => Transport::Gone,
+        };
+        self.sending.abandon();
+        if self.clock.abandon_output() {
+            self.close.sent = None;
+        }
     }
 }
 

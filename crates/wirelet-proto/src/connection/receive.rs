@@ -2,8 +2,8 @@
 
 use core::ops::Deref;
 
-use super::Connection;
-use crate::buffer::{RecvBuffer, Spare, Storage};
+use super::{Connection, Transport};
+use crate::buffer::{Detach, RecvBuffer, Spare, Storage};
 use crate::close::{CloseCode, CloseFrame, Initiator};
 use crate::codec::Codec;
 use crate::config::Delivery;
@@ -92,6 +92,15 @@ impl Receiving {
         self.last = true;
     }
 
+    /// The message or chunk that was ready has been delivered.
+    #[inline]
+    const fn delivered(&mut self) {
+        self.ready = None;
+        if self.last {
+            self.kind = None;
+        }
+    }
+
     fn begin_message(&mut self, kind: MessageKind, compressed: bool) {
         self.kind = Some(kind);
         self.compressed = compressed;
@@ -123,7 +132,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
 
     /// [`advance`](Self::advance) with an extension: messages with RSV1 are decompressed by `codec` into `out`.
     ///
-    /// [`Status::NeedOutput`] asks for more room in `out`. Take events with [`event_with`](Self::event_with).
+    /// [`Status::NeedOutput`] asks for more room in `out`, and [`Status::Paused`] to be called again later. Take events with [`event_with`](Self::event_with).
     ///
     /// # Errors
     /// As [`advance`](Self::advance).
@@ -156,7 +165,8 @@ impl<C: Deref<Target = Config>> Connection<C> {
         result
     }
 
-    /// The event that [`Status::Ready`] announced, from the buffer that `advance` was called with.
+    /// The event that [`Status::Ready`] announced, from the buffer that `advance` was called with. It stays until the next
+    /// `advance`, or until [`take_message`](Self::take_message).
     ///
     /// Without an event it answers an empty pong.
     pub fn event<'r, S: Storage>(&self, rx: &'r RecvBuffer<S>) -> Event<'r> {
@@ -185,6 +195,41 @@ impl<C: Deref<Target = Config>> Connection<C> {
         }
     }
 
+    /// Takes the message or chunk that [`Status::Ready`] announced out of the buffer that `advance` was called with,
+    /// uncopied. The event is over then: [`event`](Self::event) has to be asked before, where more than the payload is
+    /// needed.
+    ///
+    /// `None`, and nothing is changed, when no message or chunk is ready, or when it was compressed
+    /// ([`take_message_with`](Self::take_message_with)).
+    #[inline]
+    pub fn take_message<S: Detach>(&mut self, rx: &mut RecvBuffer<S>) -> Option<S::Piece> {
+        (self.is_message_ready() && !self.receiving.compressed).then(|| self.taken(rx))
+    }
+
+    /// [`take_message`](Self::take_message) after [`advance_with`](Self::advance_with).
+    #[inline]
+    pub fn take_message_with<S: Detach, O: Detach<Piece = S::Piece>>(
+        &mut self,
+        rx: &mut RecvBuffer<S>,
+        out: &mut RecvBuffer<O>,
+    ) -> Option<S::Piece> {
+        match self.is_message_ready() {
+            true if self.receiving.compressed => Some(self.taken(out)),
+            true => Some(self.taken(rx)),
+            false => None,
+        }
+    }
+
+    const fn is_message_ready(&self) -> bool {
+        matches!(self.receiving.ready, Some(EventKind::Text | EventKind::Binary | EventKind::Chunk))
+    }
+
+    #[inline]
+    fn taken<S: Detach>(&mut self, buffer: &mut RecvBuffer<S>) -> S::Piece {
+        self.receiving.delivered();
+        buffer.take_message()
+    }
+
     fn chunk<'r>(&self, data: &'r [u8]) -> Chunk<'r> {
         let receiving = &self.receiving;
         let frame = receiving.frame;
@@ -206,18 +251,19 @@ impl<C: Deref<Target = Config>> Connection<C> {
     /// Gives up the bytes of the event that was delivered.
     #[inline]
     fn release<S: Storage>(&mut self, rx: &mut RecvBuffer<S>, inflow: &mut impl Inflow) {
-        match self.receiving.ready.take() {
+        match self.receiving.ready {
             Some(EventKind::Text | EventKind::Binary | EventKind::Chunk) => {
                 if self.receiving.compressed {
                     inflow.release_message();
                 } else {
                     rx.release_message();
                 }
-                if self.receiving.last {
-                    self.receiving.kind = None;
-                }
+                self.receiving.delivered();
             }
-            Some(_) => rx.release_piece(),
+            Some(_) => {
+                rx.release_piece();
+                self.receiving.ready = None;
+            }
             None => {}
         }
     }
@@ -232,7 +278,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
     ) -> Result<Status, Failure> {
         loop {
             // RFC 6455 5.5.1, 7.1.7: after a close frame, or after failing, data is not processed any more.
-            if self.close.received.is_some() || self.close.failed || self.over {
+            if self.close.received.is_some() || self.close.failed || self.transport == Transport::Gone {
                 rx.clear();
                 return Ok(Status::Closed);
             }
@@ -326,6 +372,10 @@ impl<C: Deref<Target = Config>> Connection<C> {
     }
 
     fn need_input<S: Storage>(&self, rx: &mut RecvBuffer<S>) -> Result<Option<Status>, Failure> {
+        if self.transport == Transport::InputEnded {
+            rx.clear();
+            return Ok(Some(Status::Closed));
+        }
         if rx.settle(self.decoder.remaining()) {
             Ok(Some(Status::NeedInput))
         } else {
@@ -448,6 +498,9 @@ impl<C: Deref<Target = Config>> Connection<C> {
         let allowed = self.config.limits.message.saturating_sub(self.receiving.bytes);
         let last = end && self.receiving.frame.fin;
         let whole = self.receiving.step == Step::DecompressWhole;
+        if codec.is_paused() {
+            return Ok(Some(Status::Paused));
+        }
         if out.spare_mut().is_empty() && !out.settle(1) {
             return Ok(Some(Status::NeedOutput));
         }
@@ -495,7 +548,8 @@ impl<C: Deref<Target = Config>> Connection<C> {
         let kind = match self.receiving.control {
             Some(OpCode::Ping) => {
                 // RFC 6455 5.5.2: a pong answers a ping, unless a close frame came before.
-                if self.close.sent.is_none() && !self.queue_pong(rx.piece(), keys) {
+                let answers = self.close.sent.is_none() && self.transport.can_send();
+                if answers && !self.queue_pong(rx.piece(), keys, now) {
                     return Ok(Some(Status::NeedTransmit));
                 }
                 EventKind::Ping
@@ -505,11 +559,10 @@ impl<C: Deref<Target = Config>> Connection<C> {
                 let code = frame.map_or(CloseCode::NO_STATUS, |frame| frame.code);
                 // RFC 6455 5.5.1: a close frame is answered with a close frame, unless one was sent.
                 if self.close.sent.is_none() {
-                    if !self.queue_close(code, "", keys) {
+                    if self.transport.can_send() && !self.queue_close(code, "", keys, now) {
                         return Ok(Some(Status::NeedTransmit));
                     }
                     self.close.initiator = Some(Initiator::Remote);
-                    self.clock.closing_begins(now);
                 }
                 self.close.received = Some(code);
                 EventKind::Close

@@ -2,7 +2,8 @@
 
 use core::ops::Deref;
 
-use super::{Connection, State};
+use super::progress::Rest;
+use super::{Connection, State, Transport};
 use crate::close::{CloseCode, Initiator};
 use crate::frame::{FrameHead, MAX_CONTROL_PAYLOAD, MessageKind, OpCode, Role};
 use crate::{Config, Instant, MaskKeys, SendError, kernels};
@@ -16,8 +17,8 @@ pub(super) struct Sending {
     slot: [u8; CONTROL_SLOT],
     len: u8,
     sent: u8,
-    /// What waits in the slot is a pong, which a later one may replace while none of it has left.
-    pong: bool,
+    /// What is in the slot.
+    control: Option<OpCode>,
     /// A failure's close frame that waits for the slot, with the key it will be masked with.
     waiting_close: Option<(CloseCode, [u8; 4])>,
     /// The fragmented message that has begun and not ended.
@@ -32,15 +33,28 @@ impl Sending {
             slot: [0; CONTROL_SLOT],
             len: 0,
             sent: 0,
-            pong: false,
+            control: None,
             waiting_close: None,
             fragments_of: None,
             key: [0; 4],
         }
     }
 
-    const fn is_empty(&self) -> bool {
+    pub(super) const fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Nothing can be sent any more.
+    pub(super) const fn abandon(&mut self) {
+        self.empty_slot();
+        self.waiting_close = None;
+        self.fragments_of = None;
+    }
+
+    const fn empty_slot(&mut self) {
+        self.len = 0;
+        self.sent = 0;
+        self.control = None;
     }
 
     /// Writes a control frame into the slot, over what is there.
@@ -59,7 +73,7 @@ impl Sending {
         }
         self.len = end;
         self.sent = 0;
-        self.pong = opcode == OpCode::Pong;
+        self.control = Some(opcode);
     }
 
     fn fill_close(&mut self, code: CloseCode, reason: &str, key: Option<[u8; 4]>) {
@@ -81,7 +95,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
     }
 
     /// The first `n` bytes of [`poll_transmit`](Self::poll_transmit) have been sent, or copied to where they
-    /// will be.
+    /// will be. When they have left is what [`sent`](Self::sent) reports.
     pub fn transmitted(&mut self, n: usize) {
         let sending = &mut self.sending;
         let sent = usize::from(sending.sent).saturating_add(n);
@@ -89,13 +103,61 @@ impl<C: Deref<Target = Config>> Connection<C> {
             sending.sent = sent as u8;
             return;
         }
-        sending.len = 0;
-        sending.sent = 0;
-        sending.pong = false;
+        match sending.control {
+            Some(OpCode::Ping) => self.clock.ping.taken(),
+            Some(OpCode::Close) => self.clock.closing.taken(),
+            _ => {}
+        }
+        sending.empty_slot();
         if let Some((code, key)) = sending.waiting_close.take() {
             let key = (self.role == Role::Client).then_some(key);
             self.sending.fill_close(code, "", key);
         }
+    }
+
+    /// What the driver's attempt to write has come to: `n` bytes of output have left since the last call, and `waiting`
+    /// bytes still wait for the transport to take them. To be called after every attempt, whatever became of it.
+    ///
+    /// Output is all that goes to the transport: frames, control frames and anything that the driver has put before them.
+    /// Bytes that are still in [`poll_transmit`](Self::poll_transmit) need not be counted.
+    ///
+    /// This is how the core knows time on the sending side: the deadline for the answer to a ping or a close frame begins
+    /// when that frame has left, which is when all has left that waited at the first call after
+    /// [`transmitted`](Self::transmitted). A peer that takes bytes after it had taken none is alive. A peer that takes
+    /// none, or takes them too slowly, is given up ([`Limits::stalled_time`](crate::Limits::stalled_time),
+    /// [`Limits::slowest`](crate::Limits::slowest)).
+    #[inline]
+    pub fn sent(&mut self, n: usize, waiting: usize, now: Instant) {
+        if waiting > 0 || !self.clock.output.is_empty() || self.is_sending_message() {
+            self.report(n, waiting, now);
+        }
+    }
+
+    fn report(&mut self, n: usize, waiting: usize, now: Instant) {
+        if !self.transport.can_send() {
+            return;
+        }
+        let rest = match self.sending.fragments_of {
+            _ if waiting > 0 || !self.sending.is_empty() => Rest::Waits,
+            Some(_) => Rest::Fragment,
+            None => Rest::Nothing,
+        };
+        self.clock.sent(n, waiting, rest, &self.config.limits, now);
+    }
+
+    /// The system says that the peer has acknowledged more bytes of those that have left: a sign of life, as if the
+    /// transport had taken bytes that waited.
+    ///
+    /// Bytes that a peer's system acknowledges say nothing about its application. A driver that asks the system only when
+    /// a deadline has come, and only about bytes that left before it, keeps both apart.
+    pub fn acknowledged(&mut self, now: Instant) {
+        self.clock.acknowledged(now);
+    }
+
+    /// Whether a fragmented message has been begun and not ended: frames of the other kind, and other messages, have to
+    /// wait.
+    pub fn is_sending_message(&self) -> bool {
+        self.sending.fragments_of.is_some()
     }
 
     /// Begins a frame of `len` payload bytes: send the header that it answers, then the payload, which on a
@@ -150,6 +212,9 @@ impl<C: Deref<Target = Config>> Connection<C> {
         if len >> 63 != 0 {
             return Err(SendError::TooLong);
         }
+        if opcode == OpCode::Continuation {
+            self.clock.output.fragment_begun();
+        }
         self.sending.fragments_of = (!fin).then_some(kind);
         let key = self.frame_key(keys);
         self.sending.key = key.unwrap_or_default();
@@ -168,7 +233,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
     #[inline]
     fn next_opcode(&self, kind: MessageKind) -> Result<OpCode, SendError> {
         // RFC 6455 5.5.1: no data frame is sent after a close frame.
-        if self.over || self.close.sent.is_some() || self.close.received.is_some() {
+        if self.transport != Transport::Open || self.close.sent.is_some() || self.close.received.is_some() {
             return Err(SendError::NotOpen);
         }
         match self.sending.fragments_of {
@@ -221,9 +286,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
         if !self.sending.is_empty() {
             return Err(SendError::Busy);
         }
-        let key = self.frame_key(keys);
-        self.sending.fill(OpCode::Ping, [payload, &[]], key);
-        self.clock.pinged(now);
+        self.queue_ping(payload, keys, now);
         Ok(())
     }
 
@@ -253,11 +316,10 @@ impl<C: Deref<Target = Config>> Connection<C> {
         if self.state() != State::Open {
             return Err(SendError::NotOpen);
         }
-        if !self.queue_close(code, reason, keys) {
+        if !self.queue_close(code, reason, keys, now) {
             return Err(SendError::Busy);
         }
         self.close.initiator = Some(Initiator::Local);
-        self.clock.closing_begins(now);
         Ok(())
     }
 
@@ -265,50 +327,62 @@ impl<C: Deref<Target = Config>> Connection<C> {
     /// is free, and nothing more is delivered. A code that must not be sent becomes 1011.
     pub fn fail(&mut self, code: CloseCode, keys: &mut impl MaskKeys, now: Instant) {
         self.close.failed = true;
-        if self.close.sent.is_some() || self.over {
+        if self.close.sent.is_some() || self.transport != Transport::Open {
             return;
         }
         let code = if code.is_sendable() { code } else { CloseCode::INTERNAL_ERROR };
-        if !self.queue_close(code, "", keys) {
+        if !self.queue_close(code, "", keys, now) {
             let key = self.frame_key(keys).unwrap_or_default();
             self.sending.waiting_close = Some((code, key));
-            self.close.sent = Some(code);
+            self.close_queued(code, now);
         }
         if self.close.initiator.is_none() {
             self.close.initiator = Some(Initiator::Local);
         }
-        self.clock.closing_begins(now);
     }
 
     /// Puts a close frame into the slot if it is free.
-    pub(super) fn queue_close(&mut self, code: CloseCode, reason: &str, keys: &mut impl MaskKeys) -> bool {
+    pub(super) fn queue_close(
+        &mut self,
+        code: CloseCode,
+        reason: &str,
+        keys: &mut impl MaskKeys,
+        now: Instant,
+    ) -> bool {
         if !self.sending.is_empty() {
             return false;
         }
         let key = self.frame_key(keys);
         self.sending.fill_close(code, reason, key);
-        self.close.sent = Some(code);
+        self.close_queued(code, now);
         true
+    }
+
+    fn close_queued(&mut self, code: CloseCode, now: Instant) {
+        self.close.sent = Some(code);
+        self.clock.closing.queued();
+        self.clock.output.queued(now);
     }
 
     /// Puts a pong into the slot if it is free, or in the place of one that has not begun to leave: of pings
     /// that wait, the latest counts (RFC 6455 5.5.3).
-    pub(super) fn queue_pong(&mut self, payload: &[u8], keys: &mut impl MaskKeys) -> bool {
-        let replaceable = self.sending.pong && self.sending.sent == 0;
+    pub(super) fn queue_pong(&mut self, payload: &[u8], keys: &mut impl MaskKeys, now: Instant) -> bool {
+        let replaceable = self.sending.control == Some(OpCode::Pong) && self.sending.sent == 0;
         if !self.sending.is_empty() && !replaceable {
             return false;
         }
         let key = self.frame_key(keys);
         self.sending.fill(OpCode::Pong, [payload, &[]], key);
+        self.clock.output.queued(now);
         true
     }
 
-    /// The slot is free, and a keepalive ping goes into it.
-    pub(super) fn queue_keepalive(&mut self, payload: [u8; 4], keys: &mut impl MaskKeys) {
-        if self.sending.is_empty() {
-            let key = self.frame_key(keys);
-            self.sending.fill(OpCode::Ping, [&payload, &[]], key);
-        }
+    /// Puts a ping into the slot, which is free.
+    pub(super) fn queue_ping(&mut self, payload: &[u8], keys: &mut impl MaskKeys, now: Instant) {
+        let key = self.frame_key(keys);
+        self.sending.fill(OpCode::Ping, [payload, &[]], key);
+        self.clock.ping.queued();
+        self.clock.output.queued(now);
     }
 
     /// RFC 6455 5.3: a client draws a fresh masking key for each frame; a server masks nothing.

@@ -201,7 +201,7 @@ impl Engine {
                     }
                     None => return Poll::Pending,
                 },
-                Ok(Status::NeedTransmit | Status::NeedOutput) => match &mut cx {
+                Ok(Status::NeedTransmit | Status::NeedOutput | Status::Paused) => match &mut cx {
                     // Pongs wait behind a full queue: reading goes on when some of it has left.
                     Some(cx) if self.out.len() >= HIGH_WATER => ready!(self.poll_flush(cx)),
                     Some(_) => {}
@@ -266,12 +266,15 @@ impl Engine {
     /// The message or chunk that is ready.
     #[inline]
     fn take_payload(&mut self) -> Bytes {
-        let Some(deflate) = &mut self.deflate else { return self.rx.take_message() };
-        deflate.take_message().unwrap_or_else(|| {
-            let plain = self.rx.take_message();
-            deflate.received_plain(plain.len());
-            plain
-        })
+        let plain = self.core.take_message(&mut self.rx);
+        match (&mut self.deflate, &plain) {
+            (Some(deflate), Some(plain)) => deflate.received_plain(plain.len()),
+            (Some(deflate), None) => {
+                return deflate.take_message(&mut self.core, &mut self.rx).unwrap_or_default();
+            }
+            (None, _) => {}
+        }
+        plain.unwrap_or_default()
     }
 
     fn take_other(&mut self) -> Event {
@@ -419,6 +422,7 @@ impl Engine {
         loop {
             let before = self.out.len();
             let flushed = self.out.poll_flush(&mut self.transport, cx);
+            self.core.sent(before - self.out.len(), self.out.len(), self.now);
             let Poll::Ready(result) = flushed else {
                 if self.stalled.is_none() || self.out.len() < before {
                     self.stalled = Some(self.now);
@@ -588,6 +592,10 @@ impl Engine {
                     if !self.core.close_info().is_clean() {
                         self.end(Error::Timeout(Timeout::Closing));
                     }
+                    self.give_up();
+                }
+                Some(expired @ (wirelet_proto::Expired::Stalled | wirelet_proto::Expired::Slow)) => {
+                    self.end(expired.into());
                     self.give_up();
                 }
                 Some(expired) => self.end(expired.into()),

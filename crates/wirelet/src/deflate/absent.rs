@@ -95,7 +95,11 @@ impl Deflate {
         match *self {}
     }
 
-    pub(crate) const fn take_message(&mut self) -> Option<Bytes> {
+    pub(crate) const fn take_message(
+        &mut self,
+        _: &mut Connection<Arc<Config>>,
+        _: &mut RecvBuffer<Inbound>,
+    ) -> Option<Bytes> {
         match *self {}
     }
 

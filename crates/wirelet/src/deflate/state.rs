@@ -144,9 +144,12 @@ impl Deflate {
     }
 
     /// The message or chunk that is ready, where it was compressed.
-    pub(crate) fn take_message(&mut self) -> Option<Bytes> {
-        let inflow = self.inflow.as_mut()?;
-        (!inflow.message_range().is_empty()).then(|| inflow.take_message())
+    pub(crate) fn take_message(
+        &mut self,
+        core: &mut Connection<Arc<Config>>,
+        rx: &mut RecvBuffer<Inbound>,
+    ) -> Option<Bytes> {
+        core.take_message_with(rx, self.inflow.as_mut()?)
     }
 
     /// A message, or a chunk of one, was received as it is.
