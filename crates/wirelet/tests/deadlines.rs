@@ -123,7 +123,8 @@ async fn closing_is_bounded_when_the_peer_reads_nothing() {
             true => server.drive(close).await,
             false => close(server).await,
         }
-        assert_eq!(seconds(began), 5);
+        // The close frame never leaves: the limit for a peer that takes nothing holds.
+        assert_eq!(seconds(began), 120);
         drop(far);
     }
 }
