@@ -9,7 +9,7 @@ use core::ops::Deref;
 
 use crate::decoder::Decoder;
 use crate::frame::Role;
-use crate::{CloseInfo, Config, Instant, deflate};
+use crate::{CloseInfo, Config, Initiator, Instant, deflate};
 use deadline::Clock;
 use receive::Receiving;
 use transmit::Sending;
@@ -182,15 +182,20 @@ impl<C: Deref<Target = Config>> Connection<C> {
     ///
     /// What was received is still delivered by [`advance`](Self::advance); answers to pings and to a close frame are dropped.
     /// Nothing waits in [`poll_transmit`](Self::poll_transmit) any more, commands answer
-    /// [`NotOpen`](crate::SendError::NotOpen), and there are no deadlines.
+    /// [`NotOpen`](crate::SendError::NotOpen), and there are no deadlines. A close frame of this endpoint that has not left
+    /// was not sent: [`close_info`](Self::close_info) says so.
     pub const fn output_failed(&mut self) {
         self.transport = match self.transport {
             Transport::Open | Transport::OutputFailed => Transport::OutputFailed,
             Transport::InputEnded | Transport::Gone => Transport::Gone,
         };
         self.sending.abandon();
-        if self.clock.abandon_output() {
+        if self.clock.abandon_output() && self.close.sent.is_some() {
             self.close.sent = None;
+            self.close.initiator = match self.close.received {
+                Some(_) => Some(Initiator::Remote),
+                None => None,
+            };
         }
     }
 }

@@ -148,8 +148,9 @@ impl<C: Deref<Target = Config>> Connection<C> {
     /// The system says that the peer has acknowledged more bytes of those that have left: a sign of life, as if the
     /// transport had taken bytes that waited.
     ///
-    /// Bytes that a peer's system acknowledges say nothing about its application. A driver that asks the system only when
-    /// a deadline has come, and only about bytes that left before it, keeps both apart.
+    /// It is no answer to a ping, since a peer's system acknowledges what its application never reads: a ping that has left
+    /// is waited for as long again. Ask the system only when a deadline has come, since a peer that hangs could otherwise
+    /// go on for as long as there is something to acknowledge.
     pub fn acknowledged(&mut self, now: Instant) {
         self.clock.acknowledged(now);
     }
