@@ -159,10 +159,14 @@ impl End {
         bytes
     }
 
+    /// How many bytes of frames wait to be sent.
+    pub fn queued(&self) -> usize {
+        self.queue.iter().map(Vec::len).sum()
+    }
+
     /// Tells the core what has become of an attempt to write.
     fn report(&mut self, sent: usize) {
-        let waiting = self.queue.iter().map(Vec::len).sum();
-        self.endpoint.connection.sent(sent, waiting, self.endpoint.now);
+        self.endpoint.connection.sent(sent, self.queued(), self.endpoint.now);
     }
 
     /// Advances until more input, or a flush, is needed.

@@ -1,6 +1,8 @@
 //! A client core against a server core on a virtual clock: whatever both do, every message arrives once and in
 //! order, and a closing handshake ends cleanly.
 
+use std::time::Duration;
+
 use testkit::fuzz;
 use testkit::pair::Pair;
 use testkit::random::Rng;
@@ -147,4 +149,81 @@ fn what_waits_while_reading_is_held_arrives_afterwards() {
     pair.drive(1_001_000);
     assert_eq!(texts(&pair.ends[1].endpoint.seen).len(), 50);
     assert!(pair.ends.iter().all(|end| end.expired.is_empty()));
+}
+
+/// The slowest link of [`slow_but_honest`], bytes a second, and the longest frame on it.
+const RATE: usize = 2000;
+const FRAME: usize = 20_000;
+
+/// Ends that always answer, over links that take at least [`RATE`] bytes a second.
+fn slow_but_honest(rng: &mut Rng) -> Pair {
+    let mut config = Config::new();
+    // A link holds two seconds, on either way; a pong waits for those, and for a short frame.
+    config.keepalive.ping = Some(Duration::from_millis(700));
+    config.keepalive.pong = Duration::from_secs(6);
+    config.limits.stalled_time = Some(Duration::from_secs(3));
+    config.limits.slowest = Some(RATE as u32 * 9 / 10);
+    // What the peer has queued leaves before its answer to a close frame.
+    config.limits.closing_time = Duration::from_secs(20);
+    config.limits.message = 1 << 20;
+    let mut pair = Pair::new(&config, &config, rng.next());
+    for link in &mut pair.links {
+        link.rate = RATE << rng.below(4);
+        link.capacity = 200 + rng.below(2 * RATE - 200);
+        link.delay = rng.below(100);
+    }
+    pair.most_written = [usize::MAX, 100, 1500][rng.below(3)];
+    pair
+}
+
+/// Peers that were slow but did all that they had to were given up: by keepalive, since a ping waited behind a large frame; by
+/// the closing deadline, since it ran while messages were on their way.
+#[test]
+fn a_peer_that_answers_and_takes_within_its_bounds_is_never_given_up() {
+    let mut late = 0;
+    for seed in 0..200 {
+        let mut rng = Rng::new(seed);
+        let mut pair = slow_but_honest(&mut rng);
+        // The one end sends large frames, the other little, so that its pongs come soon.
+        let large = rng.below(2);
+        let mut accepted: [Vec<String>; 2] = Default::default();
+        for _ in 0..rng.below(12) {
+            for i in 0..2 {
+                for _ in 0..rng.below(4) {
+                    let len = rng.below(if i == large { FRAME } else { 200 });
+                    let text = "x".repeat(len);
+                    pair.ends[i].send(MessageKind::Text, text.as_bytes(), true).unwrap();
+                    accepted[i].push(text);
+                }
+                if rng.one_in(3) {
+                    let _ = pair.ends[i].ping(b"application");
+                }
+            }
+            pair.drive(pair.now() + rng.below(5000) as u64);
+        }
+        // The one that is to answer the close frame can, within its bound.
+        let closer = rng.below(2);
+        while pair.ends[1 - closer].queued() > 15 * RATE {
+            pair.drive(pair.now() + 1000);
+        }
+        let began = pair.now();
+        while pair.ends[closer].endpoint.close(1000, "").is_err() {
+            pair.drive(pair.now() + 1);
+        }
+        while !pair.is_over() {
+            assert!(pair.now() < began + 1_000_000, "{seed}");
+            for i in 0..2 {
+                assert_eq!(pair.ends[i].expired, [], "{seed}, {i} of {large}, {:?}", pair.links);
+            }
+            pair.drive(pair.now() + 100);
+        }
+        for i in 0..2 {
+            assert_eq!(pair.ends[i].expired, []);
+            assert!(texts(&pair.ends[1 - i].endpoint.seen) == accepted[i], "{seed}");
+            assert!(pair.ends[i].endpoint.connection.close_info().is_clean());
+        }
+        late += u32::from(pair.now() > began + 20_000);
+    }
+    // Closings that would have been cut off if `closing_time` began at `close`.
+    assert!(late > 20, "{late}");
 }
