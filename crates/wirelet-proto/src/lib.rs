@@ -19,15 +19,15 @@
 //!
 //! | family | methods |
 //! |---|---|
-//! | bytes in | [`advance`](Connection::advance), [`event`](Connection::event), [`received_eof`](Connection::received_eof), [`hold_reading`](Connection::hold_reading) |
-//! | bytes out | [`poll_transmit`](Connection::poll_transmit), [`transmitted`](Connection::transmitted), [`begin_frame`](Connection::begin_frame), [`mask`](Connection::mask), [`copy_masked`](Connection::copy_masked) |
+//! | bytes in | [`advance`](Connection::advance), [`event`](Connection::event), [`take_message`](Connection::take_message), [`received_eof`](Connection::received_eof), [`hold_reading`](Connection::hold_reading) |
+//! | bytes out | [`poll_transmit`](Connection::poll_transmit), [`transmitted`](Connection::transmitted), [`sent`](Connection::sent), [`acknowledged`](Connection::acknowledged), [`output_failed`](Connection::output_failed), [`begin_frame`](Connection::begin_frame), [`mask`](Connection::mask), [`copy_masked`](Connection::copy_masked) |
 //! | commands | [`ping`](Connection::ping), [`close`](Connection::close), [`fail`](Connection::fail) |
-//! | time | [`poll_deadline`](Connection::poll_deadline), [`handle_deadline`](Connection::handle_deadline) |
-//! | getters | [`state`](Connection::state), [`role`](Connection::role), [`close_info`](Connection::close_info), [`subprotocol`](Connection::subprotocol), [`extensions`](Connection::extensions) |
+//! | time | [`poll_deadline`](Connection::poll_deadline), [`handle_deadline`](Connection::handle_deadline), [`end_by`](Connection::end_by) |
+//! | getters | [`state`](Connection::state), [`role`](Connection::role), [`close_info`](Connection::close_info), [`subprotocol`](Connection::subprotocol), [`extensions`](Connection::extensions), [`is_sending_message`](Connection::is_sending_message) |
 //!
 //! ## The one rule for drivers
 //!
-//! **Flush `poll_transmit`, then act on [`Status`]; await nothing between reading bytes and `commit`.**
+//! **Flush `poll_transmit`, report with `sent`, then act on [`Status`]; await nothing between reading bytes and `commit`.**
 //!
 //! ```
 //! use wirelet_proto::{Config, Connection, Event, Fixed, Instant, MessageKind, NoKeys, RecvBuffer, Role, Status};
@@ -47,6 +47,7 @@
 //!     let slot = connection.poll_transmit().len();
 //!     out.extend_from_slice(connection.poll_transmit());
 //!     connection.transmitted(slot);
+//!     connection.sent(slot, 0, Instant::from_millis(1)); // all of it has left
 //!     match status {
 //!         Status::Ready(_) => {
 //!             let Event::Text(text) = connection.event(&rx) else { continue };
@@ -54,6 +55,7 @@
 //!             let head = connection.begin_frame(MessageKind::Text, text.len() as u64, true, &mut NoKeys).unwrap();
 //!             out.extend_from_slice(&head);
 //!             out.extend_from_slice(text.as_bytes());
+//!             connection.sent(head.len() + text.len(), 0, Instant::from_millis(1));
 //!         }
 //!         _ => break, // NeedInput: read more
 //!     }
