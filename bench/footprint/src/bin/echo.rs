@@ -31,7 +31,10 @@ fn wirelet(core: &mut Connection<&'static Config>, rx: &mut Rx<'_>, packet: &[u8
     let mut end = 0;
     loop {
         let status = core.advance(rx, &mut NoKeys, now);
-        let Ok(Status::Ready(_)) = status else { return end };
+        let Ok(Status::Ready(_)) = status else {
+            core.sent(end, 0, now);
+            return end;
+        };
         if let Event::Text(text) = core.event(rx)
             && let Ok(head) = core.begin_frame(MessageKind::Text, text.len() as u64, true, &mut NoKeys)
         {

@@ -34,6 +34,7 @@ fn wirelet(
             && let Ok(head) = core.begin_frame(MessageKind::Text, text.len() as u64, true, &mut NoKeys)
         {
             socket(&head, text.as_bytes());
+            core.sent(head.len() + text.len(), 0, now);
         }
     }
 }
