@@ -191,6 +191,54 @@ fn the_room_that_a_ping_leaves_into_is_no_answer_to_it() {
     }
 }
 
+/// A driver reported that nothing waits before it had taken a ping out of the slot, and then that the ping had left: that
+/// looked like a peer that had made room.
+#[test]
+fn a_ping_that_the_driver_had_not_taken_yet_is_no_progress_when_it_leaves() {
+    for role in ROLES {
+        let keepalive =
+            Keepalive { ping: None, pong: Duration::from_secs(60), idle: Some(Duration::from_secs(30)) };
+        let mut endpoint = endpoint(role, &Config { keepalive, ..Config::new() });
+        endpoint.connection.ping(b"", &mut endpoint.keys, ms(10_000)).unwrap();
+        sent(&mut endpoint, 10_000, 0, 0);
+        let ping = take_slot(&mut endpoint);
+        sent(&mut endpoint, 11_000, ping, 0);
+        assert_eq!(deadline(&endpoint), Some(30_000), "idle");
+    }
+}
+
+/// A driver that writes the slot as it is, without memory of its own.
+#[test]
+fn a_slot_that_is_written_directly_and_stops_is_a_stall() {
+    for role in ROLES {
+        let mut endpoint = endpoint(role, &without_keepalive());
+        endpoint.connection.ping(&[7; 100], &mut endpoint.keys, ms(0)).unwrap();
+        for second in 1..=3 {
+            endpoint.connection.transmitted(30);
+            sent(&mut endpoint, second * 1000, 30, 0);
+            assert_eq!(deadline(&endpoint), Some(second * 1000 + 120_000));
+        }
+        sent(&mut endpoint, 50_000, 0, 0);
+        assert_eq!(handle(&mut endpoint, 122_999), None);
+        assert_eq!(handle(&mut endpoint, 123_000), Some(Expired::Stalled));
+    }
+}
+
+/// A driver that drops what it had queued has less before the ping than it had said.
+#[test]
+fn a_ping_has_left_when_nothing_waits_any_more() {
+    for role in ROLES {
+        let mut config = without_keepalive();
+        config.keepalive.pong = Duration::from_secs(7);
+        let mut endpoint = endpoint(role, &config);
+        endpoint.connection.ping(b"", &mut endpoint.keys, ms(0)).unwrap();
+        take_slot(&mut endpoint);
+        sent(&mut endpoint, 1000, 0, 1000);
+        sent(&mut endpoint, 2000, 10, 0);
+        assert_eq!(deadline(&endpoint), Some(9000));
+    }
+}
+
 /// The system of a peer acknowledges on and on what is in the socket: a link of 1,000 bytes a second with 100 kB in buffers.
 #[test]
 fn what_the_system_says_is_acknowledged_is_a_sign_of_life_and_progress() {

@@ -68,9 +68,11 @@ enum Wait {
     Fragment {
         since: Instant,
     },
-    /// A control frame was put into the slot, and the driver has not tried to write since.
-    Queued {
-        since: Instant,
+    /// A control frame is in the slot, and the driver holds nothing. At `at`, when it was put there or the driver reported
+    /// last, nothing had left for `stalled` milliseconds.
+    Slot {
+        at: Instant,
+        stalled: u32,
     },
     /// The transport did not take all when the driver last tried, at `at`. It had taken nothing for `stalled`
     /// milliseconds then.
@@ -86,18 +88,21 @@ pub(super) enum Rest {
     Nothing,
     /// No byte, but a message that has begun and not ended.
     Fragment,
-    /// Bytes that wait.
-    Waits,
+    /// A control frame in the slot, which the driver has not taken.
+    Slot,
+    /// Bytes that the transport did not take.
+    Blocked,
 }
 
 impl Wait {
     /// How long bytes have waited since the last report, and how long nothing has left, milliseconds.
     fn elapsed(self, now: Instant) -> (u32, u32) {
-        let since = |moment| u32::try_from(now.millis_since(moment)).unwrap_or(u32::MAX);
         match self {
             Self::Nothing | Self::Fragment { .. } => (0, 0),
-            Self::Queued { since: moment } => (since(moment), since(moment)),
-            Self::Blocked { at, stalled } => (since(at), stalled.saturating_add(since(at))),
+            Self::Slot { at, stalled } | Self::Blocked { at, stalled } => {
+                let elapsed = u32::try_from(now.millis_since(at)).unwrap_or(u32::MAX);
+                (elapsed, stalled.saturating_add(elapsed))
+            }
         }
     }
 }
@@ -130,7 +135,7 @@ impl Output {
     /// A control frame was put into the slot.
     pub(super) const fn queued(&mut self, now: Instant) {
         if self.is_empty() {
-            self.wait = Wait::Queued { since: now };
+            self.wait = Wait::Slot { at: now, stalled: 0 };
         }
     }
 
@@ -149,7 +154,8 @@ impl Output {
         }
         let stalled = if n > 0 { 0 } else { stalled };
         self.wait = match (rest, self.wait) {
-            (Rest::Waits, _) => Wait::Blocked { at: now, stalled },
+            (Rest::Blocked, _) => Wait::Blocked { at: now, stalled },
+            (Rest::Slot, _) => Wait::Slot { at: now, stalled },
             (Rest::Fragment, Wait::Fragment { since }) => Wait::Fragment { since },
             (Rest::Fragment, _) => Wait::Fragment { since: now },
             (Rest::Nothing, _) => Wait::Nothing,
@@ -159,10 +165,11 @@ impl Output {
 
     /// The peer has acknowledged bytes that left before.
     pub(super) fn acknowledged(&mut self, now: Instant) {
-        if let Wait::Blocked { at, .. } = self.wait {
-            let (elapsed, _) = Wait::Blocked { at, stalled: 0 }.elapsed(now);
-            self.waited = self.waited.saturating_add(elapsed);
-            self.wait = Wait::Blocked { at: now, stalled: 0 };
+        let (elapsed, _) = self.wait.elapsed(now);
+        self.waited = self.waited.saturating_add(elapsed);
+        if let Wait::Slot { at, stalled } | Wait::Blocked { at, stalled } = &mut self.wait {
+            *at = now;
+            *stalled = 0;
         }
     }
 
@@ -176,8 +183,7 @@ impl Output {
     pub(super) fn deadlines(&self, limits: &Limits) -> [Instant; 2] {
         let (at, stalled) = match self.wait {
             Wait::Nothing | Wait::Fragment { .. } => return [Instant::NEVER; 2],
-            Wait::Queued { since } => (since, 0),
-            Wait::Blocked { at, stalled } => (at, stalled),
+            Wait::Slot { at, stalled } | Wait::Blocked { at, stalled } => (at, stalled),
         };
         let stall = match limits.stalled_time {
             Some(time) => at.after(crate::time::millis(time).saturating_sub(u64::from(stalled))),

@@ -138,7 +138,8 @@ impl<C: Deref<Target = Config>> Connection<C> {
             return;
         }
         let rest = match self.sending.fragments_of {
-            _ if waiting > 0 || !self.sending.is_empty() => Rest::Waits,
+            _ if waiting > 0 => Rest::Blocked,
+            _ if !self.sending.is_empty() => Rest::Slot,
             Some(_) => Rest::Fragment,
             None => Rest::Nothing,
         };
