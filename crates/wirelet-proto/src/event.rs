@@ -104,7 +104,7 @@ pub enum Expired {
     /// A fragmented message that this end had begun was not continued. The connection has been failed, with 1011.
     Fragment,
     /// The closing handshake did not end, or the moment of [`Connection::end_by`](crate::Connection::end_by) has come: drop
-    /// the socket.
+    /// the socket. What was received can still be taken.
     Closing,
     /// The peer took nothing of what waited to be sent: drop the socket. What was received can still be taken.
     Stalled,

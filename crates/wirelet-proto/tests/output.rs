@@ -581,6 +581,23 @@ fn a_close_frame_that_could_not_leave_was_not_sent() {
     }
 }
 
+/// An application that reads late lost what had arrived when the closing deadline passed.
+#[test]
+fn what_was_received_is_delivered_after_the_closing_deadline() {
+    for role in ROLES {
+        let mut endpoint = endpoint(role, &Config::new());
+        endpoint.run();
+        endpoint.close(1000, "").unwrap();
+        endpoint.flush();
+        endpoint.read(&stream(peer(role), [Frame::text("one"), Frame::ping("?"), Frame::text("two")]));
+        assert_eq!(handle(&mut endpoint, 5000), Some(Expired::Closing));
+        endpoint.run();
+        let ping = Seen::Ping(b"?".to_vec());
+        assert_eq!(endpoint.seen, [Seen::Text("one".into()), ping, Seen::Text("two".into())]);
+        assert!(endpoint.closed);
+    }
+}
+
 /// A protocol error in what was received before output failed is still an error, and nothing is sent about it.
 #[test]
 fn a_failure_after_output_has_failed_says_nothing() {

@@ -114,9 +114,9 @@ impl<C: Deref<Target = Config>> Connection<C> {
 
     /// Does what is due at `now`: queues a keepalive ping, or gives the connection up.
     ///
-    /// After [`Expired::Closing`], [`Expired::Stalled`] and [`Expired::Slow`] drop the socket; after the latter two all is as
-    /// after [`output_failed`](Self::output_failed), so that what was received can still be taken. After the others a
-    /// close frame waits in [`poll_transmit`](Self::poll_transmit), with the code 3008 or, after [`Expired::Fragment`],
+    /// After [`Expired::Closing`], [`Expired::Stalled`] and [`Expired::Slow`] drop the socket. All is as after
+    /// [`output_failed`](Self::output_failed), and after `Closing` as after [`received_eof`](Self::received_eof) too: what was
+    /// received can still be taken. After the others a close frame waits in [`poll_transmit`](Self::poll_transmit), with the code 3008 or, after [`Expired::Fragment`],
     /// 1011, and `advance` answers [`Status::Closed`](crate::Status::Closed).
     pub fn handle_deadline(&mut self, keys: &mut impl MaskKeys, now: Instant) -> Option<Expired> {
         let (when, due) = self.next_due();
@@ -131,7 +131,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
         match expired {
             Expired::Closing => {
                 self.output_failed();
-                self.transport = Transport::Gone;
+                self.received_eof();
             }
             Expired::Stalled | Expired::Slow => self.output_failed(),
             Expired::Fragment => self.fail(CloseCode::INTERNAL_ERROR, keys, now),

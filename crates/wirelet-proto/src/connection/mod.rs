@@ -53,13 +53,18 @@ enum Transport {
     InputEnded,
     /// Nothing can be sent. What was received is still delivered.
     OutputFailed,
-    /// Given up.
+    /// Neither works. What was received is still delivered.
     Gone,
 }
 
 impl Transport {
     const fn can_send(self) -> bool {
         matches!(self, Self::Open | Self::InputEnded)
+    }
+
+    /// Nothing more will be received.
+    const fn has_ended(self) -> bool {
+        matches!(self, Self::InputEnded | Self::Gone)
     }
 }
 
@@ -131,7 +136,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
     /// Open, closing or closed.
     pub fn state(&self) -> State {
         match (self.close.sent, self.close.received) {
-            _ if matches!(self.transport, Transport::InputEnded | Transport::Gone) => State::Closed,
+            _ if self.transport.has_ended() => State::Closed,
             (_, Some(_)) if self.transport == Transport::OutputFailed => State::Closed,
             _ if self.transport == Transport::OutputFailed => State::Closing,
             (None, None) => State::Open,

@@ -2,7 +2,7 @@
 
 use core::ops::Deref;
 
-use super::{Connection, Transport};
+use super::Connection;
 use crate::buffer::{Detach, RecvBuffer, Spare, Storage};
 use crate::close::{CloseCode, CloseFrame, Initiator};
 use crate::codec::Codec;
@@ -278,7 +278,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
     ) -> Result<Status, Failure> {
         loop {
             // RFC 6455 5.5.1, 7.1.7: after a close frame, or after failing, data is not processed any more.
-            if self.close.received.is_some() || self.close.failed || self.transport == Transport::Gone {
+            if self.close.received.is_some() || self.close.failed {
                 rx.clear();
                 return Ok(Status::Closed);
             }
@@ -372,7 +372,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
     }
 
     fn need_input<S: Storage>(&self, rx: &mut RecvBuffer<S>) -> Result<Option<Status>, Failure> {
-        if self.transport == Transport::InputEnded {
+        if self.transport.has_ended() {
             rx.clear();
             return Ok(Some(Status::Closed));
         }
