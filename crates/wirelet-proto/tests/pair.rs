@@ -188,12 +188,12 @@ fn a_peer_that_answers_and_takes_within_its_bounds_is_never_given_up() {
         let large = rng.below(2);
         let mut accepted: [Vec<String>; 2] = Default::default();
         for _ in 0..rng.below(12) {
-            for i in 0..2 {
+            for (i, accepted) in accepted.iter_mut().enumerate() {
                 for _ in 0..rng.below(4) {
                     let len = rng.below(if i == large { FRAME } else { 200 });
                     let text = "x".repeat(len);
                     pair.ends[i].send(MessageKind::Text, text.as_bytes(), true).unwrap();
-                    accepted[i].push(text);
+                    accepted.push(text);
                 }
                 if rng.one_in(3) {
                     let _ = pair.ends[i].ping(b"application");
@@ -217,9 +217,9 @@ fn a_peer_that_answers_and_takes_within_its_bounds_is_never_given_up() {
             }
             pair.drive(pair.now() + 100);
         }
-        for i in 0..2 {
+        for (i, accepted) in accepted.iter().enumerate() {
             assert_eq!(pair.ends[i].expired, []);
-            assert!(texts(&pair.ends[1 - i].endpoint.seen) == accepted[i], "{seed}");
+            assert!(texts(&pair.ends[1 - i].endpoint.seen) == *accepted, "{seed}");
             assert!(pair.ends[i].endpoint.connection.close_info().is_clean());
         }
         late += u32::from(pair.now() > began + 20_000);
