@@ -256,6 +256,7 @@ fn what_the_system_says_is_acknowledged_is_a_sign_of_life_and_progress() {
         }
         // It is acknowledged, and never answered.
         assert_eq!(handle(&mut endpoint, 420_000), Some(Expired::Pong));
+        sent(&mut endpoint, 500_000, 0, 10);
         assert_eq!(deadline(&endpoint), Some(520_000), "stalled");
         endpoint.connection.acknowledged(ms(520_000));
         assert_eq!(handle(&mut endpoint, 639_999), None);
