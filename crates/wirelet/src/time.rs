@@ -1,8 +1,17 @@
-//! The core's clock, on tokio's.
+//! The core's clock, on tokio's, and deadlines that never overflow.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+/// What stands for never where an instant is needed.
+const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+
+/// The instant in `duration` from now; far away for a duration that no clock can hold, as [`Duration::MAX`].
+pub(crate) fn deadline(duration: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(duration).unwrap_or_else(|| now + FAR)
+}
 
 /// Milliseconds since a moment that all connections of a server share. Follows tokio's clock, paused or not.
 #[derive(Clone, Copy, Debug)]
@@ -23,10 +32,7 @@ impl Clock {
 
     /// When `instant` comes; far away for what never does.
     pub(crate) fn instant(self, instant: wirelet_proto::Instant) -> Instant {
-        const FAR: u64 = 1000 * 60 * 60 * 24 * 365;
-        let millis = instant.as_millis();
-        self.0
-            .checked_add(Duration::from_millis(millis))
-            .unwrap_or_else(|| Instant::now() + Duration::from_millis(FAR))
+        let since = Duration::from_millis(instant.as_millis());
+        self.0.checked_add(since).unwrap_or_else(|| deadline(FAR))
     }
 }

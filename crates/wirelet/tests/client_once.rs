@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::Instant;
 use wirelet::client::{Builder, ConnectError, Phase, RedirectError};
 use wirelet::proto::handshake::{HandshakeError, UriError};
-use wirelet::{Client, CloseCode, Error, Limits, Timeout, WebSocket};
+use wirelet::{Client, CloseCode, Error, Keepalive, Limits, Timeout, WebSocket};
 
 /// What a client says when `answer` talks to it.
 async fn attempt<F: Future<Output = ()>>(
@@ -664,4 +664,41 @@ async fn both_halves_see_a_connection_that_breaks() {
         assert!(matches!(sent, Ok(Error::Closed)), "{sent:?}");
         assert!(matches!(received, Ok(Err(Error::Io(_) | Error::Abnormal))), "{received:?}");
     }
+}
+
+/// `Duration::MAX`, which says "never" in most programs, was added to the clock and panicked.
+#[tokio::test]
+async fn a_duration_that_no_clock_can_hold_panicked_as_a_timeout() {
+    let max = Duration::MAX;
+    let limits = Limits { handshake_time: max, closing_time: max, message_time: Some(max), ..Limits::new() };
+    let never = |url: String| {
+        Client::builder(url)
+            .limits(limits.clone())
+            .connect_timeout(max)
+            .handshake_timeout(max)
+            .keepalive(Keepalive { ping: Some(max), pong: max, idle: Some(max) })
+    };
+    let peer = Peer::bind().await;
+    let serve = async || {
+        let mut websocket = peer.websocket().await;
+        while let Some(message) = websocket.recv().await.unwrap() {
+            websocket.send(message).await.unwrap();
+        }
+    };
+    let once = async {
+        let (mut websocket, _) = never(peer.url()).connect_once().await.unwrap();
+        websocket.send("hello").await.unwrap();
+        assert_eq!(websocket.recv().await.unwrap().unwrap().as_text(), Some("hello"));
+        websocket.close(CloseCode::NORMAL, "").await.unwrap();
+    };
+    unhung(async { tokio::join!(once, serve()) }).await;
+    let reconnecting = async {
+        let mut client = never(peer.url()).connect().unwrap();
+        client.wait_connected().await.unwrap();
+        client.close(CloseCode::NORMAL, "").await.unwrap();
+    };
+    unhung(async { tokio::join!(reconnecting, serve()) }).await;
+    let refused = "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno";
+    let error = attempt(&peer, never(peer.url()), async |mut request| request.answer(refused).await).await;
+    assert_eq!(error.unwrap_err().response().unwrap().text(), "no");
 }

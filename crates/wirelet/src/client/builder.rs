@@ -1,10 +1,10 @@
 //! What a client is asked to do.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
 use wirelet_proto::handshake::UriError;
 use wirelet_proto::reconnect::ReconnectConfig;
 use wirelet_proto::{Config, Delivery, Keepalive, Limits, Role};
@@ -18,6 +18,7 @@ use super::target::{Target, basic};
 use super::upgrade::{Open, Outcome, Request, upgrade};
 use crate::WebSocket;
 use crate::deflate::{Compression, Plan};
+use crate::time::deadline;
 
 /// Sent as User-Agent unless the application has another one.
 const USER_AGENT: &str = concat!("wirelet/", env!("CARGO_PKG_VERSION"));
@@ -120,14 +121,15 @@ impl Builder {
         self
     }
 
-    /// How long looking up the name and connecting may take, all addresses together. Default: 10 s.
+    /// How long looking up the name and connecting may take, all addresses together. Default: 10 s;
+    /// [`Duration::MAX`]: for ever.
     pub const fn connect_timeout(mut self, time: Duration) -> Self {
         self.settings.connect_time = time;
         self
     }
 
-    /// How long the opening handshake may take once the connection stands. Default: 10 s. The same as
-    /// [`Limits::handshake_time`].
+    /// How long the opening handshake may take once the connection stands. Default: 10 s; [`Duration::MAX`]: for ever.
+    /// The same as [`Limits::handshake_time`].
     pub const fn handshake_timeout(mut self, time: Duration) -> Self {
         self.settings.config.limits.handshake_time = time;
         self
@@ -187,8 +189,12 @@ impl Builder {
     ///
     /// # Cancel safety
     /// Dropping the future gives the attempt up and closes what it had opened; the builder can be used again.
-    pub async fn connect_once(&self) -> Result<(WebSocket, Response), ConnectError> {
-        self.settings.connect().await
+    pub fn connect_once(
+        &self,
+    ) -> impl Future<Output = Result<(WebSocket, Response), ConnectError>> + Send + use<'_> {
+        // Only the settings: the hook of `retry_if` cannot be shared between threads, so that a future that held the
+        // builder could not be spawned.
+        self.settings.connect()
     }
 
     /// A client that connects, and connects again, until it is closed or
@@ -267,8 +273,7 @@ impl Settings {
         request: &Request,
         addresses: &[SocketAddr],
     ) -> Result<Attempted, ConnectError> {
-        let deadline = Instant::now() + self.connect_time;
-        let (mut stream, address) = dial(target, addresses, deadline).await?;
+        let (mut stream, address) = dial(target, addresses, deadline(self.connect_time)).await?;
         let plan = Plan::new(&self.compression);
         match upgrade(&mut stream, address, target, request, plan, &self.config.limits).await? {
             Outcome::Refused(response) => Ok(Attempted::Refused(response)),

@@ -20,6 +20,7 @@ use super::target::Target;
 use crate::Timeout;
 use crate::deflate::{Negotiated, Plan};
 use crate::keys::random_u32;
+use crate::time::deadline;
 
 /// As much of a refusal's body is kept, bytes.
 const BODY_BYTES: usize = 16 * 1024;
@@ -109,7 +110,7 @@ pub(super) async fn upgrade(
     plan: Option<Plan>,
     limits: &Limits,
 ) -> Result<Outcome, ConnectError> {
-    let deadline = Instant::now() + limits.handshake_time;
+    let deadline = deadline(limits.handshake_time);
     let lists = request.lists();
     let offer = plan.as_ref().map(Plan::offer);
     let extensions = offer.as_ref().map(|offer| offer.as_str());
