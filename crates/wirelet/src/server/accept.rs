@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::limits::Admitted;
+use super::admission::Admitted;
 use super::registry::Registered;
 use super::{Serving, handshake};
 use crate::connection::driver::Driver;

@@ -14,8 +14,8 @@ use wirelet_proto::handshake::{
 };
 use wirelet_proto::{CloseCode, Config, Role, Storage};
 
+use super::admission::HandshakePermit;
 use super::context::Context;
-use super::limits::HandshakePermit;
 use super::registry::Registered;
 use super::router::{Params, Verdict, Ws};
 use super::{Serving, http1};

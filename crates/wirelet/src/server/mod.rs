@@ -17,10 +17,10 @@
 //! ```
 
 mod accept;
+mod admission;
 mod context;
 mod handshake;
 mod http1;
-mod limits;
 mod origin;
 mod registry;
 mod router;
@@ -40,9 +40,9 @@ use crate::connection::outbox::Queued;
 use crate::deflate::{Compression, Prepared};
 use crate::time::Clock;
 use crate::{Error, Message, Sender, TrySendError};
+use admission::Admission;
+pub use admission::Capacity;
 pub use context::Context;
-use limits::Admission;
-pub use limits::Capacity;
 pub use origin::Origins;
 use registry::Registry;
 pub use registry::{ConnectionId, ConnectionInfo};
