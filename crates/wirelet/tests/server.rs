@@ -292,6 +292,48 @@ async fn half_open_handshakes_are_limited_and_do_not_count_when_they_are_done() 
     drop((done, half));
 }
 
+/// Connects and sends a request before the server, which runs on this thread, has looked at the connection.
+fn newcomer(running: &Running) -> TcpStream {
+    use std::io::Write;
+    let mut stream = std::net::TcpStream::connect(running.address).unwrap();
+    stream.write_all(upgrade_request("/ws", "").as_bytes()).unwrap();
+    stream.set_nonblocking(true).unwrap();
+    TcpStream::from_std(stream).unwrap()
+}
+
+/// The socket of a refused newcomer was closed with its request unread: a reset, which takes the 503 with it.
+#[tokio::test]
+async fn the_503_of_a_refused_newcomer_was_lost_in_a_reset() {
+    let capacity = Capacity { connections: 1, ..Capacity::default() };
+    let running = serve_with(Router::new().ws("/ws", ws(echo)), |server| server.capacity(capacity)).await;
+    let _open = running.open("/ws").await;
+    for _ in 0..30 {
+        let mut refused = newcomer(&running);
+        let mut answer = Vec::new();
+        refused.read_to_end(&mut answer).await.expect("an end, and no reset");
+        assert!(answer.starts_with(b"HTTP/1.1 503 "), "{}", answer.escape_ascii());
+        // What it sends after the answer does no harm either.
+        write(&mut refused, &[0; 1000]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_newcomers_that_stay_are_let_go() {
+    let capacity = Capacity { connections: 1, ..Capacity::default() };
+    let running = serve_with(Router::new().ws("/ws", ws(echo)), |server| server.capacity(capacity)).await;
+    let _open = running.open("/ws").await;
+    let mut staying = Vec::new();
+    for _ in 0..200 {
+        let mut refused = newcomer(&running);
+        let _ = read_head(&mut refused).await;
+        staying.push(refused);
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    // There is time for the next one again.
+    assert!(newcomer(&running).read_to_end(&mut Vec::new()).await.is_ok());
+    drop(staying);
+}
+
 /// Class P, the first deadline.
 #[tokio::test(start_paused = true)]
 async fn a_handshake_that_does_not_end_gets_408_and_silence_gets_nothing() {

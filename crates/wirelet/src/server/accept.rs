@@ -16,6 +16,7 @@ use super::admission::Admitted;
 use super::registry::Registered;
 use super::{Serving, handshake};
 use crate::connection::driver::Driver;
+use crate::transport::Transport;
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(500);
@@ -111,8 +112,14 @@ async fn next(listener: &TcpListener, tasks: &mut JoinSet<()>) -> io::Result<(Tc
 fn admit(stream: TcpStream, peer: SocketAddr, serving: &Arc<Serving>, tasks: &mut JoinSet<()>) {
     let _ = stream.set_nodelay(true);
     let Some((admitted, handshake)) = serving.admission.admit(peer.ip()) else {
-        // The socket's buffer is empty: this fits, or the peer is gone.
-        let _ = stream.try_write(FULL);
+        match serving.admission.linger() {
+            Some(permit) => drop(tasks.spawn(async move {
+                handshake::refuse(Transport::Tcp(stream), FULL).await;
+                drop(permit);
+            })),
+            // The socket's buffer is empty: this fits, or the peer is gone.
+            None => drop(stream.try_write(FULL)),
+        }
         return;
     };
     let opening = Box::pin(handshake::open(Arc::clone(serving), stream, peer, handshake));

@@ -290,7 +290,7 @@ fn written(write: impl Fn(&mut [u8]) -> Result<usize, WriteError>) -> Result<Vec
 }
 
 /// Sends a refusal and sees to it that it arrives: a socket that is closed with unread input is reset.
-async fn refuse(mut transport: Transport, response: &[u8]) {
+pub(crate) async fn refuse(mut transport: Transport, response: &[u8]) {
     let _ = timeout(REFUSAL_TIME, async {
         transport.write_all(response).await?;
         transport.shutdown().await?;

@@ -21,6 +21,7 @@ mod admission;
 mod context;
 mod handshake;
 mod http1;
+mod network;
 mod origin;
 mod registry;
 mod router;
@@ -43,6 +44,7 @@ use crate::{Error, Message, Sender, TrySendError};
 use admission::Admission;
 pub use admission::Capacity;
 pub use context::Context;
+pub use network::{Network, NetworkError};
 pub use origin::Origins;
 use registry::Registry;
 pub use registry::{ConnectionId, ConnectionInfo};
@@ -150,9 +152,9 @@ impl Server {
         self
     }
 
-    /// How many connections it takes.
+    /// How many connections it takes, and from whom.
     #[must_use]
-    pub const fn capacity(mut self, capacity: Capacity) -> Self {
+    pub fn capacity(mut self, capacity: Capacity) -> Self {
         self.capacity = capacity;
         self
     }
