@@ -49,7 +49,13 @@ fn half_open_connections_are_limited_and_make_room_when_they_go() {
 
 #[test]
 fn one_address_cannot_take_all_connections_and_all_addresses_not_more_than_there_are() {
-    let capacity = Capacity { connections: 8, per_address: 4, handshakes: 8, ..Capacity::default() };
+    let capacity = Capacity {
+        connections: 8,
+        per_address: 4,
+        handshakes: 8,
+        proxies: Vec::new(),
+        ..Capacity::default()
+    };
     let site = Site::echo(move |server| server.capacity(capacity));
     let from = |last: u8| Peer::connect_from([127, 0, 0, last].into(), site.address);
     let open_from = |last: u8| {

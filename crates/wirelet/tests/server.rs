@@ -252,7 +252,7 @@ async fn heads_are_limited() {
 #[tokio::test]
 async fn one_connection_too_many_gets_503_until_another_ends() {
     let full = Capacity { connections: 3, ..Capacity::default() };
-    let address = Capacity { per_address: 3, ..Capacity::default() };
+    let address = Capacity { per_address: 3, proxies: Vec::new(), ..Capacity::default() };
     for capacity in [full, address] {
         let running = serve_with(Router::new().ws("/ws", ws(echo)), |server| server.capacity(capacity)).await;
         let mut open = Vec::new();
