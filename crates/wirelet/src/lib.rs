@@ -70,7 +70,8 @@
 //! | closing handshake | 5 s | the socket is closed |
 //! | queue of [`Sender`]s | 1 MiB | [`SlowReceiver`] |
 //! | what a handler has sent and the peer has not read | 64 KiB + one message | `send` waits |
-//! | connections | 65,536, 1,024 of one address, 1,024 in their handshake | 503 |
+//! | connections | 65,536, 1,024 of one address | 503 |
+//! | connections before the end of their handshake | 1,024, 64 of one address | 503 |
 
 mod buffer;
 pub mod client;

@@ -28,7 +28,8 @@ pub struct Capacity {
     /// Whose first request has not been answered yet, from one IPv4 address or one IPv6 network of 64 bits. Default: 64.
     pub handshakes_per_address: usize,
     /// Addresses that many peers share, such as a reverse proxy's: they count against `connections` and `handshakes`
-    /// alone. Default: none.
+    /// alone. Default: those of loopback, 127.0.0.0/8 and ::1, for a proxy on the same machine. Where programs of this
+    /// machine are not to be trusted: none.
     pub proxies: Vec<Network>,
 }
 
@@ -39,7 +40,7 @@ impl Default for Capacity {
             per_address: 1024,
             handshakes: 1024,
             handshakes_per_address: 64,
-            proxies: Vec::new(),
+            proxies: vec![Network::LOOPBACK_V4, Network::LOOPBACK_V6],
         }
     }
 }
@@ -335,7 +336,7 @@ mod tests {
     /// All handshakes were as many as one address could have: whoever was silent on that many locked everybody out.
     #[test]
     fn one_address_took_all_handshakes() {
-        let admission = admission(Capacity { proxies: Vec::new(), ..Capacity::default() });
+        let admission = admission(Capacity::default());
         let mut held = Vec::new();
         while let Some(admitted) = admission.admit(address("1.1.1.1")) {
             held.push(admitted);
@@ -356,6 +357,9 @@ mod tests {
             .into();
         assert!(admission.admit(address("10.1.2.3")).is_none(), "the total holds for proxies too");
         drop(held);
+        // By default a proxy on the same machine is one.
+        let local = Arc::new(Admission::new(Capacity { per_address: 0, ..Capacity::default() }));
+        assert!(["127.0.0.1", "127.9.9.9", "::1"].iter().all(|peer| local.admit(address(peer)).is_some()));
         let one = admission.admit(address("10.2.0.0")).unwrap();
         assert!(admission.admit(address("10.2.0.0")).is_none(), "that is no proxy");
         let other = admission.admit(address("2001:db8::6")).unwrap();
