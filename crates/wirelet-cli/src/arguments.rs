@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::styling::{AnsiColor, Style, Styles};
 use clap::{Args, Parser, Subcommand};
 use wirelet::Compression;
+use wirelet::server::{Network, NetworkError};
 
 use crate::compression::parse_compression;
 use crate::sizes::{Interval, parse_bytes, parse_duration, parse_interval, parse_some_duration};
@@ -70,6 +71,8 @@ pub(crate) struct Serve {
     /// The largest message that is accepted: 64KiB, 16MiB or plain bytes; larger ones are closed with 1009
     #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = parse_bytes)]
     pub(crate) max_message: u64,
+    #[command(flatten)]
+    pub(crate) capacity: Capacity,
     /// Ping a connection that has been silent for so long; a missing answer ends it
     #[arg(long, value_name = "INTERVAL|off", default_value = "20s", value_parser = parse_interval)]
     pub(crate) ping: Interval,
@@ -88,6 +91,36 @@ pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) log: LogFlags,
 }
+
+/// How many connections are taken at a time.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Capacity {
+    /// The most connections at a time; one more is answered with 503, as with the next three
+    #[arg(long, value_name = "N", default_value = "65536", value_parser = parse_count)]
+    pub(crate) max_connections: usize,
+    /// The most connections from one IPv4 address, or one IPv6 network of 64 bits
+    #[arg(long, value_name = "N", default_value = "1024", value_parser = parse_count)]
+    pub(crate) max_per_address: usize,
+    /// The most connections that have not ended their opening handshake
+    #[arg(long, value_name = "N", default_value = "1024", value_parser = parse_count)]
+    pub(crate) max_handshakes: usize,
+    /// Of these the most from one address
+    #[arg(long, value_name = "N", default_value = "64", value_parser = parse_count)]
+    pub(crate) max_handshakes_per_address: usize,
+    /// An address or network that many peers share, such as a reverse proxy's: 192.0.2.1, 10.0.0.0/8 or none; it has no limits
+    /// of its own; repeatable
+    #[arg(
+        long,
+        value_name = "NET",
+        default_values = ["127.0.0.0/8", "::1"],
+        value_parser = parse_proxy
+    )]
+    pub(crate) proxy: Vec<Proxy>,
+}
+
+/// What `--proxy` names: a network, or `none`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Proxy(pub(crate) Option<Network>);
 
 /// `wirelet demo`.
 #[derive(Args, Clone, Debug)]
@@ -139,6 +172,18 @@ pub(crate) struct LogFlags {
     pub(crate) quiet: bool,
 }
 
+impl From<&Capacity> for wirelet::server::Capacity {
+    fn from(flags: &Capacity) -> Self {
+        Self {
+            connections: flags.max_connections,
+            per_address: flags.max_per_address,
+            handshakes: flags.max_handshakes,
+            handshakes_per_address: flags.max_handshakes_per_address,
+            proxies: flags.proxy.iter().filter_map(|proxy| proxy.0).collect(),
+        }
+    }
+}
+
 const HELP: &str = "\
 Examples:
   wirelet                               serve on 127.0.0.1:8080; then open
@@ -167,8 +212,14 @@ Examples:
   wirelet serve --compress=dedicated:12
                                       contexts of 4 KiB that are kept: smaller
                                       messages for more memory
+  wirelet serve --proxy 192.0.2.1 --max-connections 10000
+                                      behind a proxy on another machine
   wirelet serve -v                    show pings, pongs, HTTP requests too
 
+Capacity: what is refused is logged, once an hour for each address, with the
+setting's name: `per_address` is --max-per-address, and so on. --proxy takes the
+place of 127.0.0.0/8 and ::1; with `none` programs of this machine have limits
+as others have.
 Compression: `shared` takes no memory for a connection, `windowed` keeps what
 was sent last (up to 4096 bytes), `dedicated` keeps compressors with windows of
 2^BITS bytes, 9 to 15. The log and /status say what was agreed and saved.
@@ -227,6 +278,23 @@ fn parse_path(text: &str) -> Result<String, String> {
         _ if text.bytes().all(allowed) => Ok(text.to_owned()),
         _ => Err("a path holds only letters, digits and - . _ ~ ! $ & ' ( ) + , ; = : @ % /".into()),
     }
+}
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("nobody could connect; at least 1".into()),
+        Ok(count) => Ok(count),
+        Err(_) => Err("expected a number such as 1024".into()),
+    }
+}
+
+fn parse_proxy(text: &str) -> Result<Proxy, String> {
+    if text == "none" {
+        return Ok(Proxy(None));
+    }
+    text.parse().map(|network| Proxy(Some(network))).map_err(|error: NetworkError| {
+        format!("{error}; expected an address such as 192.0.2.1, a network such as 10.0.0.0/8, or none")
+    })
 }
 
 fn parse_origin(text: &str) -> Result<String, String> {
@@ -309,6 +377,28 @@ mod tests {
         assert_eq!(arguments.serve.max_message, 16 << 20);
         assert_eq!(arguments.serve.ping, Interval(Some(Duration::from_secs(20))));
         assert_eq!(arguments.serve.compress, Compression::off());
+    }
+
+    /// The flags say the same as the library, so that `--help` is true for both.
+    #[test]
+    fn the_defaults_of_capacity_are_the_librarys() {
+        use wirelet::server::Capacity as Library;
+        let capacity = |words: &[&str]| Library::from(&parse(words).unwrap().serve.capacity);
+        assert_eq!(capacity(&[]), Library::default());
+        let words = [
+            ["--max-connections", "1"],
+            ["--max-per-address", "2"],
+            ["--max-handshakes", "3"],
+            ["--max-handshakes-per-address", "4"],
+            ["--proxy", "10.0.0.0/8"],
+            ["--proxy", "::1"],
+        ];
+        let proxies = ["10.0.0.0/8", "::1"].map(|network| network.parse().unwrap()).into();
+        assert_eq!(
+            capacity(words.as_flattened()),
+            Library { connections: 1, per_address: 2, handshakes: 3, handshakes_per_address: 4, proxies }
+        );
+        assert_eq!(capacity(&["--proxy", "none"]).proxies, []);
     }
 
     #[test]

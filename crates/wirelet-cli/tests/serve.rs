@@ -3,7 +3,7 @@
 mod harness;
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
 use harness::{Program, Server, field, request, run, upgrade};
@@ -279,6 +279,35 @@ fn a_second_signal_ends_at_once() {
     server.program.wait_for("stopping");
     server.program.signal(Signal::INT);
     assert_eq!(server.program.finish().code, Some(130));
+}
+
+/// Each flag refuses with 503, and the log says which setting did and for whom; connections of a proxy do not count for its
+/// address.
+#[test]
+fn what_is_refused_is_told_with_the_name_of_the_setting() {
+    for (flag, setting) in [
+        ("--max-connections", "connections"),
+        ("--max-per-address", "per_address"),
+        ("--max-handshakes", "handshakes"),
+        ("--max-handshakes-per-address", "handshakes_per_address"),
+    ] {
+        let mut server = Server::start(&["-q", flag, "1", "--proxy", "none"]);
+        // It counts as a connection and as a handshake.
+        let _silent = TcpStream::connect(server.addr).unwrap();
+        for _ in 0..3 {
+            assert!(server.get("/status", "").0.starts_with("HTTP/1.1 503 "), "{flag}");
+        }
+        let line = server.program.wait_for("refused");
+        assert!(line.starts_with("W (") && line.contains("wirelet::server: "), "{line}");
+        assert!(line.contains(&format!(" setting={setting} limit=1")), "{line}");
+        assert!(line.contains(" address=127.0.0.1 "), "{line}");
+        server.program.signal(Signal::TERM);
+        let outcome = server.program.finish();
+        assert_eq!(outcome.stdout.matches("refused").count(), 1, "{}", outcome.stdout);
+    }
+    let server = Server::start(&["-q", "--max-per-address", "1", "--max-handshakes-per-address", "1"]);
+    let _silent = TcpStream::connect(server.addr).unwrap();
+    assert!(server.get("/status", "").0.starts_with("HTTP/1.1 200 "), "loopback is a proxy by default");
 }
 
 #[test]

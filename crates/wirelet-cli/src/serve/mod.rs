@@ -2,6 +2,7 @@
 
 mod console;
 mod echo;
+mod events;
 mod routes;
 mod status;
 
@@ -40,6 +41,7 @@ pub(crate) fn run(arguments: arguments::Serve) -> Result<Exit, Failure> {
         .map_err(|error| Failure::new(Exit::Unexpected, format!("the runtime does not start: {error}")))?;
     // A terminal that is held must not hold the connections.
     let log = Log::start(Level::from_flags(arguments.log.verbose, arguments.log.quiet), WhenFull::Drop);
+    events::show_on(&log);
     let outcome = runtime.block_on(serve(&arguments, &log));
     log.finish();
     runtime.shutdown_background();
@@ -51,7 +53,11 @@ async fn serve(arguments: &arguments::Serve, log: &Log) -> Result<Exit, Failure>
         .map_err(|error| Failure::new(Exit::Unexpected, format!("signals cannot be caught: {error}")))?;
     let server = Server::bind(arguments.addr).await.map_err(|error| cannot_listen(arguments.addr, &error))?;
     let local = server.local_addr().map_err(|error| cannot_listen(arguments.addr, &error))?;
-    let mut server = server.config(config(arguments)).compression(arguments.compress).grace(GRACE);
+    let mut server = server
+        .config(config(arguments))
+        .capacity((&arguments.capacity).into())
+        .compression(arguments.compress)
+        .grace(GRACE);
     if !arguments.allow_host.is_empty() {
         server = server.hosts(&arguments.allow_host);
     }
