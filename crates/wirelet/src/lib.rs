@@ -85,6 +85,7 @@ mod kernels;
 mod keys;
 mod message;
 mod pool;
+mod race;
 mod sender;
 pub mod server;
 mod time;

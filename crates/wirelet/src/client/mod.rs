@@ -33,12 +33,12 @@ mod event;
 mod handle;
 mod inbox;
 mod queue;
-mod race;
 mod response;
 mod session;
 mod target;
 mod upgrade;
 
+use crate::race;
 pub use builder::Builder;
 pub use error::{Attempt, ConnectError, Phase, RedirectError};
 pub use event::{Closed, Event, Reason, retry};

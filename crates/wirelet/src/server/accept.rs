@@ -16,6 +16,7 @@ use super::admission::Admitted;
 use super::registry::Registered;
 use super::{Serving, handshake};
 use crate::connection::driver::Driver;
+use crate::race::race;
 use crate::transport::Transport;
 
 /// How often deadlines are looked at.
@@ -35,8 +36,8 @@ pub(crate) async fn run(listener: TcpListener, serving: Arc<Serving>, stop: Opti
     let mut tasks = JoinSet::new();
     let mut ticker = JoinSet::new();
     ticker.spawn(tick(Arc::clone(&serving)));
-    let stop = stopped(Arc::clone(&serving), stop);
-    either(stop, accept(&listener, &serving, &mut tasks)).await;
+    let stop = pin!(stopped(Arc::clone(&serving), stop));
+    race(stop, pin!(accept(&listener, &serving, &mut tasks))).await;
     drop(listener);
     serving.handle.stop();
     serving.handle.close_all();
@@ -45,12 +46,9 @@ pub(crate) async fn run(listener: TcpListener, serving: Arc<Serving>, stop: Opti
 }
 
 async fn stopped(serving: Arc<Serving>, stop: Option<Stop>) {
-    let mut stopping = serving.handle.stopping();
-    let told = async {
-        let _ = stopping.wait_for(|stopping| *stopping).await;
-    };
+    let told = pin!(serving.handle.stopped());
     match stop {
-        Some(stop) => either(stop, told).await,
+        Some(mut stop) => _ = race(stop.as_mut(), told).await,
         None => told.await,
     }
 }
@@ -140,10 +138,4 @@ async fn tick(serving: Arc<Serving>) {
         sleep(TICK).await;
         serving.handle.registry.sweep(serving.clock.now().as_millis());
     }
-}
-
-/// Ready when one of both is.
-async fn either(a: impl Future<Output = ()>, b: impl Future<Output = ()>) {
-    let (mut a, mut b) = (pin!(a), pin!(b));
-    poll_fn(|cx| if a.as_mut().poll(cx).is_ready() { Poll::Ready(()) } else { b.as_mut().poll(cx) }).await;
 }

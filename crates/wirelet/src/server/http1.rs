@@ -52,8 +52,7 @@ pub(crate) async fn serve(
         .serve_connection(TokioIo::new(Rewind::new(stream, leftover)), service)
         .with_upgrades();
     let mut connection = pin!(connection);
-    let mut stopping = serving.handle.stopping();
-    let mut stopped = pin!(stopping.wait_for(|stopping| *stopping));
+    let mut stopped = pin!(serving.handle.stopped());
     let mut told = false;
     let ended = poll_fn(|cx| {
         if !told && stopped.as_mut().poll(cx).is_ready() {

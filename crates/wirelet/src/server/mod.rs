@@ -285,8 +285,11 @@ impl ServerHandle {
         *self.stopping.borrow()
     }
 
-    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
-        self.stopping.subscribe()
+    /// Waits until the server is told to stop.
+    pub(crate) async fn stopped(&self) {
+        let mut stopping = self.stopping.subscribe();
+        // It cannot fail: this handle keeps the sending end.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
     }
 
     /// RFC 6455 7.4.1: 1001 is for a server that goes down.

@@ -6,14 +6,14 @@ use std::task::Poll;
 use std::time::Duration;
 
 /// Which of two futures has ended.
-pub(super) enum First<A, B> {
+pub(crate) enum First<A, B> {
     One(A),
     Other(B),
 }
 
 /// Waits until one of two futures ends; the first one has precedence. What has not ended may be waited for
 /// again.
-pub(super) async fn race<A: Future, B: Future>(
+pub(crate) async fn race<A: Future + ?Sized, B: Future + ?Sized>(
     mut one: Pin<&mut A>,
     mut other: Pin<&mut B>,
 ) -> First<A::Output, B::Output> {
@@ -27,7 +27,7 @@ pub(super) async fn race<A: Future, B: Future>(
 }
 
 /// `None` when `future` has not ended after `patience`.
-pub(super) async fn within<F: Future>(patience: Duration, future: F) -> Option<F::Output> {
+pub(crate) async fn within<F: Future>(patience: Duration, future: F) -> Option<F::Output> {
     match race(pin!(future), pin!(tokio::time::sleep(patience))).await {
         First::One(output) => Some(output),
         First::Other(()) => None,
