@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// What stands for never where an instant is needed.
-const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+pub(crate) const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 /// The instant in `duration` from now; far away for a duration that no clock can hold, as [`Duration::MAX`].
 pub(crate) fn deadline(duration: Duration) -> Instant {

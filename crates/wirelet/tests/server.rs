@@ -1,70 +1,19 @@
 //! The server on real sockets: routes, policy, limits, the registry, stopping.
 
 mod peer;
+mod running;
 
 use std::io::{Read, Seek, SeekFrom};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use http_body_util::Full;
 use peer::*;
+use running::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
 use wirelet::proto::CloseCode;
-use wirelet::server::{Capacity, Context, Origins, Page, Router, Server, ServerHandle, Verdict, ws, ws_with};
+use wirelet::server::{Capacity, Context, Origins, Page, Router, Server, Verdict, ws, ws_with};
 use wirelet::{Bytes, Error, Limits, Message, TrySendError, WebSocket};
-
-async fn echo(mut ws: WebSocket, _: Context) -> Result<(), Error> {
-    while let Some(message) = ws.recv().await? {
-        ws.send(message).await?;
-    }
-    Ok(())
-}
-
-struct Running {
-    address: SocketAddr,
-    handle: ServerHandle,
-    task: JoinHandle<std::io::Result<()>>,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl Running {
-    async fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.address).await.unwrap()
-    }
-
-    /// A connection whose handshake is done.
-    async fn open(&self, target: &str) -> TcpStream {
-        let mut stream = self.connect().await;
-        write(&mut stream, upgrade_request(target, "").as_bytes()).await;
-        let (status, ..) = read_response(&mut stream).await.unwrap();
-        assert_eq!(status, 101, "{target}");
-        stream
-    }
-
-    /// The answer to a request on a new connection.
-    async fn ask(&self, request: &str) -> (u16, String, Vec<u8>) {
-        let mut stream = self.connect().await;
-        write(&mut stream, request.as_bytes()).await;
-        read_response(&mut stream).await.unwrap()
-    }
-}
-
-async fn serve_with(router: Router, change: impl FnOnce(Server) -> Server) -> Running {
-    let server = change(Server::bind("127.0.0.1:0").await.unwrap());
-    let (address, handle) = (server.local_addr().unwrap(), server.handle());
-    Running { address, handle, task: tokio::spawn(server.serve(router)) }
-}
-
-async fn serve(router: Router) -> Running {
-    serve_with(router, |server| server).await
-}
 
 #[tokio::test]
 async fn the_handler_sees_the_request() {
@@ -214,9 +163,7 @@ async fn policy_is_the_same_on_a_new_and_on_a_kept_connection() {
     ];
     for (request, expected) in table {
         let (fresh, fresh_head, body) = running.ask(&request).await;
-        let mut kept = running.connect().await;
-        write(&mut kept, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-        assert_eq!(read_response(&mut kept).await.unwrap().0, 200);
+        let mut kept = running.kept().await;
         write(&mut kept, request.as_bytes()).await;
         let (kept, kept_head, kept_body) = read_response(&mut kept).await.unwrap();
         assert_eq!((fresh, kept), (expected, expected), "{request}{fresh_head}{kept_head}");
@@ -290,15 +237,6 @@ async fn half_open_handshakes_are_limited_and_do_not_count_when_they_are_done() 
     drop((done, half));
 }
 
-/// Connects and sends a request before the server, which runs on this thread, has looked at the connection.
-fn newcomer(running: &Running) -> TcpStream {
-    use std::io::Write;
-    let mut stream = std::net::TcpStream::connect(running.address).unwrap();
-    stream.write_all(upgrade_request("/ws", "").as_bytes()).unwrap();
-    stream.set_nonblocking(true).unwrap();
-    TcpStream::from_std(stream).unwrap()
-}
-
 /// The socket of a refused newcomer was closed with its request unread: a reset, which takes the 503 with it.
 #[tokio::test]
 async fn the_503_of_a_refused_newcomer_was_lost_in_a_reset() {
@@ -306,7 +244,7 @@ async fn the_503_of_a_refused_newcomer_was_lost_in_a_reset() {
     let running = serve_with(Router::new().ws("/ws", ws(echo)), |server| server.capacity(capacity)).await;
     let _open = running.open("/ws").await;
     for _ in 0..30 {
-        let mut refused = newcomer(&running);
+        let mut refused = running.newcomer();
         let mut answer = Vec::new();
         refused.read_to_end(&mut answer).await.expect("an end, and no reset");
         assert!(answer.starts_with(b"HTTP/1.1 503 "), "{}", answer.escape_ascii());
@@ -322,13 +260,13 @@ async fn refused_newcomers_that_stay_are_let_go() {
     let _open = running.open("/ws").await;
     let mut staying = Vec::new();
     for _ in 0..200 {
-        let mut refused = newcomer(&running);
+        let mut refused = running.newcomer();
         let _ = read_head(&mut refused).await;
         staying.push(refused);
     }
     tokio::time::sleep(Duration::from_secs(3)).await;
     // There is time for the next one again.
-    assert!(newcomer(&running).read_to_end(&mut Vec::new()).await.is_ok());
+    assert!(running.newcomer().read_to_end(&mut Vec::new()).await.is_ok());
     drop(staying);
 }
 
@@ -343,9 +281,7 @@ async fn a_handshake_that_does_not_end_gets_408_and_silence_gets_nothing() {
     let mut silent = running.connect().await;
     assert_eq!(read_all(&mut silent).await, b"");
     // A kept connection waits no longer for its next request.
-    let mut kept = running.connect().await;
-    write(&mut kept, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
-    assert_eq!(read_response(&mut kept).await.unwrap().0, 200);
+    let mut kept = running.kept().await;
     assert_eq!(read_all(&mut kept).await, b"");
     let took = began.elapsed();
     assert!((Duration::from_secs(29)..Duration::from_secs(40)).contains(&took), "{took:?}");
@@ -434,9 +370,7 @@ async fn stopping_says_1001_to_all_takes_nobody_and_ends() {
     let router = Router::new().ws("/ws", ws(echo)).page("/", Page::html("x"));
     let mut running = serve(router).await;
     let mut stream = running.open("/ws").await;
-    let mut kept = running.connect().await;
-    write(&mut kept, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
-    assert_eq!(read_response(&mut kept).await.unwrap().0, 200);
+    let mut kept = running.kept().await;
     running.handle.stop();
     assert_eq!(read_frame(&mut stream).await.unwrap(), (CLOSE, close_payload(1001).to_vec()));
     write(&mut stream, &client_frame(CLOSE, &close_payload(1001))).await;

@@ -2,12 +2,13 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use wirelet_proto::handshake::{
     AcceptOptions, HandshakeError, HeadLimits, HeadScanner, Rejection, RequestHead, UpgradeRequest,
     WriteError, is_upgrade,
@@ -15,17 +16,22 @@ use wirelet_proto::handshake::{
 use wirelet_proto::{CloseCode, Config, Role, Storage};
 
 use super::admission::HandshakePermit;
+use super::caught::Caught;
 use super::context::Context;
 use super::registry::Registered;
-use super::router::{Params, Verdict, Ws};
+use super::router::{Gate, Params, Verdict, Ws};
 use super::{Serving, http1};
 use crate::WebSocket;
 use crate::connection::Shared;
 use crate::connection::driver::{Driver, Handler};
 use crate::connection::inbound::Inbound;
 use crate::deflate::{Negotiated, Plan};
+use crate::race::{First, race};
+use crate::time::deadline;
 use crate::transport::Transport;
 
+/// What the bodies of refusals are.
+const CONTENT_TYPE: (&str, &str) = ("Content-Type", "text/plain; charset=utf-8");
 /// The longest time that a refused peer has to take its refusal.
 const REFUSAL_TIME: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -101,22 +107,21 @@ impl Opened {
 }
 
 async fn begin(serving: &Arc<Serving>, stream: TcpStream, peer: SocketAddr) -> Next {
+    let deadline = deadline(serving.config.limits.handshake_time);
     let mut transport = Transport::Tcp(stream);
     let mut inbound = Inbound::default();
-    let limit = serving.config.limits.handshake_time;
-    let answer = match timeout(limit, first_request(serving, &mut transport, &mut inbound, peer)).await {
-        Ok(Some(First::Upgrade(answer, len))) => {
-            inbound.discard_front(len);
-            answer
-        }
-        Ok(Some(First::Other)) => {
+    let answer = match first_head(serving, &mut transport, &mut inbound, deadline).await {
+        Arrived::Nothing => return Next::End,
+        Arrived::Refused(answer) => answer,
+        Arrived::Other => {
             let Transport::Tcp(stream) = transport else { return Next::End };
             return Next::Http(stream, Bytes::copy_from_slice(inbound.filled()));
         }
-        Ok(None) => return Next::End,
-        // Silence is not answered: there is no request.
-        Err(_) if inbound.filled().is_empty() => return Next::End,
-        Err(_) => Answer::refuse(408, "the request did not arrive in time"),
+        Arrived::Upgrade(len) => {
+            let answer = decide(serving, &inbound.filled()[..len], peer, deadline).await;
+            inbound.discard_front(len);
+            answer
+        }
     };
     let Answer { response, accepted } = answer;
     let Some(accepted) = accepted else {
@@ -128,26 +133,52 @@ async fn begin(serving: &Arc<Serving>, stream: TcpStream, peer: SocketAddr) -> N
     Next::WebSocket(Box::new(Opened { accepted, transport, response, leftover }))
 }
 
-enum First {
+/// What came first on a connection.
+enum Arrived {
     /// A request for a WebSocket, and the length of its head.
-    Upgrade(Answer, usize),
+    Upgrade(usize),
+    /// Any other request.
     Other,
+    /// What is refused before anybody decides.
+    Refused(Answer),
+    /// No request that could be answered: the peer has gone or was silent, or the server stops.
+    Nothing,
 }
 
-/// Reads the first request's head, and decides when it asks for a WebSocket. `None`: the peer has gone.
-async fn first_request(
+/// Reads the first request's head until `deadline`, or until the server stops.
+async fn first_head(
     serving: &Arc<Serving>,
     transport: &mut Transport,
     inbound: &mut Inbound,
-    peer: SocketAddr,
-) -> Option<First> {
+    deadline: Instant,
+) -> Arrived {
     let limits = head_limits(&serving.config);
+    let read = timeout_at(deadline, read_head(transport, inbound, &limits));
+    // Bound to a name: the future borrows what is looked at below.
+    let read = race(pin!(read), pin!(serving.handle.stopped())).await;
+    match read {
+        First::Other(()) | First::One(Ok(Ok(None))) => Arrived::Nothing,
+        First::One(Err(_)) if inbound.filled().is_empty() => Arrived::Nothing,
+        First::One(Err(_)) => Arrived::Refused(Answer::refuse(408, "the request did not arrive in time")),
+        First::One(Ok(Err(error))) => Arrived::Refused(Answer::of_error(error)),
+        First::One(Ok(Ok(Some(len)))) => match RequestHead::parse(&inbound.filled()[..len]) {
+            Err(error) => Arrived::Refused(Answer::of_error(error)),
+            Ok(request) if is_upgrade(&request) => Arrived::Upgrade(len),
+            Ok(_) => Arrived::Other,
+        },
+    }
+}
+
+/// The length of the first head. `None`: the peer has gone.
+async fn read_head(
+    transport: &mut Transport,
+    inbound: &mut Inbound,
+    limits: &HeadLimits,
+) -> Result<Option<usize>, HandshakeError> {
     let mut scanner = HeadScanner::new();
-    let len = loop {
-        match scanner.scan(inbound.filled(), &limits) {
-            Ok(Some(len)) => break len,
-            Ok(None) => {}
-            Err(error) => return Some(First::Upgrade(Answer::of_error(error), 0)),
+    loop {
+        if let Some(len) = scanner.scan(inbound.filled(), limits)? {
+            return Ok(Some(len));
         }
         let read = poll_fn(|cx| {
             let read = inbound.poll_read(transport, cx);
@@ -156,15 +187,9 @@ async fn first_request(
             }
             read
         });
-        if read.await.ok()? == 0 {
-            return None;
+        if read.await.unwrap_or(0) == 0 {
+            return Ok(None);
         }
-    };
-    let head = &inbound.filled()[..len];
-    match RequestHead::parse(head) {
-        Err(error) => Some(First::Upgrade(Answer::of_error(error), len)),
-        Ok(request) if !is_upgrade(&request) => Some(First::Other),
-        Ok(_) => Some(First::Upgrade(decide(serving, head, peer).await, len)),
     }
 }
 
@@ -174,9 +199,14 @@ pub(crate) fn head_limits(config: &Config) -> HeadLimits {
 
 /// The one place where it is decided who may connect, whatever the request came through.
 ///
-/// Everything is checked before the request is answered: the handshake itself, host, route, origin, subprotocol, and
-/// last the application's own decision.
-pub(crate) async fn decide(serving: &Arc<Serving>, head: &[u8], peer: SocketAddr) -> Answer {
+/// Everything is checked before the request is answered: the handshake itself, host, route, origin, and last the
+/// application's own decision, which has until `deadline`. A server that stops accepts nothing.
+pub(crate) async fn decide(
+    serving: &Arc<Serving>,
+    head: &[u8],
+    peer: SocketAddr,
+    deadline: Instant,
+) -> Answer {
     let request = match RequestHead::parse(head).and_then(UpgradeRequest::verify) {
         Ok(request) => request,
         Err(error) => return Answer::of_error(error),
@@ -194,13 +224,19 @@ pub(crate) async fn decide(serving: &Arc<Serving>, head: &[u8], peer: SocketAddr
     let (mut context, mut headers) = (common_context(serving, route, &request, params, peer), Vec::new());
     let mut chosen = context.common_subprotocols().next().map(str::to_owned);
     if let Some(gate) = &route.gate {
-        match gate(context.clone()).await {
-            Verdict::Accept { subprotocol, headers: additional } => {
+        match verdict(serving, &**gate, context.clone(), deadline).await {
+            Ok(Verdict::Accept { subprotocol, headers: additional }) => {
                 chosen = subprotocol.or(chosen);
                 headers = additional;
             }
-            Verdict::Reject { status, headers, body } => return Answer::rejected(status, &headers, &body),
+            Ok(Verdict::Reject { status, headers, body }) => {
+                return Answer::rejected(status, &headers, &body);
+            }
+            Err(answer) => return answer,
         }
+    }
+    if serving.handle.is_stopping() {
+        return Answer::stopping();
     }
     let position =
         chosen.as_ref().and_then(|name| route.subprotocols.iter().position(|known| **known == **name));
@@ -228,6 +264,25 @@ pub(crate) async fn decide(serving: &Arc<Serving>, head: &[u8], peer: SocketAddr
     Answer { response, accepted: Some(accepted) }
 }
 
+/// The application's decision.
+///
+/// # Errors
+/// The answer to a request on which there is none.
+async fn verdict(
+    serving: &Serving,
+    gate: &Gate,
+    context: Context,
+    deadline: Instant,
+) -> Result<Verdict, Answer> {
+    let deciding = timeout_at(deadline, Caught::begin(|| gate(context)));
+    match race(pin!(deciding), pin!(serving.handle.stopped())).await {
+        First::One(Ok(Some(verdict))) => Ok(verdict),
+        First::One(Ok(None)) => Err(Answer::refuse(500, "the decision failed")),
+        First::One(Err(_)) => Err(Answer::refuse(503, "the decision did not come in time")),
+        First::Other(()) => Err(Answer::stopping()),
+    }
+}
+
 fn common_context(
     serving: &Serving,
     route: &Ws,
@@ -245,9 +300,15 @@ impl Answer {
         Self::refuse(error.status(), &error.to_string())
     }
 
-    pub(crate) fn refuse(status: u16, text: &str) -> Self {
-        let headers = [("Content-Type".to_owned(), "text/plain; charset=utf-8".to_owned())];
-        Self::rejected(status, &headers, text.as_bytes())
+    fn refuse(status: u16, text: &str) -> Self {
+        Self::rejected(status, &[(CONTENT_TYPE.0.to_owned(), CONTENT_TYPE.1.to_owned())], text.as_bytes())
+    }
+
+    /// The answer to whatever is asked of a server that stops. Another one, or the next one here, may be there soon.
+    pub(crate) fn stopping() -> Self {
+        let headers =
+            [CONTENT_TYPE, ("Retry-After", "5")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self::rejected(503, &headers, b"the server stops")
     }
 
     /// A refusal that can't be sent as it is becomes a 500.

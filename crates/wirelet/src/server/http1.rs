@@ -19,12 +19,14 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Sleep, sleep};
 use wirelet_proto::handshake::{RequestHead, ResponseHead, is_upgrade};
 
 use super::Serving;
+use super::caught::Caught;
 use super::handshake::{Accepted, Answer, Opened, decide};
 use super::router::{self, Body};
+use crate::time::{FAR, deadline};
 use crate::transport::Transport;
 
 /// A peer that takes nothing of a response for this long is given up.
@@ -45,7 +47,8 @@ pub(crate) async fn serve(
     let limits = &serving.config.limits;
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.handshake_time)
+        // hyper adds it to the clock.
+        .header_read_timeout(limits.handshake_time.min(FAR))
         .max_headers(usize::from(limits.head_fields))
         // hyper asks for at least 8 KiB.
         .max_buf_size(limits.head_bytes.max(8192))
@@ -55,11 +58,14 @@ pub(crate) async fn serve(
     let mut stopped = pin!(serving.handle.stopped());
     let mut told = false;
     let ended = poll_fn(|cx| {
-        if !told && stopped.as_mut().poll(cx).is_ready() {
+        // First what has arrived: a request that is there is answered. hyper drops what it has not begun.
+        let poll = connection.as_mut().poll(cx);
+        if poll.is_pending() && !told && stopped.as_mut().poll(cx).is_ready() {
             told = true;
             connection.as_mut().graceful_shutdown();
+            return connection.as_mut().poll(cx);
         }
-        connection.as_mut().poll(cx)
+        poll
     });
     ended.await.ok()?;
     let (upgrade, accepted) = pending.lock().unwrap_or_else(PoisonError::into_inner).take()?;
@@ -82,13 +88,15 @@ async fn answer(
     }
     let head = head_of(&request);
     if !RequestHead::parse(&head).is_ok_and(|head| is_upgrade(&head)) {
+        if serving.handle.is_stopping() {
+            return Ok(response_of(&Answer::stopping().response));
+        }
         let path = request.uri().path().to_owned();
-        return Ok(serving.router.answer(&path, request).await);
+        let answer = Caught::begin(|| serving.router.answer(&path, request)).await;
+        return Ok(answer.unwrap_or_else(router::failed));
     }
-    let limit = serving.config.limits.handshake_time;
-    let answer = timeout(limit, decide(&serving, &head, peer)).await;
-    let Answer { response, accepted } =
-        answer.unwrap_or_else(|_| Answer::refuse(503, "the decision did not come in time"));
+    let deadline = deadline(serving.config.limits.handshake_time);
+    let Answer { response, accepted } = decide(&serving, &head, peer, deadline).await;
     if let Some(accepted) = accepted {
         let upgrade = hyper::upgrade::on(&mut request);
         *pending.lock().unwrap_or_else(PoisonError::into_inner) = Some((upgrade, accepted));

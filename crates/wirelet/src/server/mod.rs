@@ -18,6 +18,7 @@
 
 mod accept;
 mod admission;
+mod caught;
 mod context;
 mod handshake;
 mod http1;
@@ -171,7 +172,8 @@ impl Server {
         self
     }
 
-    /// How long connections have to end when the server stops. Default: 10 s.
+    /// How long connections have to end when the server stops, all of them, from that moment. Default: 10 s;
+    /// [`Duration::MAX`]: as long as it takes.
     #[must_use]
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
@@ -190,8 +192,14 @@ impl Server {
         self.common.handle()
     }
 
-    /// Serves until it is stopped. Then nothing more is accepted, all connections are closed with 1001, and what has
-    /// not ended after the time of [`grace`](Self::grace) is cut off.
+    /// Serves until it is stopped. Then nothing more is accepted, and
+    /// - sockets that have asked for nothing, or sent half a head, end at once;
+    /// - a request that is being decided, or has arrived, is answered: with 503 and Retry-After, unless the answer is ready
+    ///   and is not 101;
+    /// - an HTTP response that has begun is finished;
+    /// - WebSockets are closed with 1001.
+    ///
+    /// What has not ended after the time of [`grace`](Self::grace) is cut off.
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidInput`] for a route that can't work. Errors of accepting are waited out.
@@ -285,11 +293,14 @@ impl ServerHandle {
         *self.stopping.borrow()
     }
 
-    /// Waits until the server is told to stop.
+    /// Waits until the server is told to stop, and until the system has been asked what had arrived by then: a request that
+    /// is there already is still answered.
     pub(crate) async fn stopped(&self) {
         let mut stopping = self.stopping.subscribe();
         // It cannot fail: this handle keeps the sending end.
         let _ = stopping.wait_for(|stopping| *stopping).await;
+        // Sockets are looked at before a task that has yielded runs again.
+        tokio::task::yield_now().await;
     }
 
     /// RFC 6455 7.4.1: 1001 is for a server that goes down.

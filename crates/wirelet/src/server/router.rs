@@ -24,9 +24,9 @@ pub(crate) type Params = Vec<(Arc<str>, String)>;
 pub type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>;
 /// Any error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
-type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 type WsHandler = dyn Fn(WebSocket, Context) -> HandlerFuture + Send + Sync;
-type Gate = dyn Fn(Context) -> BoxFuture<Verdict> + Send + Sync;
+pub(crate) type Gate = dyn Fn(Context) -> BoxFuture<Verdict> + Send + Sync;
 type HttpHandler = dyn Fn(Request<Incoming>) -> BoxFuture<Response<Body>> + Send + Sync;
 
 /// A table of routes.
@@ -186,8 +186,9 @@ impl Ws {
         self
     }
 
-    /// Decides on each request before it is answered, when all other checks have passed. It has the time of the opening
-    /// handshake.
+    /// Decides on each request before it is answered, when all other checks have passed. It has what is left of
+    /// [`Limits::handshake_time`], which a request on a kept HTTP connection has to itself, and ends when the server stops:
+    /// its future is dropped then, and the request is answered with 503. A panic is answered with 500.
     #[must_use]
     pub fn on_upgrade<F, Fut>(mut self, decide: F) -> Self
     where
@@ -281,7 +282,7 @@ impl Router {
         })
     }
 
-    /// Any HTTP service at `path`. Its error becomes a 500.
+    /// Any HTTP service at `path`. Its error becomes a 500, and so does its panic.
     #[must_use]
     pub fn service<S, B>(self, path: &str, service: S) -> Self
     where
@@ -295,7 +296,7 @@ impl Router {
             Box::pin(async move {
                 match answer.await {
                     Ok(response) => response.map(|body| body.map_err(Into::into).boxed_unsync()),
-                    Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the service failed"),
+                    Err(_) => failed(),
                 }
             })
         })
@@ -367,6 +368,11 @@ pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Body>
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
+}
+
+/// The answer for a service that has none: an error, or a panic.
+pub(crate) fn failed() -> Response<Body> {
+    text(StatusCode::INTERNAL_SERVER_ERROR, "the service failed")
 }
 
 pub(crate) fn full(body: Bytes) -> Body {

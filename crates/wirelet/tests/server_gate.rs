@@ -1,0 +1,109 @@
+//! The application's decision on a request: too slow, in panic. It is answered the same on a new connection and on one that
+//! hyper has kept.
+
+mod peer;
+mod running;
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use http_body_util::Full;
+use peer::*;
+use running::*;
+use tokio::io::AsyncReadExt;
+use tokio::time::Instant;
+use wirelet::Bytes;
+use wirelet::server::{Context, Page, Router, Verdict, ws};
+
+fn gated<F, Fut>(gate: F) -> Router
+where
+    F: Fn(Context) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Verdict> + Send + 'static,
+{
+    Router::new().page("/", Page::html("x")).ws("/ws", ws(echo).on_upgrade(gate))
+}
+
+/// A new connection was told that its request had not arrived in time, which it had.
+#[tokio::test(start_paused = true)]
+async fn a_slow_decision_was_taken_for_a_slow_request_on_a_new_connection() {
+    let running = serve(gated(|_| pending())).await;
+    for kept in [false, true] {
+        let mut stream = running.connect_or_keep(kept).await;
+        let began = Instant::now();
+        write(&mut stream, upgrade_request("/ws", "").as_bytes()).await;
+        let (status, _, body) = read_response(&mut stream).await.unwrap();
+        assert_eq!((status, &body[..]), (503, &b"the decision did not come in time"[..]), "kept: {kept}");
+        let took = began.elapsed();
+        assert!((Duration::from_secs(9)..Duration::from_secs(11)).contains(&took), "{took:?}");
+        assert_eq!(stream.read_to_end(&mut Vec::new()).await.unwrap(), 0);
+    }
+}
+
+/// What the application panics with.
+const PANIC: &str = "a panic of the application";
+
+/// Panics while it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "{PANIC}");
+    }
+}
+
+/// What the panic hook was told of the application's panics.
+static REPORTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// A gate that panicked took the connection with it: a reset, and no answer.
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_the_application_reset_the_connection() {
+    // This test's own panics are reported as usual.
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| match info.to_string() {
+        report if report.contains(PANIC) => REPORTS.lock().unwrap().push(report),
+        _ => usual(info),
+    }));
+    let gate = |context: Context| {
+        let how = context.query().unwrap_or_default().to_owned();
+        assert_ne!(how, "call", "{PANIC}");
+        async move {
+            let bomb = (how == "drop").then(|| Bomb);
+            tokio::task::yield_now().await;
+            assert_ne!(how, "poll", "{PANIC}");
+            if bomb.is_some() {
+                pending::<()>().await;
+            }
+            Verdict::accept()
+        }
+    };
+    let service = hyper::service::service_fn(|request: http::Request<hyper::body::Incoming>| async move {
+        assert!(request.uri().query().is_none(), "{PANIC}");
+        Ok::<_, Infallible>(http::Response::new(Full::new(Bytes::new())))
+    });
+    let json = || panic!("{PANIC}");
+    let running = serve(gated(gate).service("/service", service).json("/json", json)).await;
+    let get = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n");
+    for (request, expected) in [
+        (upgrade_request("/ws?call", ""), 500),
+        (upgrade_request("/ws?poll", ""), 500),
+        (upgrade_request("/ws?drop", ""), 503),
+        (get("/service?poll"), 500),
+        (get("/json"), 500),
+        (upgrade_request("/ws", ""), 101),
+    ] {
+        for kept in [false, true] {
+            let mut stream = running.connect_or_keep(kept).await;
+            write(&mut stream, request.as_bytes()).await;
+            let (status, head, _) = read_response(&mut stream).await.expect("an answer");
+            assert_eq!(status, expected, "{request}");
+            if head.contains("connection: close") {
+                assert_eq!(stream.read_to_end(&mut Vec::new()).await.expect("an end, and no reset"), 0);
+            }
+            let reports = std::mem::take(&mut *REPORTS.lock().unwrap());
+            assert_eq!(reports.len(), usize::from(expected != 101), "{request}: {reports:?}");
+            assert!(reports.iter().all(|report| report.contains(PANIC)), "{reports:?}");
+        }
+    }
+}
