@@ -2,9 +2,10 @@
 
 mod harness;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use harness::{Program, Server, field, request, run, upgrade};
 use rustix::process::{Pid, Signal, kill_process};
@@ -267,6 +268,21 @@ fn a_signal_closes_every_connection_and_ends_with_0() {
         assert!(outcome.stdout.contains("stopping"), "{}", outcome.stdout);
         assert!(outcome.stdout.contains("stopped"), "{}", outcome.stdout);
     }
+}
+
+/// Browsers connect in advance and say nothing; that kept the program for as long as such a connection may be silent.
+#[test]
+fn a_silent_connection_held_the_end_for_ten_seconds() {
+    let server = Server::start(&[]);
+    let _silent = TcpStream::connect(server.addr).unwrap();
+    let mut half = TcpStream::connect(server.addr).unwrap();
+    half.write_all(b"GET /ws HTTP/1.1\r\nHost: lo").unwrap();
+    // They have been accepted when this has been answered.
+    assert!(server.get("/status", "").0.starts_with("HTTP/1.1 200 "));
+    let began = Instant::now();
+    server.program.signal(Signal::TERM);
+    assert_eq!(server.program.finish().code, Some(0));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
 #[test]
