@@ -41,6 +41,47 @@ async fn a_slow_decision_was_taken_for_a_slow_request_on_a_new_connection() {
     }
 }
 
+/// The context named a subprotocol that the route does not list, and the connection said that there was none.
+#[tokio::test]
+async fn context_and_connection_disagreed_on_the_subprotocol() {
+    const LISTED: [&str; 3] = ["a", "b", "c"];
+    let told = |mut ws: wirelet::WebSocket, context: Context| async move {
+        let by_position = ws.subprotocol().map(|at| LISTED[usize::from(at)]);
+        assert_eq!(context.subprotocol(), by_position);
+        ws.send(format!("{by_position:?}")).await
+    };
+    let gate = |context: Context| async move {
+        let subprotocol = context.query().map(str::to_owned);
+        Verdict::Accept { subprotocol, headers: Vec::new() }
+    };
+    let route = ws(told).subprotocols(LISTED).on_upgrade(gate);
+    let running = serve(Router::new().page("/", Page::html("x")).ws("/ws", route)).await;
+    for (choice, offered, agreed) in [
+        ("?b", "c, b", Some("b")),
+        ("", "c, b", Some("b")),
+        ("", "d", None),
+        // Offered, and not listed; listed, and not offered; neither.
+        ("?d", "c, d", Some("")),
+        ("?a", "c, b", Some("")),
+        ("?x", "c", Some("")),
+    ] {
+        for kept in [false, true] {
+            let mut stream = running.connect_or_keep(kept).await;
+            let offer = format!("Sec-WebSocket-Protocol: {offered}\r\n");
+            write(&mut stream, upgrade_request(&format!("/ws{choice}"), &offer).as_bytes()).await;
+            let (status, head, _) = read_response(&mut stream).await.unwrap();
+            if agreed == Some("") {
+                assert_eq!(status, 500, "{choice} of {offered}");
+                continue;
+            }
+            let answered = head.split("sec-websocket-protocol: ").nth(1).and_then(|rest| rest.lines().next());
+            assert_eq!((status, answered), (101, agreed), "{choice} of {offered}");
+            let (_, seen) = read_frame(&mut stream).await.unwrap();
+            assert_eq!(String::from_utf8(seen).unwrap(), format!("{agreed:?}"));
+        }
+    }
+}
+
 /// What the application panics with.
 const PANIC: &str = "a panic of the application";
 

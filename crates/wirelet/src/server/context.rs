@@ -91,7 +91,12 @@ impl Context {
         self.request.subprotocols.iter().map(|name| &**name)
     }
 
-    /// The subprotocol that was agreed on. `None` before that.
+    pub(crate) fn has_in_common(&self, subprotocol: &str) -> bool {
+        self.common_subprotocols().any(|name| name == subprotocol)
+    }
+
+    /// The subprotocol that was agreed on, the same as the route's at the position
+    /// [`WebSocket::subprotocol`](crate::WebSocket::subprotocol). `None` before that.
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
     }

@@ -221,11 +221,21 @@ pub(crate) async fn decide(
     if !route.origins.admit(&request) {
         return Answer::refuse(403, "pages of this origin may not connect");
     }
-    let (mut context, mut headers) = (common_context(serving, route, &request, params, peer), Vec::new());
-    let mut chosen = context.common_subprotocols().next().map(str::to_owned);
+    let mut context = common_context(serving, route, &request, params, peer);
+    let (mut chosen, mut headers) = (context.common_subprotocols().next().map(str::to_owned), Vec::new());
     if let Some(gate) = &route.gate {
         match verdict(serving, &**gate, context.clone(), deadline).await {
             Ok(Verdict::Accept { subprotocol, headers: additional }) => {
+                // RFC 6455 4.2.2, 5 (/subprotocol/): one that the client offers and the server is willing to use.
+                if let Some(name) = subprotocol.as_deref().filter(|name| !context.has_in_common(name)) {
+                    tracing::error!(
+                        target: "wirelet::server",
+                        route = &**path,
+                        subprotocol = name,
+                        "on_upgrade chose a subprotocol that the client does not offer or the route does not list"
+                    );
+                    return Answer::refuse(500, "the application's answer cannot be sent");
+                }
                 chosen = subprotocol.or(chosen);
                 headers = additional;
             }

@@ -77,7 +77,9 @@ struct Overrides {
 pub enum Verdict {
     /// It is accepted.
     Accept {
-        /// One of the subprotocols that both ends know; `None`: the first of them, if there is one.
+        /// One of [`Context::common_subprotocols`], of which the route lists every one; `None`: the first of them, if there
+        /// is one. Another one cannot be sent, since the client would have to fail the connection (RFC 6455 4.1): the
+        /// request is answered with 500, and the mistake is logged.
         subprotocol: Option<String>,
         /// Additional header fields of the response.
         headers: Vec<(String, String)>,
