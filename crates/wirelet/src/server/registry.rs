@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::time::Instant;
 
@@ -40,42 +40,59 @@ pub struct ConnectionInfo {
     pub since: Instant,
 }
 
-#[derive(Default)]
-pub(crate) struct Registry(RwLock<Slots>);
+/// As many places are looked at under the lock at a time. A connection that comes or goes waits for no more, however many
+/// there are.
+const SLICE: usize = 1024;
 
-#[derive(Default)]
-struct Slots {
-    slots: Vec<Slot>,
+/// All connections of a server. `C` is [`Shared`], but in tests.
+pub(crate) struct Registry<C = Shared>(RwLock<Slots<C>>);
+
+struct Slots<C> {
+    slots: Vec<Slot<C>>,
     free: Vec<u32>,
 }
 
-struct Slot {
+struct Slot<C> {
     generation: u32,
-    entry: Option<Entry>,
+    entry: Option<Entry<C>>,
 }
 
-struct Entry {
-    shared: Arc<Shared>,
+struct Entry<C> {
+    connection: Arc<C>,
     peer: SocketAddr,
     route: Arc<str>,
     since: Instant,
 }
 
 /// A connection's place, until it is dropped.
-pub(crate) struct Registered {
-    registry: Arc<Registry>,
+pub(crate) struct Registered<C = Shared> {
+    registry: Arc<Registry<C>>,
     pub(crate) id: ConnectionId,
 }
 
+impl<C> Default for Registry<C> {
+    fn default() -> Self {
+        Self(RwLock::new(Slots { slots: Vec::new(), free: Vec::new() }))
+    }
+}
+
 impl Registry {
+    /// Wakes the connections whose deadline has come.
+    pub(crate) fn sweep(&self, now: u64) {
+        let due = |connection: &Arc<Shared>| (connection.due() <= now).then(|| Arc::clone(connection));
+        self.visit(|_, entry| due(&entry.connection), |connection| connection.wakers.wake());
+    }
+}
+
+impl<C> Registry<C> {
     pub(crate) fn add(
         self: &Arc<Self>,
-        shared: Arc<Shared>,
+        connection: Arc<C>,
         peer: SocketAddr,
         route: Arc<str>,
-    ) -> Registered {
-        let entry = Entry { shared, peer, route, since: Instant::now() };
-        let mut slots = self.0.write().unwrap_or_else(PoisonError::into_inner);
+    ) -> Registered<C> {
+        let entry = Entry { connection, peer, route, since: Instant::now() };
+        let mut slots = self.write();
         let slot = slots.free.pop().unwrap_or_else(|| {
             slots.slots.push(Slot { generation: 0, entry: None });
             slots.slots.len() as u32 - 1
@@ -86,45 +103,63 @@ impl Registry {
         Registered { registry: Arc::clone(self), id }
     }
 
-    pub(crate) fn find(&self, id: ConnectionId) -> Option<Arc<Shared>> {
-        let slots = self.0.read().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn find(&self, id: ConnectionId) -> Option<Arc<C>> {
+        let slots = self.read();
         let slot = slots.slots.get(id.slot as usize).filter(|slot| slot.generation == id.generation)?;
-        slot.entry.as_ref().map(|entry| Arc::clone(&entry.shared))
+        slot.entry.as_ref().map(|entry| Arc::clone(&entry.connection))
     }
 
     pub(crate) fn list(&self) -> Vec<ConnectionInfo> {
-        let slots = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let info = |(slot, place): (usize, &Slot)| {
-            let Entry { peer, route, since, .. } = place.entry.as_ref()?;
-            let id = ConnectionId { slot: slot as u32, generation: place.generation };
+        let mut list = Vec::new();
+        let info = |id, entry: &Entry<C>| {
+            let Entry { peer, route, since, .. } = entry;
             Some(ConnectionInfo { id, peer: *peer, route: Arc::clone(route), since: *since })
         };
-        slots.slots.iter().enumerate().filter_map(info).collect()
+        self.visit(info, |info| list.push(info));
+        list
     }
 
     pub(crate) fn len(&self) -> usize {
-        let slots = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let slots = self.read();
         slots.slots.len() - slots.free.len()
     }
 
-    /// All connections. They are not used under the lock.
-    pub(crate) fn all(&self) -> Vec<Arc<Shared>> {
-        let slots = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let shared = |slot: &Slot| slot.entry.as_ref().map(|entry| Arc::clone(&entry.shared));
-        slots.slots.iter().filter_map(shared).collect()
+    /// All connections that are there from the beginning of the call to its end. They are not used under the lock.
+    pub(crate) fn all(&self) -> Vec<Arc<C>> {
+        let mut all = Vec::new();
+        self.visit(|_, entry| Some(Arc::clone(&entry.connection)), |connection| all.push(connection));
+        all
     }
 
-    /// Wakes the connections whose deadline has come.
-    pub(crate) fn sweep(&self, now: u64) {
-        let slots = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let due = slots.slots.iter().filter_map(|slot| slot.entry.as_ref()).filter(|e| e.shared.due() <= now);
-        due.for_each(|entry| entry.shared.wakers.wake());
+    /// Calls `act` with what `pick` makes of each connection. `pick` is called under the lock, for a slice of them at a
+    /// time; `act` is not.
+    fn visit<T>(&self, pick: impl Fn(ConnectionId, &Entry<C>) -> Option<T>, mut act: impl FnMut(T)) {
+        let (mut picked, mut from) = (Vec::new(), 0);
+        loop {
+            let slots = self.read();
+            let Some(rest) = slots.slots.get(from..).filter(|rest| !rest.is_empty()) else { return };
+            for (at, place) in rest.iter().enumerate().take(SLICE) {
+                let id = ConnectionId { slot: (from + at) as u32, generation: place.generation };
+                picked.extend(place.entry.as_ref().and_then(|entry| pick(id, entry)));
+            }
+            drop(slots);
+            from += SLICE;
+            picked.drain(..).for_each(&mut act);
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Slots<C>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Slots<C>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Registered {
+impl<C> Drop for Registered<C> {
     fn drop(&mut self) {
-        let mut slots = self.registry.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.registry.write();
         let place = &mut slots.slots[self.id.slot as usize];
         place.generation = place.generation.wrapping_add(1);
         let entry = place.entry.take();
@@ -134,5 +169,59 @@ impl Drop for Registered {
         }
         drop(slots);
         drop(entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    /// A registry with connections that are numbers, and their places.
+    fn registry(n: usize) -> (Arc<Registry<usize>>, Vec<Registered<usize>>) {
+        let registry = Arc::new(Registry::default());
+        let places = (0..n).map(|number| add(&registry, number)).collect();
+        (registry, places)
+    }
+
+    fn add(registry: &Arc<Registry<usize>>, number: usize) -> Registered<usize> {
+        registry.add(Arc::new(number), (Ipv4Addr::LOCALHOST, 1).into(), "/".into())
+    }
+
+    /// The sweep of deadlines held the lock from the first connection to the last, and woke their tasks under it.
+    #[test]
+    fn connections_that_came_waited_for_the_sweep_of_all_others() {
+        let (registry, places) = registry(5 * SLICE + 7);
+        let (under_lock, came) = (Cell::new(0), Cell::new(None));
+        let mut seen = Vec::new();
+        let pick = |_, entry: &Entry<usize>| {
+            under_lock.set(under_lock.get() + 1);
+            assert!(under_lock.get() <= SLICE, "that many places under one lock");
+            Some(*entry.connection)
+        };
+        registry.visit(pick, |number| {
+            under_lock.set(0);
+            assert!(registry.0.try_write().is_ok(), "the lock is held meanwhile");
+            if number == 3 {
+                came.set(Some(add(&registry, places.len())));
+            }
+            seen.push(number);
+        });
+        // Each once, and the one that came in between too, since it came behind.
+        assert!(seen.into_iter().eq(0..=places.len()));
+    }
+
+    #[test]
+    fn all_that_are_there_are_visited_whatever_has_gone() {
+        let (registry, mut places) = registry(3 * SLICE);
+        places.retain(|place| place.id.slot % 3 == 0);
+        let expected: Vec<usize> = places.iter().map(|place| place.id.slot as usize).collect();
+        assert_eq!(registry.all().iter().map(|number| **number).collect::<Vec<_>>(), expected);
+        assert!(registry.list().iter().map(|info| info.id).eq(places.iter().map(|place| place.id)));
+        assert_eq!(registry.len(), expected.len());
+        drop(places);
+        assert_eq!((registry.all().len(), registry.len()), (0, 0));
     }
 }
