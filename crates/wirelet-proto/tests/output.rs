@@ -5,8 +5,8 @@ use std::time::Duration;
 use testkit::trace::{Endpoint, Seen, endpoint};
 use testkit::wire::{Frame, ROLES, peer, stream};
 use wirelet_proto::{
-    CloseCode, Config, EventKind, Expired, Growable, Initiator, Instant, Keepalive, MessageKind, SendError,
-    State, Status,
+    CloseCode, Config, EventKind, Expired, Growable, Initiator, Instant, Keepalive, Limits, MessageKind,
+    OutputWatch, SendError, State, Status,
 };
 
 fn ms(millis: u64) -> Instant {
@@ -641,4 +641,37 @@ fn the_moment_by_which_a_connection_ends_holds_whatever_waits() {
             }
         }
     }
+}
+
+/// A response of HTTP had a limit of its own, which a peer met by taking a byte every 29 seconds.
+#[test]
+fn output_that_is_no_connections_has_the_same_limits() {
+    /// When the peer is given up that takes `bytes` every `interval` while others wait; not within 20 minutes otherwise.
+    fn given_up(limits: &Limits, bytes: usize, interval: u64) -> Option<(u64, Expired)> {
+        let mut watch = OutputWatch::new();
+        watch.sent(0, 1000, limits, ms(0));
+        for now in 1..=1_200_000 {
+            if let Some(expired) = watch.expired(limits, ms(now)) {
+                assert_eq!(watch.poll_deadline(limits), Some(ms(now)));
+                return Some((now, expired));
+            }
+            if now % interval == 0 {
+                watch.sent(bytes, 1000, limits, ms(now));
+            }
+        }
+        None
+    }
+    let limits = Limits::new();
+    assert_eq!(given_up(&limits, 0, 1000), Some((120_000, Expired::Stalled)));
+    assert_eq!(given_up(&limits, 1, 29_000), Some((600_000, Expired::Slow)));
+    assert_eq!(given_up(&limits, 1000, 29_000), None);
+    let off = Limits { stalled_time: None, slowest: None, ..Limits::new() };
+    assert_eq!(given_up(&off, 0, 1000), None);
+    let mut watch = OutputWatch::new();
+    watch.sent(0, 1000, &limits, ms(0));
+    watch.acknowledged(ms(60_000));
+    assert_eq!(watch.poll_deadline(&limits), Some(ms(180_000)));
+    watch.sent(1000, 0, &limits, ms(70_000));
+    assert_eq!(watch.poll_deadline(&limits), None);
+    assert_eq!(watch.expired(&limits, ms(u64::MAX)), None);
 }

@@ -14,6 +14,7 @@ use deadline::Clock;
 use receive::Receiving;
 use transmit::Sending;
 
+pub use progress::OutputWatch;
 pub use transmit::CONTROL_SLOT;
 
 /// One endpoint of a WebSocket connection: a state machine without I/O, clock or memory of its own.

@@ -1,5 +1,6 @@
 //! Output on its way: what waits at the driver, and how far a frame has come that an answer is expected to.
 
+use crate::event::Expired;
 use crate::{Instant, Limits};
 
 /// The waiting time after which the average of [`Limits::slowest`] is looked at, milliseconds.
@@ -58,6 +59,65 @@ pub(super) struct Output {
     waited: u32,
     /// Bytes that left in that time.
     left: u32,
+}
+
+/// [`Limits::stalled_time`] and [`Limits::slowest`] for output that is no [`Connection`](crate::Connection)'s, such as a
+/// response of HTTP.
+///
+/// ```
+/// use wirelet_proto::{Expired, Instant, Limits, OutputWatch};
+///
+/// let (mut watch, limits) = (OutputWatch::new(), Limits::new());
+/// watch.sent(0, 500, &limits, Instant::from_millis(0)); // nothing has left, 500 bytes wait
+/// let due = watch.poll_deadline(&limits).unwrap();
+/// assert_eq!(due, Instant::from_millis(120_000));
+/// assert_eq!(watch.expired(&limits, due), Some(Expired::Stalled));
+/// ```
+#[derive(Debug)]
+pub struct OutputWatch(Output);
+
+impl OutputWatch {
+    /// Nothing waits.
+    pub const fn new() -> Self {
+        Self(Output::new())
+    }
+
+    /// The driver has tried to write: `n` bytes have left since the last call, and `waiting` bytes wait. To be called after
+    /// every attempt, as [`Connection::sent`](crate::Connection::sent).
+    pub fn sent(&mut self, n: usize, waiting: usize, limits: &Limits, now: Instant) {
+        let rest = if waiting > 0 { Rest::Blocked } else { Rest::Nothing };
+        self.0.sent(n, rest, limits, now);
+    }
+
+    /// The system says that the peer has acknowledged more bytes of those that have left: progress, as
+    /// [`Connection::acknowledged`](crate::Connection::acknowledged).
+    pub fn acknowledged(&mut self, now: Instant) {
+        self.0.acknowledged(now);
+    }
+
+    /// When [`expired`](Self::expired) answers something, unless bytes leave before; `None`: never.
+    pub fn poll_deadline(&self, limits: &Limits) -> Option<Instant> {
+        let [stalled, slow] = self.0.deadlines(limits);
+        Some(stalled.min(slow)).filter(|when| *when != Instant::NEVER)
+    }
+
+    /// Whether the peer has taken nothing for too long, [`Expired::Stalled`], or has been too slow, [`Expired::Slow`]: drop
+    /// the socket.
+    pub fn expired(&self, limits: &Limits, now: Instant) -> Option<Expired> {
+        let [stalled, slow] = self.0.deadlines(limits);
+        let is_due = |when: Instant| when <= now && when != Instant::NEVER;
+        match (is_due(stalled), is_due(slow)) {
+            (true, _) => Some(Expired::Stalled),
+            (_, true) => Some(Expired::Slow),
+            _ => None,
+        }
+    }
+}
+
+impl Default for OutputWatch {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// Whether bytes wait, and since when.
