@@ -65,13 +65,16 @@
 //! |---|---|---|
 //! | message, decompressed | 1 MiB, 131,072 fragments, 60 s + 1 ms a byte | close 1009, 1008, 3008 |
 //! | head of a request | 8 KiB, 64 fields, 10 s | 431 or 414, 408 |
+//! | the application's decision on a request | what is left of the 10 s | 503 |
 //! | silence | ping after 20 s, answer within 20 s, 120 s in all | close 3008 |
-//! | a peer that takes nothing of what waits to be sent | as long as it may be silent: 120 s | close 3008, then the socket |
+//! | a peer that takes nothing of what waits to be sent, HTTP or WebSocket | 120 s | the socket is closed |
+//! | a peer that takes it slowly | 32 bytes a second, over 10 minutes of waiting | the socket is closed |
 //! | closing handshake | 5 s | the socket is closed |
 //! | queue of [`Sender`]s | 1 MiB | [`SlowReceiver`] |
 //! | what a handler has sent and the peer has not read | 64 KiB + one message | `send` waits |
 //! | connections | 65,536, 1,024 of one address | 503 |
 //! | connections before the end of their handshake | 1,024, 64 of one address | 503 |
+//! | a server that stops | 10 s for all | 503, close 1001, then the sockets |
 
 mod buffer;
 pub mod client;

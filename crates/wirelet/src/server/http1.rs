@@ -2,14 +2,11 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
-use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::header::{HOST, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -17,20 +14,16 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
 use wirelet_proto::handshake::{RequestHead, ResponseHead, is_upgrade};
 
 use super::Serving;
 use super::caught::Caught;
 use super::handshake::{Accepted, Answer, Opened, decide};
+use super::http_socket::HttpSocket;
 use super::router::{self, Body};
 use crate::time::{FAR, deadline};
 use crate::transport::Transport;
-
-/// A peer that takes nothing of a response for this long is given up.
-const WRITE_TIME: Duration = Duration::from_secs(30);
 
 /// An upgrade that was accepted and has not happened yet.
 type Pending = Arc<Mutex<Option<(OnUpgrade, Accepted)>>>;
@@ -45,6 +38,7 @@ pub(crate) async fn serve(
     let pending = Pending::default();
     let service = service_fn(|request| answer(Arc::clone(serving), request, peer, Arc::clone(&pending)));
     let limits = &serving.config.limits;
+    let socket = HttpSocket::new(stream, leftover, Arc::clone(&serving.config), serving.clock);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // hyper adds it to the clock.
@@ -52,7 +46,7 @@ pub(crate) async fn serve(
         .max_headers(usize::from(limits.head_fields))
         // hyper asks for at least 8 KiB.
         .max_buf_size(limits.head_bytes.max(8192))
-        .serve_connection(TokioIo::new(Rewind::new(stream, leftover)), service)
+        .serve_connection(TokioIo::new(socket), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     let mut stopped = pin!(serving.handle.stopped());
@@ -69,8 +63,8 @@ pub(crate) async fn serve(
     });
     ended.await.ok()?;
     let (upgrade, accepted) = pending.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-    let parts = upgrade.await.ok()?.downcast::<TokioIo<Rewind>>().ok()?;
-    let Rewind { stream, leftover, .. } = parts.io.into_inner();
+    let parts = upgrade.await.ok()?.downcast::<TokioIo<HttpSocket>>().ok()?;
+    let (stream, leftover) = parts.io.into_inner().into_parts();
     let leftover = Bytes::from([parts.read_buf, leftover].concat());
     let transport = Transport::Tcp(stream);
     Some(Box::new(Opened { accepted, transport, response: Vec::new(), leftover }))
@@ -133,74 +127,4 @@ fn response_of(bytes: &[u8]) -> Response<Body> {
         }
     }
     response
-}
-
-/// A socket with the bytes that were read from it already.
-struct Rewind {
-    stream: TcpStream,
-    leftover: Bytes,
-    /// Runs while the peer takes nothing.
-    stalled: Option<Pin<Box<Sleep>>>,
-}
-
-impl Rewind {
-    const fn new(stream: TcpStream, leftover: Bytes) -> Self {
-        Self { stream, leftover, stalled: None }
-    }
-
-    fn watch<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if poll.is_ready() {
-            self.stalled = None;
-            return poll;
-        }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(WRITE_TIME)));
-        match stalled.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-impl AsyncRead for Rewind {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.leftover.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buffer);
-        }
-        let len = self.leftover.len().min(buffer.remaining());
-        buffer.put_slice(&self.leftover[..len]);
-        self.leftover.advance(len);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Rewind {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.stream).poll_write(cx, data);
-        self.watch(cx, poll)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.watch(cx, poll)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
 }

@@ -22,6 +22,7 @@ mod caught;
 mod context;
 mod handshake;
 mod http1;
+mod http_socket;
 mod network;
 mod origin;
 mod registry;
