@@ -82,6 +82,29 @@ fn one_address_cannot_take_all_connections_and_all_addresses_not_more_than_there
     site.assert_peak(start, WORKING + 8 * CONNECTION);
 }
 
+/// All handshakes could be had from one address: as many silent connections locked everybody out, for as long as they were
+/// renewed.
+#[test]
+fn silent_connections_of_one_address_locked_all_others_out() {
+    let site = Site::echo(|server| {
+        // Loopback is all that a test has: here it is no proxy.
+        server.capacity(Capacity { proxies: Vec::new(), ..Capacity::default() })
+    });
+    let from = |last: u8| Peer::connect_from([127, 0, 0, last].into(), site.address);
+    let mut good = site.open();
+    let start = site.zone.mark();
+    let silent: Vec<Peer> = (0..Capacity::default().handshakes_per_address).map(|_| from(2)).collect();
+    echoes_during(&mut good, || {
+        let (status, head, _) = from(2).response();
+        assert!(status == 503 && head.contains("retry-after: "), "{head}");
+        let mut other = from(3);
+        other.upgrade("/ws");
+        other.echo("served");
+        other.close();
+    });
+    site.assert_peak(start, WORKING + (silent.len() + 4) * CONNECTION);
+}
+
 /// Connections that end in every way that there is leave nothing behind.
 #[test]
 fn two_thousand_connections_that_come_and_go_leave_nothing() {
