@@ -2,6 +2,9 @@
 
 use core::fmt;
 
+use crate::SendError;
+use crate::frame::MAX_CONTROL_PAYLOAD;
+
 /// A close code (RFC 6455 7.4 and the IANA registry).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -110,6 +113,26 @@ pub struct CloseFrame<'a> {
     pub reason: &'a str,
 }
 
+impl CloseFrame<'_> {
+    /// Whether it may be sent. [`CloseCode::NO_STATUS`] without a reason stands for a close frame without a code.
+    ///
+    /// # Errors
+    /// [`SendError::InvalidCloseCode`] for a code that must not be sent, or a reason without code;
+    /// [`SendError::TooLong`] for a reason of more than 123 bytes.
+    pub fn check(&self) -> Result<(), SendError> {
+        let empty = self.code == CloseCode::NO_STATUS && self.reason.is_empty();
+        // RFC 6455 7.4: codes that are reserved or not used are not sent.
+        if !self.code.is_sendable() && !empty {
+            return Err(SendError::InvalidCloseCode);
+        }
+        // RFC 6455 5.5: control frames have a payload of 125 bytes or less.
+        if self.reason.len().saturating_add(2) > MAX_CONTROL_PAYLOAD {
+            return Err(SendError::TooLong);
+        }
+        Ok(())
+    }
+}
+
 /// Who started the closing handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -158,6 +181,16 @@ mod tests {
             let reserved = matches!(code, 0..=999 | 1004 | 1005 | 1006 | 1015..=2999 | 5000..);
             assert_eq!(CloseCode::new(code).is_sendable(), !reserved, "{code}");
         }
+    }
+
+    #[test]
+    fn a_close_frame_that_may_not_be_sent_says_why() {
+        let check = |code: CloseCode, len| CloseFrame { code, reason: &"x".repeat(len) }.check();
+        assert_eq!(check(CloseCode::NORMAL, 123), Ok(()));
+        assert_eq!(check(CloseCode::NORMAL, 124), Err(SendError::TooLong));
+        assert_eq!(check(CloseCode::NO_STATUS, 0), Ok(()));
+        assert_eq!(check(CloseCode::NO_STATUS, 1), Err(SendError::InvalidCloseCode));
+        assert_eq!(check(CloseCode::ABNORMAL, 0), Err(SendError::InvalidCloseCode));
     }
 
     #[test]

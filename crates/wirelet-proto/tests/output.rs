@@ -675,3 +675,19 @@ fn output_that_is_no_connections_has_the_same_limits() {
     assert_eq!(watch.poll_deadline(&limits), None);
     assert_eq!(watch.expired(&limits, ms(u64::MAX)), None);
 }
+
+/// A transport that could not be written to any more, and did not end, kept the connection for ever.
+#[test]
+fn a_connection_whose_output_has_failed_ends_when_it_is_told_to() {
+    for role in ROLES {
+        let mut endpoint = endpoint(role, &Config::new());
+        assert_eq!(endpoint.connection.poll_expiry(), None, "a ping is due first");
+        endpoint.connection.output_failed();
+        assert_eq!((deadline(&endpoint), endpoint.connection.poll_expiry()), (None, None));
+        endpoint.connection.end_by(ms(5000));
+        assert_eq!(deadline(&endpoint), Some(5000));
+        assert_eq!(endpoint.connection.poll_expiry(), Some(Expired::Closing));
+        assert_eq!(handle(&mut endpoint, 5000), Some(Expired::Closing));
+        assert_eq!((deadline(&endpoint), endpoint.connection.poll_expiry()), (None, None));
+    }
+}

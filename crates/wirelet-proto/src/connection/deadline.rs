@@ -112,6 +112,15 @@ impl<C: Deref<Target = Config>> Connection<C> {
         (when != Instant::NEVER).then_some(when)
     }
 
+    /// What the connection is given up for when [`poll_deadline`](Self::poll_deadline) has come; `None`: it is not, as when a
+    /// keepalive ping is due, or nothing ever is.
+    pub fn poll_expiry(&self) -> Option<Expired> {
+        match self.next_due() {
+            (Instant::NEVER, _) | (_, Due::Ping) => None,
+            (_, Due::Expired(expired)) => Some(expired),
+        }
+    }
+
     /// Does what is due at `now`: queues a keepalive ping, or gives the connection up.
     ///
     /// After [`Expired::Closing`], [`Expired::Stalled`] and [`Expired::Slow`] drop the socket. All is as after
@@ -161,9 +170,10 @@ impl<C: Deref<Target = Config>> Connection<C> {
     }
 
     fn next_due(&self) -> (Instant, Due) {
-        let never = (Instant::NEVER, Due::Ping);
-        if !self.transport.can_send() {
-            return never;
+        match self.transport {
+            Transport::Open | Transport::InputEnded => {}
+            Transport::OutputFailed => return (self.clock.end, Due::Expired(Expired::Closing)),
+            Transport::Gone => return (Instant::NEVER, Due::Ping),
         }
         let limits = &self.config.limits;
         let [stalled, slow] = self.clock.output.deadlines(limits);

@@ -188,7 +188,8 @@ impl<C: Deref<Target = Config>> Connection<C> {
     ///
     /// What was received is still delivered by [`advance`](Self::advance); answers to pings and to a close frame are dropped.
     /// Nothing waits in [`poll_transmit`](Self::poll_transmit) any more, commands answer
-    /// [`NotOpen`](crate::SendError::NotOpen), and there are no deadlines. A close frame of this endpoint that has not left
+    /// [`NotOpen`](crate::SendError::NotOpen), and the only deadline is that of
+    /// [`end_by`](Self::end_by). A close frame of this endpoint that has not left
     /// was not sent: [`close_info`](Self::close_info) says so.
     pub const fn output_failed(&mut self) {
         self.transport = match self.transport {

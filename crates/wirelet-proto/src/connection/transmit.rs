@@ -4,7 +4,7 @@ use core::ops::Deref;
 
 use super::progress::Rest;
 use super::{Connection, State, Transport};
-use crate::close::{CloseCode, Initiator};
+use crate::close::{CloseCode, CloseFrame, Initiator};
 use crate::frame::{FrameHead, MAX_CONTROL_PAYLOAD, MessageKind, OpCode, Role};
 use crate::{Config, Instant, MaskKeys, SendError, kernels};
 
@@ -307,14 +307,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
         keys: &mut impl MaskKeys,
         now: Instant,
     ) -> Result<(), SendError> {
-        let empty = code == CloseCode::NO_STATUS && reason.is_empty();
-        // RFC 6455 7.4: codes that are reserved or not used are not sent.
-        if !code.is_sendable() && !empty {
-            return Err(SendError::InvalidCloseCode);
-        }
-        if reason.len().saturating_add(2) > MAX_CONTROL_PAYLOAD {
-            return Err(SendError::TooLong);
-        }
+        CloseFrame { code, reason }.check()?;
         if self.state() != State::Open {
             return Err(SendError::NotOpen);
         }
