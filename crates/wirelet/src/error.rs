@@ -43,7 +43,7 @@ pub enum Timeout {
     Stalled,
     /// The peer took what waits to be sent too slowly.
     Slow,
-    /// A fragmented message that was begun here was not continued.
+    /// A fragmented message that this end had begun was not continued.
     Fragment,
     /// The closing handshake did not end.
     Closing,
@@ -95,7 +95,7 @@ impl fmt::Display for Timeout {
             Self::Message => "a message that began did not end in time",
             Self::Stalled => "the peer took nothing of what was sent for too long",
             Self::Slow => "the peer took what was sent too slowly",
-            Self::Fragment => "a fragmented message that was begun here was not continued in time",
+            Self::Fragment => "a fragmented message was begun and not continued in time",
             Self::Closing => "the closing handshake did not end in time",
         })
     }
@@ -122,10 +122,10 @@ impl From<Expired> for Error {
             Expired::Pong => Timeout::Pong,
             Expired::Idle => Timeout::Idle,
             Expired::Message => Timeout::Message,
-            Expired::Fragment => Timeout::Fragment,
             Expired::Closing => Timeout::Closing,
             Expired::Stalled => Timeout::Stalled,
             Expired::Slow => Timeout::Slow,
+            Expired::Fragment => Timeout::Fragment,
         })
     }
 }

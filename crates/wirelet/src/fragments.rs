@@ -2,7 +2,7 @@
 
 use wirelet_proto::{CloseCode, MessageKind};
 
-use crate::connection::engine::Payload;
+use crate::connection::{Outgoing, Payload};
 use crate::deflate::Compress;
 use crate::{Error, SendHalf};
 
@@ -114,10 +114,10 @@ impl<'a> Fragments<'a> {
     async fn write(&mut self, piece: &[u8], fin: bool) -> Result<(), Error> {
         let half = &*self.half;
         let (kind, compress, unfinished) = (self.kind, self.compress, &mut self.unfinished);
-        let mut payload = Some(Payload::Borrowed(piece));
+        let mut frame = Some(Outgoing { kind, payload: Payload::Borrowed(piece), fin, compress });
         std::future::poll_fn(|cx| {
-            let sent = half.shared.poll_append(cx, kind, &mut payload, fin, compress, true);
-            if payload.is_none() {
+            let sent = half.shared.poll_send(cx, &mut frame, true);
+            if frame.is_none() {
                 *unfinished = !fin;
             }
             sent
@@ -129,7 +129,8 @@ impl<'a> Fragments<'a> {
 impl Drop for Fragments<'_> {
     fn drop(&mut self) {
         if self.unfinished {
-            self.half.shared.fail(CloseCode::INTERNAL_ERROR);
+            // When the connection is closing already there is nothing left to say.
+            let _ = self.half.shared.close(CloseCode::INTERNAL_ERROR, "");
         }
     }
 }

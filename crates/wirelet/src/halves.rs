@@ -5,12 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use wirelet_proto::{CloseCode, MessageKind};
 
-use crate::connection::Shared;
-use crate::connection::engine::Payload;
-use crate::connection::outbox::Queued;
+use crate::connection::queue::Queued;
+use crate::connection::{Outgoing, Payload, Shared};
 use crate::deflate::Compress;
 use crate::{BinaryFragments, Chunk, Error, Event, Message, Sender, TextFragments};
 
@@ -121,7 +119,7 @@ impl SendHalf {
         message: impl Into<Message>,
         compress: Compress,
     ) -> impl Future<Output = Result<(), Error>> + Send {
-        Transmit { compress, ..self.transmit_message(message.into(), true) }
+        self.transmit_message(message.into(), true).compress(compress)
     }
 
     /// As [`WebSocket::send_text`](crate::WebSocket::send_text).
@@ -182,8 +180,8 @@ impl SendHalf {
     /// # Cancel safety
     /// A dropped future has queued the ping or not.
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.shared.ping(payload)?;
-        if self.shared.lock().flags.driven { Ok(()) } else { self.flush().await }
+        poll_fn(|cx| self.shared.poll_ping(cx, payload)).await?;
+        self.flush_without_task().await
     }
 
     /// Starts the closing handshake and returns when its close frame has been queued and, without a server,
@@ -197,7 +195,7 @@ impl SendHalf {
     /// A dropped future has queued the close frame.
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.shared.close(code, reason)?;
-        if self.shared.lock().flags.driven { Ok(()) } else { self.flush().await }
+        self.flush_without_task().await
     }
 
     /// As [`WebSocket::text_fragments`](crate::WebSocket::text_fragments).
@@ -217,8 +215,13 @@ impl SendHalf {
 
     /// [`feed`](Self::feed) for what has waited in a queue.
     pub(crate) fn feed_queued(&mut self, message: Queued) -> impl Future<Output = Result<(), Error>> + Send {
-        let Queued { body, kind, compress } = message;
-        Transmit { compress, ..self.transmit(kind, body.into(), false) }
+        let Queued { body, kind, compress, .. } = message;
+        self.transmit(kind, body.into(), false).compress(compress)
+    }
+
+    /// Where nobody else will write what was queued.
+    async fn flush_without_task(&mut self) -> Result<(), Error> {
+        if self.shared.has_task() { Ok(()) } else { self.flush().await }
     }
 
     fn transmit_message(&self, message: Message, flush: bool) -> Transmit<'_> {
@@ -226,32 +229,31 @@ impl SendHalf {
     }
 
     fn transmit<'a>(&'a self, kind: MessageKind, payload: Payload<'a>, flush: bool) -> Transmit<'a> {
-        Transmit { shared: &self.shared, kind, payload: Some(payload), compress: Compress::default(), flush }
-    }
-
-    /// How many bytes of output have been queued and how many written since the connection began.
-    pub(crate) fn progress(&self) -> (u64, u64) {
-        self.shared.lock().out.progress()
+        let frame = Outgoing { kind, payload, fin: true, compress: Compress::default() };
+        Transmit { shared: &self.shared, frame: Some(frame), flush }
     }
 
     /// Queues a message for which there is room.
     pub(crate) fn append(&self, message: Message) -> Result<(), Error> {
-        let mut engine = self.shared.lock();
-        let kind = message.kind();
-        let payload: Bytes = message.into_bytes();
-        engine.append(kind, Payload::Owned(payload), true, Compress::default())?;
-        self.shared.appended(&mut engine);
-        Ok(())
+        let (kind, payload) = (message.kind(), Payload::Owned(message.into_bytes()));
+        self.shared.send_now(Outgoing { kind, payload, fin: true, compress: Compress::default() })
     }
 }
 
 /// Queues a message, and writes it where nobody else will. By hand, since it is part of every handler's memory.
 struct Transmit<'a> {
     shared: &'a Arc<Shared>,
-    kind: MessageKind,
-    payload: Option<Payload<'a>>,
-    compress: Compress,
+    frame: Option<Outgoing<'a>>,
     flush: bool,
+}
+
+impl Transmit<'_> {
+    const fn compress(mut self, compress: Compress) -> Self {
+        if let Some(frame) = &mut self.frame {
+            frame.compress = compress;
+        }
+        self
+    }
 }
 
 impl Future for Transmit<'_> {
@@ -259,7 +261,7 @@ impl Future for Transmit<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        this.shared.poll_append(cx, this.kind, &mut this.payload, true, this.compress, this.flush)
+        this.shared.poll_send(cx, &mut this.frame, this.flush)
     }
 }
 

@@ -91,6 +91,7 @@ mod pool;
 mod race;
 mod sender;
 pub mod server;
+mod system;
 mod time;
 mod transport;
 mod websocket;

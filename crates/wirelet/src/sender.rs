@@ -7,7 +7,7 @@ use wirelet_proto::CloseCode;
 
 use crate::Message;
 use crate::connection::Shared;
-use crate::connection::outbox::{Queued, Refusal};
+use crate::connection::queue::Queued;
 use crate::deflate::Compress;
 
 /// Sends to a connection from any task, in any number of clones.
@@ -52,7 +52,7 @@ pub enum TrySendError {
 
 impl Sender {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        shared.outbox();
+        shared.mailbox();
         Self { shared, policy: SlowReceiver::Wait }
     }
 
@@ -71,7 +71,7 @@ impl Sender {
     /// # Cancel safety
     /// A dropped future has queued the message whole or not at all.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.shared.outbox().send(message.into(), |message| self.try_send(message)).await
+        self.shared.mailbox().send(message.into(), |message| self.try_send(message)).await
     }
 
     /// [`send`](Self::send), saying whether the message is compressed.
@@ -83,7 +83,7 @@ impl Sender {
     /// As [`send`](Self::send).
     #[cfg(feature = "deflate")]
     pub async fn send_with(&self, message: impl Into<Message>, compress: Compress) -> Result<(), SendError> {
-        self.shared.outbox().send(message.into(), |message| self.try_send_with(message, compress)).await
+        self.shared.mailbox().send(message.into(), |message| self.try_send_with(message, compress)).await
     }
 
     /// Queues `message`, or does what the policy says when there is no room.
@@ -104,38 +104,17 @@ impl Sender {
     }
 
     pub(crate) fn queue(&self, message: Queued) -> Result<(), TrySendError> {
-        let outbox = self.shared.outbox();
-        match (outbox.push(message), self.policy) {
-            (Ok(()), _) => {}
-            (Err(Refusal::Closed(message)), _) => return Err(TrySendError::Closed(message.into_message())),
-            (Err(Refusal::Full(message)), SlowReceiver::Wait) => {
-                return Err(TrySendError::Full(message.into_message()));
-            }
-            (Err(Refusal::Full(_)), SlowReceiver::DropNewest) => return Ok(()),
-            (Err(Refusal::Full(message)), SlowReceiver::DropOldest) => {
-                outbox.drop_oldest_for(&message);
-                if let Err(Refusal::Closed(message) | Refusal::Full(message)) = outbox.push(message) {
-                    return Err(TrySendError::Closed(message.into_message()));
-                }
-            }
-            (Err(Refusal::Full(message)), SlowReceiver::Close) => {
-                outbox.close();
-                self.shared.fail(CloseCode::TRY_AGAIN_LATER);
-                return Err(TrySendError::Closed(message.into_message()));
-            }
-        }
-        self.shared.wakers.wake();
-        Ok(())
+        self.shared.push(message, self.policy)
     }
 
     /// Bytes that wait in the queue: payload, and 40 for each message.
     pub fn queued(&self) -> usize {
-        self.shared.outbox().bytes()
+        self.shared.mailbox().bytes()
     }
 
     /// Whether nothing can be sent any more.
     pub fn is_closed(&self) -> bool {
-        self.shared.outbox().is_closed()
+        self.shared.mailbox().is_closed()
     }
 
     /// Closes the connection behind what has been queued.

@@ -8,6 +8,11 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::system;
+
+/// Bytes that the system takes beyond what the peer's window lets it send.
+const UNSENT: u32 = 64 * 1024;
+
 /// A byte stream both ways.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
@@ -21,12 +26,18 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
+    /// A TCP socket. What the system takes and has not sent is kept small, so that bytes which have left are close to the wire.
+    pub(crate) fn tcp(tcp: TcpStream) -> Self {
+        system::limit_unsent(&tcp, UNSENT);
+        Self::Tcp(tcp)
+    }
+
     /// A TCP socket is recognised, so that it is read and written without a virtual call.
     pub(crate) fn new<S: Stream + 'static>(stream: S) -> Self {
         let mut stream = Some(stream);
         let any: &mut dyn Any = &mut stream;
         if let Some(tcp) = any.downcast_mut::<Option<TcpStream>>().and_then(Option::take) {
-            return Self::Tcp(tcp);
+            return Self::tcp(tcp);
         }
         match stream {
             Some(stream) => Self::Other(Box::new(stream)),
@@ -34,8 +45,17 @@ impl Transport {
         }
     }
 
-    pub(crate) const fn is_gone(&self) -> bool {
-        matches!(self, Self::Gone)
+    /// Bytes that the system has taken and the peer's system has not acknowledged, where that can be told.
+    pub(crate) fn unacknowledged(&self) -> Option<u32> {
+        match self {
+            Self::Tcp(tcp) => system::unacknowledged(tcp),
+            Self::Other(_) | Self::Gone => None,
+        }
+    }
+
+    /// Shuts the writing side down. That it fails is nobody's concern.
+    pub(crate) fn poll_shut_down(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(self).poll_shutdown(cx).map(drop)
     }
 
     /// Whether a read is worth preparing for: `false` when the socket is known to have nothing. The waker is

@@ -10,8 +10,8 @@ use futures_sink::Sink;
 use tokio::io::{AsyncRead, AsyncWrite};
 use wirelet_proto::{CloseCode, CloseInfo, Config, Role, State, Upgraded};
 
-use crate::connection::Shared;
 use crate::connection::driver::{Driver, judged};
+use crate::connection::{Made, Shared};
 use crate::deflate::Negotiated;
 #[cfg(feature = "deflate")]
 use crate::deflate::{Compress, Compression, CompressionInfo};
@@ -97,8 +97,10 @@ impl WebSocket {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let transport = Transport::new(stream);
-        Self::new(Shared::new(transport, role, config, subprotocol, negotiated, leftover, Clock::start()))
+        let (transport, clock) = (Transport::new(stream), Clock::start());
+        let response = &[];
+        let made = Made { transport, role, config, subprotocol, negotiated, leftover, response, clock };
+        Self::new(Shared::new(made))
     }
 
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
@@ -316,27 +318,27 @@ impl WebSocket {
 
     /// Open, closing or closed.
     pub fn state(&self) -> State {
-        self.shared().lock().core.state()
+        self.shared().state()
     }
 
     /// Who has said what about closing, so far.
     pub fn close_info(&self) -> CloseInfo {
-        self.shared().lock().core.close_info()
+        self.shared().close_info()
     }
 
     /// The reason in the peer's close frame, unless it is empty.
     pub fn close_reason(&self) -> Option<String> {
-        self.shared().lock().close_reason().map(str::to_owned)
+        self.shared().close_reason().map(str::to_owned)
     }
 
     /// Which end this is.
     pub fn role(&self) -> Role {
-        self.shared().lock().core.role()
+        self.shared().role()
     }
 
     /// The subprotocol that was agreed on, as its position in the list that was offered or is supported.
     pub fn subprotocol(&self) -> Option<u16> {
-        self.shared().lock().core.subprotocol()
+        self.shared().subprotocol()
     }
 }
 

@@ -11,8 +11,8 @@ use futures_core::Stream;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use wirelet_proto::CloseCode;
 use wirelet_proto::reconnect::Reconnect;
+use wirelet_proto::{CloseCode, CloseFrame};
 
 use super::builder::Builder;
 use super::event::{Closed, Event};
@@ -165,13 +165,7 @@ impl Client {
     /// # Errors
     /// [`Error::Misuse`]: the code must not be sent, or the reason is longer than 123 bytes.
     pub fn start_close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        let empty = code == CloseCode::NO_STATUS && reason.is_empty();
-        if !code.is_sendable() && !empty {
-            return Err(wirelet_proto::SendError::InvalidCloseCode.into());
-        }
-        if reason.len() > MAX_REASON {
-            return Err(wirelet_proto::SendError::TooLong.into());
-        }
+        CloseFrame { code, reason }.check()?;
         self.wish.send_if_modified(|wish| {
             let first = wish.is_none();
             wish.get_or_insert_with(|| (code, reason.to_owned()));
@@ -199,9 +193,6 @@ impl Client {
         Ok(None)
     }
 }
-
-/// RFC 6455 5.5: 125 bytes less the code.
-const MAX_REASON: usize = wirelet_proto::MAX_CONTROL_PAYLOAD - 2;
 
 impl Stream for Client {
     type Item = Event;

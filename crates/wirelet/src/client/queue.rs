@@ -6,7 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::connection::outbox::{Outbox, Queued, Refusal};
+use crate::connection::outbox::Outbox;
+use crate::connection::queue::Queued;
 use crate::deflate::Compress;
 use crate::{Message, SendError, TrySendError};
 
@@ -47,10 +48,7 @@ impl Queue {
     }
 
     pub(super) fn try_send(&self, message: Message, compress: Compress) -> Result<(), TrySendError> {
-        self.outbox.push(Queued::new(message, compress)).map_err(|refusal| match refusal {
-            Refusal::Full(message) => TrySendError::Full(message.into_message()),
-            Refusal::Closed(message) => TrySendError::Closed(message.into_message()),
-        })?;
+        self.outbox.push(Queued::new(message, compress))?;
         self.filled.notify_one();
         Ok(())
     }

@@ -17,6 +17,7 @@ use super::inbox::Producer;
 use super::queue::Queue;
 use super::race::{First, race, within};
 use crate::connection::Shared;
+use crate::connection::driver::Driver;
 use crate::keys::random_u32;
 use crate::{Error, ReceiveHalf, SendHalf, WebSocket};
 
@@ -96,18 +97,37 @@ impl Session {
         let shared = Arc::clone(websocket.shared());
         *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shared));
         self.connected.send_replace(true);
-        let (mut send, receive) = websocket.split();
-        let (end, wished) = self.converse(&shared, &mut send, &receive).await;
-        self.queue.left(send.progress().1);
+        let (end, wished, written) = self.own(&shared, websocket).await;
+        self.queue.left(written);
         self.connected.send_replace(false);
         self.reconnect.disconnected(self.millis());
-        let engine = shared.lock();
-        let (info, text) = (engine.core.close_info(), engine.close_reason().unwrap_or_default().to_owned());
+        let (info, text) = (shared.close_info(), shared.close_reason().unwrap_or_default().to_owned());
         let lost = (!wished).then(|| match end {
             Some(error) => Reason::Failed(error),
             None => Reason::Closed { info, text: text.clone() },
         });
         (Closed { info, text, unsent: Vec::new() }, lost)
+    }
+
+    /// Owns the connection until it has ended and what was queued has left, or cannot any more. The error that ended it,
+    /// whether the client was to be closed, and how much output has left, bytes.
+    async fn own(&self, shared: &Arc<Shared>, websocket: WebSocket) -> (Option<Error>, bool, u64) {
+        let mut end = (None, false);
+        let (mut send, receive) = websocket.split();
+        let conversation = async {
+            end = self.converse(shared, &mut send, &receive).await;
+            // What is queued now leaves on this connection or on the next one, not on both.
+            shared.end_by(self.settings.config.limits.closing_time);
+            drop((send, receive));
+            true
+        };
+        let mut driver = Driver::owning(Arc::clone(shared), Some(Box::pin(conversation)));
+        let finishing = poll_fn(|cx| driver.poll_flushed(cx)).await;
+        drop(driver);
+        let written = finishing.written();
+        // A close frame on its way is not to be destroyed by a reset.
+        tokio::spawn(finishing);
+        (end.0, end.1, written)
     }
 
     /// Sends and receives until the connection has ended; whether the client was to be closed.
@@ -126,20 +146,21 @@ impl Session {
                 First::Other(wish) => wish,
             }
         };
+        // One limit for all that follows, whatever is queued and whether the application takes events or not.
         let patience = self.settings.config.limits.closing_time;
-        {
-            // What is queued leaves first, if it can.
-            let work = pin!(race(reading.as_mut(), writing.as_mut()));
-            if let Some(First::One(end)) = within(patience, race(work, pin!(self.queue.idle()))).await {
-                return (ended(end), true);
+        shared.end_by(patience);
+        let closing = async {
+            {
+                let work = pin!(race(reading.as_mut(), writing.as_mut()));
+                if let First::One(end) = race(work, pin!(self.queue.idle())).await {
+                    return ended(end);
+                }
             }
-        }
-        // When the connection is closing already there is nothing left to say.
-        let _ = shared.close(wish.0, &wish.1);
-        match within(patience, race(reading, writing)).await {
-            Some(end) => (ended(end), true),
-            None => (None, true),
-        }
+            // When the connection is closing already there is nothing left to say.
+            let _ = shared.close(wish.0, &wish.1);
+            ended(race(reading, writing).await)
+        };
+        (within(patience, closing).await.flatten(), true)
     }
 
     /// Says why there is no connection, and waits for the next attempt; `false`: there is none.
@@ -147,9 +168,12 @@ impl Session {
         let requeued = self.queue.again();
         let delay = if again { self.reconnect.next_delay(random_u32()) } else { None };
         let retry_in = delay.map(Duration::from_millis);
+        // Why before the event: whoever sees it may ask for the next attempt at once.
+        let mut now = pin!(self.now.notified());
+        now.as_mut().enable();
         self.emit(Event::Disconnected { reason, retry_in, requeued }).await?;
         let Some(retry_in) = retry_in else { return Ok(false) };
-        self.unless_closing(race(pin!(tokio::time::sleep(retry_in)), pin!(self.now.notified()))).await?;
+        self.unless_closing(race(pin!(tokio::time::sleep(retry_in)), now)).await?;
         Ok(true)
     }
 
@@ -213,12 +237,15 @@ async fn write(half: &mut SendHalf, queue: &Queue) -> Infallible {
 async fn send_all(half: &mut SendHalf, queue: &Queue) -> Result<(), Error> {
     while let Some(message) = queue.take() {
         half.feed_queued(message).await?;
-        let (pushed, written) = half.progress();
-        queue.took(pushed);
-        queue.left(written);
+        if let Some((pushed, written)) = half.shared.progress() {
+            queue.took(pushed);
+            queue.left(written);
+        }
     }
     let flushed = half.flush().await;
-    queue.left(half.progress().1);
+    if let Some((_, written)) = half.shared.progress() {
+        queue.left(written);
+    }
     flushed
 }
 

@@ -1,4 +1,4 @@
-//! The connection's own future: it owns the socket's readiness, and the handler runs inside it.
+//! The task of a connection: it owns the connection, and the handler runs inside it.
 //!
 //! Each time it is woken: read once, let the handler act on all that has arrived, write what it has sent, once.
 
@@ -12,9 +12,9 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 use wirelet_proto::CloseCode;
 
-use super::Shared;
-use super::engine::{Engine, Wait};
-use super::wakers::Who;
+use super::budget::again;
+use super::engine::{Engine, Reads};
+use super::{Shared, local};
 use crate::Outcome;
 
 /// A handler, as the connection sees it: whether it ended well.
@@ -49,144 +49,159 @@ where
     Box::pin(Judged { running })
 }
 
-/// See the module. Ready when the socket is closed and the handler has returned.
-pub(crate) struct Driver {
+/// The future that owns a connection. Ready when the socket is closed and the handler has returned.
+///
+/// `H` is the handler's future: whether it ended well.
+pub(crate) struct Driver<H: Future<Output = bool> + Unpin> {
     shared: Arc<Shared>,
-    handler: Option<Handler>,
+    /// `None` when the connection is over.
+    engine: Option<Box<Engine>>,
+    handler: Option<H>,
 }
 
-impl Driver {
-    /// Drives `shared`, with the handler inside that `begin` answers; when it panics the connection is closed as if
-    /// the handler had. `swept`: somebody looks at [`Shared::due`] and wakes; otherwise a timer is kept.
+impl Driver<Handler> {
+    /// The owner of `shared` from now on, with the handler inside that `begin` answers. When that panics the connection is
+    /// closed as if the handler had.
+    ///
+    /// `swept`: somebody looks at [`Shared::due`] and wakes; otherwise a timer is kept.
     pub(crate) fn new(shared: Arc<Shared>, swept: bool, begin: impl FnOnce() -> Handler) -> Self {
-        let mut engine = shared.lock();
-        engine.flags.driven = true;
-        engine.flags.swept = swept;
-        drop(engine);
-        let handler = catch_unwind(AssertUnwindSafe(begin)).ok();
-        let driver = Self { shared, handler };
-        if driver.handler.is_none() {
-            driver.handler_returned(false);
+        let mut driver = Self::owning(shared, None);
+        let Some(mut engine) = driver.engine.take() else { return driver };
+        if swept {
+            engine.is_swept();
+        }
+        let (engine, begun) = local::lend(engine, || Poll::Ready(begin()));
+        driver.engine = engine;
+        match begun {
+            Some(Poll::Ready(handler)) => driver.handler = Some(handler),
+            Some(Poll::Pending) | None => driver.handler_returned(false),
         }
         driver
     }
+
+    /// The owner of a connection whose application has gone: it ends what is on its way.
+    pub(crate) fn finishing(shared: Arc<Shared>) -> Self {
+        Self::owning(shared, None)
+    }
 }
 
-impl Future for Driver {
+impl<H: Future<Output = bool> + Unpin> Driver<H> {
+    /// The owner of `shared` from now on.
+    pub(crate) fn owning(shared: Arc<Shared>, handler: Option<H>) -> Self {
+        let engine = shared.leave_home();
+        Self { shared, engine, handler }
+    }
+
+    /// Output that has been handed to the network, bytes, of a connection that has ended.
+    pub(crate) fn written(&self) -> u64 {
+        self.engine.as_ref().map_or(0, |engine| engine.out.written())
+    }
+
+    /// Ready when the handler has returned and all that was queued has been written, or cannot be any more: with what
+    /// remains to be done.
+    pub(crate) fn poll_flushed(&mut self, cx: &mut Context<'_>) -> Poll<Driver<Handler>> {
+        let over = Pin::new(&mut *self).poll(cx).is_ready();
+        let flushed = self.engine.as_ref().is_none_or(|engine| engine.poll_flushed().is_ready());
+        if !over && (self.handler.is_some() || !flushed) {
+            return Poll::Pending;
+        }
+        Poll::Ready(Driver { shared: Arc::clone(&self.shared), engine: self.engine.take(), handler: None })
+    }
+
+    /// Polls the handler with the connection at hand.
+    fn poll_handler(&mut self, cx: &mut Context<'_>) {
+        let Some(handler) = &mut self.handler else { return };
+        let Some(engine) = self.engine.take() else { return };
+        let (engine, polled) = local::lend(engine, || Pin::new(handler).poll(cx));
+        self.engine = engine;
+        // A panic is reported by the panic hook, and the connection is closed as if the handler had failed.
+        if let Poll::Ready(well) = polled.unwrap_or(Poll::Ready(false)) {
+            self.drop_handler();
+            self.handler_returned(well);
+        }
+    }
+
+    /// A handler that panics while it is dropped has panicked. Its socket is dropped with the connection at hand.
+    fn drop_handler(&mut self) {
+        let Some(handler) = self.handler.take() else { return };
+        let Some(engine) = self.engine.take() else {
+            let _ = catch_unwind(AssertUnwindSafe(move || drop(handler)));
+            return;
+        };
+        let (engine, _) = local::lend(engine, move || {
+            drop(handler);
+            Poll::Ready(())
+        });
+        self.engine = engine;
+    }
+
+    fn handler_returned(&mut self, well: bool) {
+        let code = if well { CloseCode::NORMAL } else { CloseCode::INTERNAL_ERROR };
+        if let Some(engine) = &mut self.engine {
+            engine.discard();
+            // When the connection is closing already there is nothing left to say.
+            let _ = engine.close(&self.shared, code, "");
+        }
+    }
+}
+
+impl<H: Future<Output = bool> + Unpin> Future for Driver<H> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        this.shared.wakers.set(Who::Driver, cx.waker());
-        let mut run = true;
+        let Some(engine) = &mut this.engine else { return Poll::Ready(()) };
+        engine.renew_budget();
+        let begins = engine.task.is_none();
+        if engine.task.as_ref().is_none_or(|task| !task.will_wake(cx.waker())) {
+            engine.task = Some(cx.waker().clone());
+            this.shared.is_owned_by(cx.waker());
+        }
+        if begins {
+            // Why first: what the handler says at once leaves together with the response, and what it wants to see is known.
+            this.poll_handler(cx);
+        }
+        let mut woken = !begins;
         loop {
-            let mut engine = this.shared.lock();
-            engine.flags.driving = false;
-            if this.handler.is_none() && engine.poll_rest_of_life(&this.shared, cx).is_ready() {
+            let Some(engine) = &mut this.engine else { return Poll::Ready(()) };
+            engine.drive(&this.shared, Reads::Always, cx).wake();
+            woken |= engine.wake_handler();
+            if this.handler.is_none() && engine.is_gone() {
                 return Poll::Ready(());
             }
-            run |= engine.turn(&this.shared, cx);
-            let Some(handler) = this.handler.as_mut().filter(|_| run) else {
-                engine.rest();
-                this.shared.deadline.store(engine.deadline(), Ordering::Relaxed);
+            if engine.is_spent() {
+                // The handler is polled when others have had their turn: what it waits for stays as it is.
+                if woken && this.handler.is_some() {
+                    this.poll_handler(cx);
+                    if let Some(engine) = &mut this.engine {
+                        engine.drive(&this.shared, Reads::Always, cx).wake();
+                    }
+                }
+                again(cx);
                 return Poll::Pending;
-            };
-            engine.flags.driving = true;
-            drop(engine);
-            if let Poll::Ready(well) = run_handler(handler, cx) {
-                this.drop_handler();
-                this.handler_returned(well);
             }
-            run = false;
+            if !woken || this.handler.is_none() {
+                engine.rest();
+                return Poll::Pending;
+            }
+            this.poll_handler(cx);
+            woken = false;
         }
     }
 }
 
-impl Driver {
-    /// A handler that panics while it is dropped has panicked.
-    fn drop_handler(&mut self) {
-        let handler = self.handler.take();
-        let _ = catch_unwind(AssertUnwindSafe(move || drop(handler)));
-    }
-
-    fn handler_returned(&self, well: bool) {
-        let code = if well { CloseCode::NORMAL } else { CloseCode::INTERNAL_ERROR };
-        // When the connection is closing already there is nothing left to say.
-        let _ = self.shared.close(code, "");
-    }
-}
-
-impl Drop for Driver {
+impl<H: Future<Output = bool> + Unpin> Drop for Driver<H> {
     /// The task was aborted, or has ended: whoever still holds the connection sees its end.
     fn drop(&mut self) {
         self.drop_handler();
-        let mut engine = self.shared.lock();
+        // Another driver may own it now.
+        let Some(mut engine) = self.engine.take() else { return };
         engine.give_up();
-        engine.flags.driving = false;
+        engine.publish(&self.shared).wake();
+        if self.shared.is_held() {
+            engine.leave_all(&self.shared);
+        }
         self.shared.deadline.store(u64::MAX, Ordering::Relaxed);
-        drop(engine);
-        if let Some(outbox) = self.shared.outbox.get() {
-            outbox.close();
-        }
-        self.shared.wakers.clear(Who::Driver);
-        self.shared.wakers.wake();
-    }
-}
-
-/// A panic is reported by the panic hook, and the connection is closed as if the handler had failed.
-fn run_handler(handler: &mut Handler, cx: &mut Context<'_>) -> Poll<bool> {
-    catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))).unwrap_or(Poll::Ready(false))
-}
-
-impl Engine {
-    /// Writes what is queued and reads up to one event. Whether the handler has something to do now.
-    fn turn(&mut self, shared: &Arc<Shared>, cx: &mut Context<'_>) -> bool {
-        self.refresh_clock();
-        self.handle_deadlines();
-        // Where the handler waits for room it comes before the senders: they have the next turn.
-        let _ = match !self.has_room() && self.flags.sender == Wait::Room {
-            true => self.poll_flush(cx),
-            false => shared.poll_write_all(self, cx),
-        };
-        let _ = self.poll_news(Some(cx));
-        if self.flags.ended && !self.is_gone() {
-            let _ = self.poll_linger(cx);
-        }
-        if !self.flags.swept {
-            self.poll_timer(cx);
-        }
-        let receives = self.wake_receiver(shared, cx);
-        let sends = self.wake_sender(shared, cx);
-        receives || sends
-    }
-
-    fn wake_receiver(&mut self, shared: &Shared, cx: &Context<'_>) -> bool {
-        let news = self.has_news();
-        if news && self.flags.receiving {
-            self.flags.receiving = false;
-            shared.wakers.wake_other(Who::Receiver, cx.waker());
-            return true;
-        }
-        if news && !self.flags.ended {
-            self.hold();
-        }
-        false
-    }
-
-    fn wake_sender(&mut self, shared: &Shared, cx: &Context<'_>) -> bool {
-        let wake = self.may_send();
-        if wake {
-            self.flags.sender = Wait::Nothing;
-            shared.wakers.wake_other(Who::Sender, cx.waker());
-        }
-        wake
-    }
-
-    /// The handler has returned: what arrives is discarded until the socket is closed.
-    fn poll_rest_of_life(&mut self, shared: &Arc<Shared>, cx: &mut Context<'_>) -> Poll<()> {
-        self.refresh_clock();
-        self.handle_deadlines();
-        shared.take_outbox(self);
-        self.poll_finish(cx)
+        self.shared.is_over().wake();
     }
 }

@@ -1,269 +1,510 @@
-//! The state of a connection and what moves it: the core, what was received, what is to be sent, the transport.
+//! The state of a connection, and the one function that moves it: [`Engine::drive`].
 //!
-//! Everything here is synchronous: it runs under the connection's lock, never across an await.
+//! Whoever has the engine is the connection's owner: its own task, or, for a connection without a task, the future that is
+//! being polled. The owner alone reads, writes, looks at the clock and handles deadlines. Everything here is synchronous.
 
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::io::AsyncWrite;
-use tokio::time::{Sleep, sleep_until};
 use wirelet_proto::{
-    CloseCode, Config, Connection, Event as CoreEvent, EventKind, Instant, MessageKind, RecvBuffer, Role,
+    Config, Connection, Event as CoreEvent, EventKind, Expired, Instant, MessageKind, RecvBuffer, Role,
     State, Status,
 };
 
+use super::Shared;
+use super::budget::{Budget, again};
 use super::inbound::Inbound;
-use super::outbound::{BY_REFERENCE, HIGH_WATER, Outbound};
-use super::outbox::{Body, Outbox, Queued};
-use crate::deflate::{Compress, Deflate, Prepared};
+use super::mailbox::{End, Flag, Inbox, Standing, Wait, Woken};
+use super::outbound::{HIGH_WATER, Outbound};
+use super::timer::Timer;
+use crate::deflate::Deflate;
 use crate::keys::ThreadKeys;
 use crate::time::Clock;
 use crate::transport::Transport;
-use crate::{Chunk, Error, Event, Message, Timeout};
+use crate::{Bytes, Chunk, Error, Event, Message};
 
-/// Reads in one turn, each of at most a block: a peer that sends faster than its frames can be looked at must not keep
-/// the thread from other connections.
-const READS: usize = 2;
+/// An owner that is polled so much later than a deadline was not there. The ticker of a server looks every 500 ms.
+const LATE: Duration = Duration::from_secs(2);
+/// How long such an owner has to read what has arrived meanwhile, milliseconds.
+const ANOTHER_LOOK: u64 = 1000;
 
-/// A payload to be sent.
-pub(crate) enum Payload<'a> {
-    /// Written from where it is when it is large and need not be masked.
-    Owned(Bytes),
-    /// Copied.
-    Borrowed(&'a [u8]),
-    /// For many connections.
-    Prepared(Arc<Prepared>),
-}
-
-impl Payload<'_> {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Owned(bytes) => bytes,
-            Self::Borrowed(bytes) => bytes,
-            Self::Prepared(message) => message.payload(),
-        }
-    }
-}
-
-impl From<Body> for Payload<'_> {
-    fn from(body: Body) -> Self {
-        match body {
-            Body::Own(bytes) => Self::Owned(bytes),
-            Body::Prepared(message) => Self::Prepared(message),
-        }
-    }
-}
-
-/// See the module.
+/// A connection: the protocol's state, what was received, what is to be sent, the socket.
 pub(crate) struct Engine {
-    pub(crate) core: Connection<Arc<Config>>,
+    /// The address of the [`Shared`] that this is the engine of.
+    of: usize,
+    pub(super) core: Connection<Arc<Config>>,
     rx: RecvBuffer<Inbound>,
     /// Where compression was negotiated.
-    pub(crate) deflate: Option<Box<Deflate>>,
-    pub(crate) out: Outbound,
-    transport: Transport,
+    pub(super) deflate: Option<Box<Deflate>>,
+    pub(super) out: Outbound,
+    pub(super) transport: Transport,
     clock: Clock,
     now: Instant,
-    /// What is ready in the core and not taken.
-    announced: Option<EventKind>,
-    /// Why the connection ended, until somebody has been told.
-    error: Option<Error>,
-    close_reason: Option<Box<str>>,
-    /// Since when the peer has taken nothing of what waits to be sent.
-    stalled: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
-    /// What the transport wakes where the connection has no future of its own.
-    pub(crate) relay: Option<Waker>,
-    pub(crate) flags: Flags,
-    /// How many halves the application holds.
-    pub(crate) halves: u8,
-}
-
-/// Yes or no.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Flags {
-    /// The connection has a future of its own, which owns reading and writing.
-    pub(crate) driven: bool,
-    /// That future is polling the handler: it will flush afterwards.
-    pub(crate) driving: bool,
-    /// Somebody waits for an event.
-    pub(crate) receiving: bool,
-    /// What whoever sends waits for.
-    pub(crate) sender: Wait,
+    phase: Phase,
+    /// The event that was read ahead of the application.
+    ready: Option<Ready>,
+    /// More events that were read ahead, of a connection that is closing: its end stands behind them.
+    backlog: Option<Box<Inbox>>,
+    receiver: Receiver,
     /// Pings and pongs are events.
-    pub(crate) control: bool,
-    /// Nobody will receive: data is discarded.
-    pub(crate) discard: bool,
-    /// A fragmented message has begun and not ended.
-    pub(crate) fragmenting: bool,
-    /// Nothing more will be received.
-    pub(crate) ended: bool,
-    /// Deadlines are swept by the server's ticker.
-    pub(crate) swept: bool,
-    /// The application does not take what is ready.
-    held: bool,
-    /// Nothing is read as long as there is nothing to decompress with.
-    starved: bool,
-    /// The peer will send nothing more.
-    eof: bool,
-    /// The writing side is shut down.
-    shut: bool,
+    control: bool,
+    pub(super) waits: Waits,
+    budget: Budget,
+    timer: Timer,
+    /// The waker of the task that the connection has for itself.
+    pub(super) task: Option<Waker>,
+    /// Where the system stood when the peer was looked at last, for [`Self::peer_has_acknowledged`].
+    acknowledged: Option<Acknowledged>,
 }
 
-/// What a sender waits for.
+/// An event that was read ahead. Why not as it is: a message is by far the most frequent one, and the smallest.
+enum Ready {
+    Message(Message),
+    Other(Box<Event>),
+}
+
+/// How far a connection is.
+enum Phase {
+    /// Messages may come.
+    Receiving(Output),
+    /// Nothing more is delivered.
+    Ended { end: End, leaving: Leaving },
+}
+
+/// The socket's writing side while messages may come.
+enum Output {
+    Works,
+    /// Nothing can be sent any more. What has arrived is still delivered, then this is told.
+    Failed(Error),
+}
+
+/// What remains to be done with the socket when nothing more is delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaving {
+    /// What is queued is being written, the close frame last. `eof`: the peer sends nothing more.
+    Flushing { eof: bool },
+    /// The writing side is shut down, and input is discarded until its end. Why: a socket that is closed with unread input
+    /// resets the connection, which may destroy the close frame on its way.
+    Lingering,
+    /// There is no socket any more.
+    Gone,
+}
+
+/// Who takes what is received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Receiver {
+    /// Whoever has the engine.
+    Here,
+    /// A task that is not the owner's, through the mailbox.
+    Elsewhere,
+    /// Nobody: it is discarded.
+    Nobody,
+}
+
+/// What the handler waits for, where the connection has a task.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    /// For an event.
+    receiver: Waiter,
+    /// To send, to flush, or for the end.
+    sender: Waiter,
+    sender_for: Wait,
+    /// The wakers of the parts of the handler that have their own: of the one that receives, and of the one that sends.
+    parts: Option<Box<[Option<Waker>; 2]>>,
+}
+
+/// Whether the connection is read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reads {
+    Always,
+    /// Only while what is to be sent has to wait: then the peer's close, and its end, must be seen.
+    WhileBlocked,
+}
+
+/// Who waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Wait {
+enum Waiter {
     #[default]
-    Nothing,
-    /// Room for a frame.
-    Room,
-    /// All that is queued has been written.
-    Flush,
+    Nobody,
+    /// The connection's task: it polls the handler, nobody needs to be woken.
+    Task,
+    /// A part of the handler that has a waker of its own.
+    Part,
+}
+
+/// Which part of the handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Receiver,
+    Sender,
+}
+
+/// How much the peer's system had not acknowledged, and how much had been written, at one moment.
+#[derive(Clone, Copy, Debug)]
+struct Acknowledged {
+    outstanding: u32,
+    /// Modulo 2^32.
+    written: u32,
+}
+
+/// What came of looking for an event in what has been received.
+enum Parsed {
+    Event(Event),
+    /// All of it has been looked at.
+    NeedInput,
+    /// A pong or a close frame has no room.
+    NeedRoom,
+    /// The budget of this poll is spent.
+    Spent,
+    /// All decompressors are lent. Whoever was given as context is woken.
+    NoDecompressor,
     /// The connection has ended.
-    End,
+    Ended,
+}
+
+/// What a connection consists of when it begins.
+pub(crate) struct Beginning<'a> {
+    pub(crate) transport: Transport,
+    pub(crate) core: Connection<Arc<Config>>,
+    pub(crate) deflate: Option<Box<Deflate>>,
+    /// What was received behind the opening handshake.
+    pub(crate) leftover: &'a [u8],
+    /// What is still to be sent of the opening handshake.
+    pub(crate) response: &'a [u8],
+    pub(crate) clock: Clock,
+    pub(crate) now: Instant,
 }
 
 impl Engine {
-    pub(crate) fn new(
-        transport: Transport,
-        core: Connection<Arc<Config>>,
-        deflate: Option<Box<Deflate>>,
-        leftover: &[u8],
-        clock: Clock,
-        now: Instant,
-    ) -> Self {
+    pub(super) fn new(of: usize, beginning: Beginning<'_>) -> Self {
+        let Beginning { transport, core, deflate, leftover, response, clock, now } = beginning;
+        let mut out = Outbound::default();
+        if !response.is_empty() {
+            out.push(response);
+        }
         Self {
+            of,
             core,
             rx: RecvBuffer::new(Inbound::new(leftover)),
             deflate,
-            out: Outbound::default(),
+            out,
             transport,
             clock,
             now,
-            announced: None,
-            error: None,
-            close_reason: None,
-            stalled: None,
-            timer: None,
-            relay: None,
-            flags: Flags::default(),
-            halves: 2,
+            phase: Phase::Receiving(Output::Works),
+            ready: None,
+            backlog: None,
+            receiver: Receiver::Here,
+            control: false,
+            waits: Waits::default(),
+            budget: Budget::new(),
+            timer: Timer::own(),
+            task: None,
+            acknowledged: None,
         }
     }
 
-    pub(crate) const fn is_gone(&self) -> bool {
-        self.transport.is_gone()
+    pub(super) fn is_of(&self, shared: &Shared) -> bool {
+        self.of == shared.address()
     }
 
-    pub(crate) fn is_open(&self) -> bool {
-        self.core.state() == State::Open
+    /// A server's ticker looks at deadlines: no timer is needed.
+    pub(super) fn is_swept(&mut self) {
+        self.timer = Timer::Swept;
     }
 
-    /// Whether an event, or the end, waits to be taken.
-    pub(crate) const fn has_news(&self) -> bool {
-        self.announced.is_some() || self.flags.ended
+    /// Another poll of the owner begins.
+    pub(super) const fn renew_budget(&mut self) {
+        self.budget = Budget::new();
     }
 
-    pub(crate) fn close_reason(&self) -> Option<&str> {
-        self.close_reason.as_deref()
+    pub(super) const fn is_spent(&self) -> bool {
+        self.budget.is_spent()
     }
 
-    pub(crate) fn refresh_clock(&mut self) {
+    pub(super) const fn is_gone(&self) -> bool {
+        matches!(self.phase, Phase::Ended { leaving: Leaving::Gone, .. })
+    }
+
+    pub(super) const fn has_ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended { .. })
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.core.state() == State::Open && !matches!(self.phase, Phase::Receiving(Output::Failed(_)))
+    }
+
+    pub(super) const fn has_room(&self) -> bool {
+        self.out.len() < HIGH_WATER
+    }
+
+    pub(super) fn refresh_clock(&mut self) {
         self.now = self.clock.now();
+    }
+
+    pub(super) const fn now(&self) -> Instant {
+        self.now
+    }
+
+    // ---- the one function that moves a connection ----
+
+    /// Reads, writes, and handles what is due, as far as it goes without waiting and within the budget. Whoever is to be
+    /// woken, when no lock is held, is the answer. `cx` is woken when there is more to do.
+    ///
+    /// Nothing is read ahead of the application but one event; of a connection that is closing a bounded number, since its
+    /// end stands behind them.
+    pub(super) fn drive(&mut self, shared: &Shared, reads: Reads, cx: &mut Context<'_>) -> Woken {
+        loop {
+            self.refresh_clock();
+            self.excuse_lateness();
+            self.read_mailbox(shared);
+            self.take_mail(shared, false);
+            let blocked = self.poll_write(cx).is_pending();
+            if reads == Reads::Always || blocked || self.receiver == Receiver::Nobody || self.is_due() {
+                self.receive(shared, cx);
+            }
+            // Why behind reading: what lies in the socket is a sign of life, however long this task has not been polled.
+            self.hold_or_resume(shared);
+            self.handle_deadlines();
+            self.write_all(shared, cx);
+            if matches!(self.phase, Phase::Receiving(Output::Failed(_))) {
+                self.receive(shared, cx);
+            }
+            self.leave(cx);
+            self.hold_or_resume(shared);
+            let deadline = self.next_deadline();
+            if self.timer.poll(self.clock, deadline, shared, cx).is_pending() {
+                break;
+            }
+        }
+        self.publish(shared)
+    }
+
+    /// Who waits in the handler and has what it waits for is woken. Whether the handler is to be polled.
+    pub(super) fn wake_handler(&mut self) -> bool {
+        let news = self.has_news();
+        let receives = news && self.waits.wake(Part::Receiver);
+        let sends = self.is_satisfied(self.waits.sender_for) && self.waits.wake(Part::Sender);
+        receives | sends
+    }
+
+    /// The owner gives the connection up: the socket is dropped, and all memory but what was received for the application.
+    pub(super) fn give_up(&mut self) {
+        let end = match std::mem::replace(&mut self.phase, Phase::Receiving(Output::Works)) {
+            Phase::Receiving(Output::Failed(error)) => End::Failed(error),
+            Phase::Receiving(Output::Works) => End::Ended,
+            Phase::Ended { end, .. } => end,
+        };
+        self.phase = Phase::Ended { end, leaving: Leaving::Gone };
+        self.core.received_eof();
+        self.transport = Transport::Gone;
+        self.rx.storage_mut().release();
+        if let Some(deflate) = &mut self.deflate {
+            deflate.release();
+        }
+        self.out.clear();
+        self.timer.stop();
+    }
+
+    /// Says outside what has become of the connection: its state, its end, its next deadline, and who is concerned by it.
+    pub(super) fn publish(&mut self, shared: &Shared) -> Woken {
+        let open = self.is_open();
+        if !open {
+            shared.publish_state(self.core.state(), self.core.close_info());
+        }
+        let Some(mailbox) = shared.mailbox_if_any() else { return Woken::default() };
+        if !open {
+            mailbox.close_intake(&shared.attention);
+        }
+        // A half in another task may wait for it, behind what was read ahead; one that is here finds it there.
+        if self.ready.is_none()
+            && self.backlog.is_none()
+            && let Phase::Ended { end, .. } = &mut self.phase
+        {
+            mailbox.leave(std::iter::empty(), end);
+        }
+        if !shared.attention.has(Flag::RECEIVER) && !shared.attention.has(Flag::SENDER) {
+            return Woken::default();
+        }
+        let standing = Standing {
+            news: self.receiver != Receiver::Elsewhere && self.has_news(),
+            // A sending half without a task waits for room among what is to be written, one in another task in the mailbox.
+            room: self.task.is_none().then(|| self.is_satisfied(Wait::Room)),
+            flushed: self.poll_flushed(),
+            // Without a task nobody else would do what remains to be done with the socket.
+            ended: if self.task.is_none() { self.is_gone() } else { self.has_ended() },
+        };
+        mailbox.concerned(&shared.attention, standing)
+    }
+
+    fn has_news(&self) -> bool {
+        self.ready.is_some() || self.backlog.is_some() || self.has_ended()
+    }
+
+    fn is_satisfied(&self, wait: Wait) -> bool {
+        match wait {
+            Wait::Room => self.has_room() || !self.is_open(),
+            Wait::Flush => self.poll_flushed().is_ready(),
+            Wait::End => self.has_ended(),
+        }
+    }
+
+    // ---- mailbox ----
+
+    /// Does what other tasks have asked for.
+    #[inline]
+    pub(super) fn read_mailbox(&mut self, shared: &Shared) {
+        let attention = &shared.attention;
+        if attention.has(Flag::DISCARD) {
+            self.discard();
+        } else if attention.has(Flag::REMOTE) && self.receiver == Receiver::Here {
+            self.receive_elsewhere(shared);
+        }
+        if attention.has(Flag::CONTROL) {
+            self.control = true;
+        }
+        if attention.has(Flag::CLOSE)
+            && let Some((code, reason)) = shared.mailbox().close_wish(attention)
+        {
+            // When the connection is closing already there is nothing left to say.
+            let _ = self.close(shared, code, &reason);
+        }
+    }
+
+    /// The owner goes: what was read ahead, and the end, stay for a half that is still held.
+    pub(super) fn leave_all(&mut self, shared: &Shared) {
+        self.leave_read_ahead(shared);
+        if let Phase::Ended { end, .. } = &mut self.phase {
+            shared.mailbox().leave(std::iter::empty(), end);
+        }
+    }
+
+    /// The receiving half has gone to another task: what was read ahead follows it.
+    fn receive_elsewhere(&mut self, shared: &Shared) {
+        self.receiver = Receiver::Elsewhere;
+        self.leave_read_ahead(shared);
+    }
+
+    fn leave_read_ahead(&mut self, shared: &Shared) {
+        let mut backlog = self.backlog.take();
+        let more = std::iter::from_fn(|| backlog.as_mut().and_then(|backlog| backlog.pop()));
+        shared.mailbox().leave(self.ready.take().map(Event::from).into_iter().chain(more), &mut End::Open);
     }
 
     // ---- in ----
 
-    /// Goes on until an event is announced or the connection has ended. Without a context the socket is not
-    /// touched.
-    pub(crate) fn poll_news(&mut self, mut cx: Option<&mut Context<'_>>) -> Poll<()> {
-        let mut reads = 0;
-        while !self.has_news() {
+    /// Reads until an event is ready that nobody takes yet, or there is nothing more to read.
+    fn receive(&mut self, shared: &Shared, cx: &mut Context<'_>) {
+        while self.wants_events(shared) {
+            match self.parse(shared, Some(cx)) {
+                Parsed::Event(event) => self.deliver(shared, event),
+                Parsed::NeedInput => {
+                    // Why: what was queued leaves before the connection waits for more.
+                    let _ = self.poll_write(cx);
+                    if self.budget.readable() == 0 {
+                        return again(cx);
+                    }
+                    if self.poll_read(cx).is_pending() {
+                        return;
+                    }
+                }
+                Parsed::NeedRoom => {
+                    if self.poll_write(cx).is_pending() && !self.has_room() {
+                        return;
+                    }
+                }
+                Parsed::Spent => return again(cx),
+                Parsed::NoDecompressor | Parsed::Ended => return,
+            }
+        }
+    }
+
+    /// Whether something is to be received: it is taken, or there is room for it.
+    fn wants_events(&self, shared: &Shared) -> bool {
+        if self.has_ended() {
+            return false;
+        }
+        match self.receiver {
+            Receiver::Nobody => true,
+            Receiver::Elsewhere => shared.mailbox().has_inbox_room(),
+            Receiver::Here => match &self.backlog {
+                None => self.ready.is_none() || self.core.state() == State::Closing,
+                Some(backlog) => self.core.state() == State::Closing && !backlog.is_full(),
+            },
+        }
+    }
+
+    fn deliver(&mut self, shared: &Shared, event: Event) {
+        match self.receiver {
+            Receiver::Nobody => {}
+            Receiver::Elsewhere => {
+                shared.mailbox().leave(std::iter::once(event), &mut End::Open);
+            }
+            Receiver::Here if self.ready.is_none() && self.backlog.is_none() => {
+                self.ready = Some(event.into())
+            }
+            Receiver::Here => self.backlog.get_or_insert_default().push(event),
+        }
+    }
+
+    /// Looks for the next event in what has been received. The socket is not touched.
+    fn parse(&mut self, shared: &Shared, mut cx: Option<&mut Context<'_>>) -> Parsed {
+        loop {
+            if !self.budget.take_message() {
+                return Parsed::Spent;
+            }
+            if self.budget.clock_is_due() {
+                self.refresh_clock();
+            }
             let status = match &mut self.deflate {
                 None => self.core.advance(&mut self.rx, &mut ThreadKeys, self.now),
                 Some(deflate) => {
+                    let allowance = &mut self.budget.decompression;
                     let cx = cx.as_deref_mut();
-                    let advanced = deflate.poll_advance(&mut self.core, &mut self.rx, self.now, cx);
-                    self.starve(advanced.is_pending());
-                    ready!(advanced)
+                    match deflate.poll_advance(&mut self.core, &mut self.rx, allowance, self.now, cx) {
+                        Poll::Ready(status) => status,
+                        Poll::Pending => return Parsed::NoDecompressor,
+                    }
                 }
             };
             self.move_slot();
             match status {
-                Ok(Status::Ready(kind)) => self.announce(kind),
-                Ok(Status::NeedInput) => match &mut cx {
-                    Some(cx) if reads == READS => return again(cx),
-                    Some(cx) => {
-                        ready!(self.poll_read(cx));
-                        reads += 1;
+                Ok(Status::Ready(kind)) => {
+                    if let Some(event) = self.take_event(shared, kind) {
+                        return Parsed::Event(event);
                     }
-                    None => return Poll::Pending,
-                },
-                Ok(Status::NeedTransmit | Status::NeedOutput | Status::Paused) => match &mut cx {
-                    // Pongs wait behind a full queue: reading goes on when some of it has left.
-                    Some(cx) if self.out.len() >= HIGH_WATER => ready!(self.poll_flush(cx)),
-                    Some(_) => {}
-                    None => return Poll::Pending,
-                },
-                Ok(Status::Closed) => self.flags.ended = true,
-                Err(failure) => self.end(failure.into()),
-            }
-        }
-        Poll::Ready(())
-    }
-
-    fn announce(&mut self, kind: EventKind) {
-        match kind {
-            EventKind::Close => {
-                if let CoreEvent::Close(Some(frame)) = self.core.event(&self.rx) {
-                    self.close_reason =
-                        Some(frame.reason).filter(|reason| !reason.is_empty()).map(Into::into);
+                }
+                Ok(Status::NeedInput) => return Parsed::NeedInput,
+                Ok(Status::NeedTransmit | Status::NeedOutput) if self.has_room() => {}
+                Ok(Status::NeedTransmit | Status::NeedOutput) => return Parsed::NeedRoom,
+                Ok(Status::Paused) => return Parsed::Spent,
+                Ok(Status::Closed) => {
+                    self.end(None);
+                    return Parsed::Ended;
+                }
+                Err(failure) => {
+                    self.end(Some(failure.into()));
+                    return Parsed::Ended;
                 }
             }
-            EventKind::Ping | EventKind::Pong if !self.flags.control || self.flags.discard => {}
-            _ if self.flags.discard => {}
-            kind => self.announced = Some(kind),
         }
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // What was queued leaves before the connection waits for more.
-        let _ = self.poll_flush(cx);
-        if self.flags.ended {
-            return Poll::Ready(());
-        }
-        match ready!(self.rx.storage_mut().poll_read(&mut self.transport, cx)) {
-            Ok(0) => {
-                self.flags.eof = true;
-                self.core.received_eof();
-                self.end(Error::Abnormal);
-            }
-            Ok(_) => self.refresh_clock(),
-            Err(error) => self.lose(error),
-        }
-        Poll::Ready(())
-    }
-
-    /// The announced event, or the error that ended the connection, or `None` when it has ended.
-    pub(crate) fn take_news(&mut self) -> Option<Result<Event, Error>> {
-        if let Some(kind) = self.announced.take() {
-            return Some(Ok(self.take_event(kind)));
-        }
-        self.error.take().map(Err)
-    }
-
+    /// The event that is ready in the core, with its payload; `None` for one that nobody wants to see.
     #[inline]
-    fn take_event(&mut self, kind: EventKind) -> Event {
+    fn take_event(&mut self, shared: &Shared, kind: EventKind) -> Option<Event> {
         match kind {
-            EventKind::Text => Event::Message(Message::checked(MessageKind::Text, self.take_payload())),
-            EventKind::Binary => Event::Message(Message::checked(MessageKind::Binary, self.take_payload())),
-            _ => self.take_other(),
+            EventKind::Text => Some(Event::Message(Message::checked(MessageKind::Text, self.take_payload()))),
+            EventKind::Binary => {
+                Some(Event::Message(Message::checked(MessageKind::Binary, self.take_payload())))
+            }
+            EventKind::Ping | EventKind::Pong if !self.control => None,
+            _ => self.take_other(shared),
         }
     }
 
-    /// The message or chunk that is ready.
+    /// The payload of the message or chunk that is ready.
     #[inline]
     fn take_payload(&mut self) -> Bytes {
         let plain = self.core.take_message(&mut self.rx);
@@ -277,7 +518,7 @@ impl Engine {
         plain.unwrap_or_default()
     }
 
-    fn take_other(&mut self) -> Event {
+    fn take_other(&mut self, shared: &Shared) -> Option<Event> {
         let event = match &self.deflate {
             None => self.core.event(&self.rx),
             Some(deflate) => deflate.event(&self.core, &self.rx),
@@ -285,129 +526,63 @@ impl Engine {
         match event {
             CoreEvent::Chunk(chunk) => {
                 let wirelet_proto::Chunk { kind, offset, frame, first, last, .. } = chunk;
-                Event::Chunk(Chunk { kind, data: self.take_payload(), offset, frame, first, last })
+                let data = self.take_payload();
+                Some(Event::Chunk(Chunk { kind, data, offset, frame, first, last }))
             }
-            CoreEvent::Ping(payload) => Event::Ping(Bytes::copy_from_slice(payload)),
-            CoreEvent::Pong(payload) => Event::Pong(Bytes::copy_from_slice(payload)),
-            CoreEvent::Text(_) | CoreEvent::Binary(_) | CoreEvent::Close(_) => Event::Pong(Bytes::new()),
+            CoreEvent::Ping(payload) => Some(Event::Ping(Bytes::copy_from_slice(payload))),
+            CoreEvent::Pong(payload) => Some(Event::Pong(Bytes::copy_from_slice(payload))),
+            CoreEvent::Close(frame) => {
+                if let Some(frame) = frame.filter(|frame| !frame.reason.is_empty()) {
+                    shared.note_close_reason(frame.reason);
+                }
+                None
+            }
+            CoreEvent::Text(_) | CoreEvent::Binary(_) => None,
         }
     }
 
-    /// The application does not take what is ready: deadlines that depend on reading stand still.
-    pub(crate) fn hold(&mut self) {
-        if !self.flags.held {
-            self.flags.held = true;
-            self.core.hold_reading(true, self.now);
+    /// Reads once. Ready when something has changed.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.has_ended() {
+            return Poll::Ready(());
         }
-    }
-
-    /// The application receives.
-    pub(crate) fn resume(&mut self) {
-        if std::mem::take(&mut self.flags.held) && !self.flags.starved {
-            self.core.hold_reading(false, self.now);
+        let read = self.rx.storage_mut().poll_read(&mut self.transport, self.budget.readable(), cx);
+        match read {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(0)) => {
+                self.core.received_eof();
+                self.end(Some(Error::Abnormal));
+                if let Phase::Ended { leaving: Leaving::Flushing { eof }, .. } = &mut self.phase {
+                    *eof = true;
+                }
+            }
+            Poll::Ready(Ok(n)) => {
+                self.budget.has_read(n);
+            }
+            Poll::Ready(Err(error)) => {
+                self.end(Some(Error::Io(error)));
+                self.give_up();
+            }
         }
-    }
-
-    /// All decompressors are lent, or no longer: meanwhile deadlines that depend on reading stand still.
-    fn starve(&mut self, starved: bool) {
-        if std::mem::replace(&mut self.flags.starved, starved) != starved && !self.flags.held {
-            self.core.hold_reading(starved, self.now);
-        }
-    }
-
-    /// From now on what arrives is discarded.
-    pub(crate) fn discard(&mut self) {
-        self.flags.discard = true;
-        if self.announced.is_some() {
-            self.take_news();
-        }
-        self.resume();
+        Poll::Ready(())
     }
 
     // ---- out ----
 
-    pub(crate) const fn has_room(&self) -> bool {
-        self.out.len() < HIGH_WATER
-    }
-
-    /// Queues a frame, whole.
-    ///
-    /// # Errors
-    /// [`Error::Closed`] and [`Error::Misuse`]; nothing is queued then.
-    pub(crate) fn append(
-        &mut self,
-        kind: MessageKind,
-        payload: Payload<'_>,
-        fin: bool,
-        compress: Compress,
-    ) -> Result<(), Error> {
-        // A compressor's context can't be taken back.
-        self.core.may_begin_frame(kind)?;
-        let Self { deflate, core, out, .. } = self;
-        let Some(deflate) = deflate else { return self.append_plain(kind, payload, fin) };
-        let mut send = |compressed: &[u8]| {
-            let head = core.begin_compressed_frame(kind, compressed.len() as u64, fin, &mut ThreadKeys)?;
-            out.push(&head);
-            core.mask(out.push(compressed));
-            Ok::<_, Error>(())
-        };
-        let prepared = match &payload {
-            Payload::Prepared(message) => deflate.prepared(message, compress),
-            _ => None,
-        };
-        let sent = match prepared {
-            Some(prepared) => prepared.as_deref().map(send),
-            None => deflate.compress(payload.bytes(), fin, compress, |compressed| compressed.map(&mut send)),
-        };
-        match sent {
-            None => return self.append_plain(kind, payload, fin),
-            Some(sent) => sent?,
-        }
-        self.flags.fragmenting = !fin;
-        Ok(())
-    }
-
-    fn append_plain(&mut self, kind: MessageKind, payload: Payload<'_>, fin: bool) -> Result<(), Error> {
-        let len = payload.bytes().len();
-        let head = self.core.begin_frame(kind, len as u64, fin, &mut ThreadKeys)?;
-        self.out.push(&head);
-        match payload {
-            Payload::Owned(bytes) if len >= BY_REFERENCE && !self.core.is_masking() => {
-                self.out.push_owned(bytes)
-            }
-            Payload::Prepared(message) if len >= BY_REFERENCE && !self.core.is_masking() => {
-                self.out.push_owned(message.payload().clone())
-            }
-            payload => self.core.mask(self.out.push(payload.bytes())),
-        }
-        self.flags.fragmenting = !fin;
-        Ok(())
-    }
-
-    /// Queues what senders have queued, as far as there is room; all of it when the connection closes. Whether there was
-    /// something to queue.
-    pub(crate) fn take_outbox(&mut self, outbox: &Outbox, all: bool) -> bool {
-        if !self.is_open() {
-            outbox.close();
-            return false;
-        }
-        let mut taken = false;
-        while (all || self.has_room()) && !self.flags.fragmenting {
-            let Some(Queued { body, kind, compress }) = outbox.pop() else { break };
-            taken = self.append(kind, body.into(), true, compress).is_ok();
-            if !taken {
-                outbox.close();
-            }
-        }
-        taken
+    const fn can_write(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Receiving(Output::Works) | Phase::Ended { leaving: Leaving::Flushing { .. }, .. }
+        )
     }
 
     /// What the core wants to say goes behind what is queued, unless too much is.
-    fn move_slot(&mut self) {
+    pub(super) fn move_slot(&mut self) {
         while self.has_room() && self.move_slot_once() {}
     }
 
-    fn move_slot_once(&mut self) -> bool {
+    /// Whether there was something to move.
+    pub(super) fn move_slot_once(&mut self) -> bool {
         let slot = self.core.poll_transmit();
         let len = slot.len();
         if len > 0 {
@@ -417,229 +592,212 @@ impl Engine {
         len > 0
     }
 
-    /// Writes what is queued. An error of the transport ends the connection and is told to whoever receives.
-    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let before = self.out.len();
-            let flushed = self.out.poll_flush(&mut self.transport, cx);
-            self.core.sent(before - self.out.len(), self.out.len(), self.now);
-            let Poll::Ready(result) = flushed else {
-                if self.stalled.is_none() || self.out.len() < before {
-                    self.stalled = Some(self.now);
-                }
-                return Poll::Pending;
-            };
-            self.stalled = None;
-            if let Err(error) = result {
-                self.lose(error);
-                return Poll::Ready(());
-            }
+    /// Writes what is queued. Ready when all of it has been written, or nothing can be any more.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.can_write() {
             self.move_slot();
             if self.out.is_empty() {
-                return Poll::Ready(());
+                break;
+            }
+            let before = self.out.len();
+            let flushed = self.out.poll_flush(&mut self.transport, cx);
+            let left = before - self.out.len();
+            self.budget.has_written(left);
+            self.core.sent(left, self.out.len(), self.now);
+            match flushed {
+                Poll::Pending => {
+                    if left > 0 || self.acknowledged.is_none() {
+                        self.look_at_acknowledgements();
+                    }
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => self.fail_output(Error::Io(error)),
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Writes what is queued, and what other tasks have queued, until there is nothing more or the socket is full.
+    fn write_all(&mut self, shared: &Shared, cx: &mut Context<'_>) {
+        while self.poll_write(cx).is_ready() && self.take_mail(shared, false) {
+            if !self.budget.may_write() {
+                return again(cx);
             }
         }
     }
 
-    /// Queues a ping.
-    ///
-    /// # Errors
-    /// As the core's.
-    pub(crate) fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
-        while self.move_slot_once() {}
-        self.core.ping(payload, &mut ThreadKeys, self.now)?;
-        self.move_slot();
-        Ok(())
+    /// Nothing can be sent any more. What has been received is still delivered; then the error is told.
+    fn fail_output(&mut self, error: Error) {
+        self.out.clear();
+        match &mut self.phase {
+            Phase::Receiving(output @ Output::Works) => {
+                *output = Output::Failed(error);
+                self.core.output_failed();
+                // A transport that cannot be written to ends soon, or is not waited for.
+                let time = self.core.config().limits.closing_time;
+                self.core.end_by(self.now.plus(time));
+            }
+            Phase::Receiving(Output::Failed(_)) => {}
+            // After both close frames, and after an error that has been told, this is nobody's concern.
+            Phase::Ended { .. } => self.give_up(),
+        }
     }
 
     // ---- the end ----
 
-    /// Starts the closing handshake, behind all that has been queued.
-    ///
-    /// # Errors
-    /// As the core's.
-    pub(crate) fn close(
-        &mut self,
-        code: CloseCode,
-        reason: &str,
-        outbox: Option<&Outbox>,
-    ) -> Result<(), Error> {
-        if self.flags.fragmenting {
-            // RFC 6455 7.1.7: a message that can't be ended can't be followed by a normal close.
-            self.fail(CloseCode::INTERNAL_ERROR);
-            return Ok(());
-        }
-        if let Some(outbox) = outbox {
-            self.take_outbox(outbox, true);
-            outbox.close();
-        }
-        while self.move_slot_once() {}
-        self.refresh_clock();
-        self.resume();
-        self.core.close(code, reason, &mut ThreadKeys, self.now)?;
-        while self.move_slot_once() {}
-        Ok(())
-    }
-
-    /// Fails the connection: a close frame, and nothing is received any more.
-    pub(crate) fn fail(&mut self, code: CloseCode) {
-        self.refresh_clock();
-        self.resume();
-        self.core.fail(code, &mut ThreadKeys, self.now);
-        self.flags.ended = true;
-        while self.move_slot_once() {}
-    }
-
-    fn end(&mut self, error: Error) {
-        if !self.flags.ended {
-            self.flags.ended = true;
-            self.error = Some(error);
+    /// Nothing more is delivered, for this reason; that nothing can be sent any more is an earlier one.
+    fn end(&mut self, error: Option<Error>) {
+        let Phase::Receiving(output) = &mut self.phase else { return };
+        let (earlier, gone) = match std::mem::replace(output, Output::Works) {
+            Output::Failed(earlier) => (Some(earlier), true),
+            Output::Works => (None, false),
+        };
+        // RFC 6455 7.1.5: a close frame that was received says why the connection has ended, whatever failed beside it.
+        let closed = self.core.close_info().received.is_some();
+        let error = earlier.or(error).filter(|_| !closed);
+        let leaving = Leaving::Flushing { eof: false };
+        self.phase = Phase::Ended { end: error.map_or(End::Ended, End::Failed), leaving };
+        if gone {
+            self.give_up();
         }
     }
 
-    /// The network has failed.
-    fn lose(&mut self, error: std::io::Error) {
-        // After both close frames an error of the network is nobody's concern.
-        if self.core.close_info().received.is_some() {
-            self.flags.ended = true;
+    /// Goes on with leaving the socket.
+    fn leave(&mut self, cx: &mut Context<'_>) {
+        loop {
+            let Phase::Ended { leaving, .. } = self.phase else { return };
+            match leaving {
+                Leaving::Flushing { eof } => {
+                    let flushed = self.poll_write(cx);
+                    // Why meanwhile: a peer that waits until its own bytes are read does not read ours.
+                    let eof = eof || self.poll_discard(cx).is_ready();
+                    match &mut self.phase {
+                        Phase::Ended { leaving: Leaving::Flushing { eof: noted }, .. } => *noted = eof,
+                        _ => return,
+                    }
+                    if flushed.is_pending() {
+                        return;
+                    }
+                    if eof {
+                        return self.give_up();
+                    }
+                    // RFC 6455 7.1.1: after a clean close a client waits for the server to close the TCP connection.
+                    let waits = self.core.role() == Role::Client && self.core.close_info().is_clean();
+                    if !waits && self.transport.poll_shut_down(cx).is_pending() {
+                        return;
+                    }
+                    if let Phase::Ended { leaving, .. } = &mut self.phase {
+                        *leaving = Leaving::Lingering;
+                    }
+                }
+                Leaving::Lingering => match self.poll_discard(cx) {
+                    Poll::Ready(()) => return self.give_up(),
+                    Poll::Pending => return,
+                },
+                Leaving::Gone => return,
+            }
         }
-        self.end(Error::Io(error));
-        self.give_up();
     }
 
-    /// Drops the socket and all memory.
-    pub(crate) fn give_up(&mut self) {
-        self.flags.ended = true;
-        self.core.received_eof();
-        self.transport = Transport::Gone;
-        self.rx.storage_mut().release();
-        if let Some(deflate) = &mut self.deflate {
-            deflate.release();
-        }
-        self.out = Outbound::default();
-        self.timer = None;
-        self.relay = None;
-    }
-
-    /// Discards what arrives until the connection has ended, then [lingers](Self::poll_linger). Ready when the
-    /// socket is gone.
-    pub(crate) fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.discard();
-        ready!(self.poll_news(Some(cx)));
-        self.poll_linger(cx)
-    }
-
-    /// After the end: writes what is queued, shuts down the writing side, and discards input until its end, since
-    /// a socket that is closed with unread input resets the connection and may destroy the close frame on its
-    /// way. The closing deadline bounds it. Ready when the socket is gone.
-    pub(crate) fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_gone() {
-            return Poll::Ready(());
-        }
-        if !self.flags.eof && !self.flags.shut {
-            while self.move_slot_once() {}
-            ready!(self.poll_flush(cx));
-        }
-        // RFC 6455 7.1.1: after a clean close a client waits for the server to close the TCP connection.
-        let waits = self.core.role() == Role::Client && self.core.close_info().is_clean();
-        if !waits && !self.flags.shut && !self.flags.eof {
-            let _ = ready!(Pin::new(&mut self.transport).poll_shutdown(cx));
-            self.flags.shut = true;
-        }
+    /// Discards input. Ready at its end.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let rx = self.rx.storage_mut();
-        while !self.flags.eof {
+        loop {
             rx.release();
-            match rx.poll_read(&mut self.transport, cx) {
-                Poll::Ready(Ok(1..)) => {}
-                Poll::Ready(_) => self.flags.eof = true,
+            if self.budget.readable() == 0 {
+                again(cx);
+                return Poll::Pending;
+            }
+            let read = rx.poll_read(&mut self.transport, self.budget.readable(), cx);
+            match read {
+                Poll::Ready(Ok(n @ 1..)) => self.budget.has_read(n),
+                Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => {
                     rx.release();
                     return Poll::Pending;
                 }
             }
         }
-        self.give_up();
-        Poll::Ready(())
     }
 
     // ---- time ----
 
-    /// When something is due, milliseconds of the shared clock; `u64::MAX`: never.
-    pub(crate) fn deadline(&self) -> u64 {
-        self.next_deadline().map_or(u64::MAX, Instant::as_millis)
-    }
-
+    /// When something is due; `None`: never.
     fn next_deadline(&self) -> Option<Instant> {
-        let core = self.core.poll_deadline().filter(|_| !self.is_gone());
-        [core, self.stall_deadline()].into_iter().flatten().min()
+        self.core.poll_deadline().filter(|_| !self.is_gone())
     }
 
-    /// Until when the peer has to take something, even while the application holds reading.
-    fn stall_deadline(&self) -> Option<Instant> {
-        let idle = self.core.config().keepalive.idle.filter(|_| !self.flags.ended)?;
-        Some(self.stalled?.plus(idle))
+    fn is_due(&self) -> bool {
+        self.next_deadline().is_some_and(|deadline| deadline <= self.now)
+    }
+
+    /// The application does not take what is received, or does again: meanwhile deadlines that depend on reading stand still.
+    fn hold_or_resume(&mut self, shared: &Shared) {
+        let held = !self.has_ended() && !self.wants_events(shared);
+        self.core.hold_reading(held, self.now);
+    }
+
+    /// The owner was not polled when it should have been: the process was stopped, or nobody polls a connection without a
+    /// task. What the peer has sent meanwhile may need more than one look, and what waits may be taken now: there is some
+    /// time more.
+    fn excuse_lateness(&mut self) {
+        let Some(deadline) = self.next_deadline().filter(|deadline| deadline.plus(LATE) < self.now) else {
+            return;
+        };
+        if matches!(self.core.poll_expiry(), Some(Expired::Closing | Expired::Slow)) {
+            return;
+        }
+        let since = Instant::from_millis(deadline.as_millis().saturating_sub(ANOTHER_LOOK));
+        self.core.hold_reading(true, since);
+        self.core.hold_reading(false, self.now);
+        // Nobody has tried to write.
+        self.core.acknowledged(self.now);
     }
 
     /// Does what is due.
-    pub(crate) fn handle_deadlines(&mut self) {
-        if self.stall_deadline().is_some_and(|deadline| deadline <= self.now) {
-            self.fail(CloseCode::TIMEOUT);
-            self.error = Some(Error::Timeout(Timeout::Stalled));
-        }
-        while let Some(deadline) = self.core.poll_deadline().filter(|deadline| *deadline <= self.now) {
-            match self.core.handle_deadline(&mut ThreadKeys, self.now) {
-                Some(wirelet_proto::Expired::Closing) => {
-                    if !self.core.close_info().is_clean() {
-                        self.end(Error::Timeout(Timeout::Closing));
-                    }
-                    self.give_up();
-                }
-                Some(expired @ (wirelet_proto::Expired::Stalled | wirelet_proto::Expired::Slow)) => {
-                    self.end(expired.into());
-                    self.give_up();
-                }
-                Some(expired) => self.end(expired.into()),
-                None => {}
+    fn handle_deadlines(&mut self) {
+        while let Some(deadline) = self.next_deadline().filter(|deadline| *deadline <= self.now) {
+            let ends = self.core.poll_expiry();
+            if matches!(ends, Some(Expired::Pong | Expired::Stalled)) && self.peer_has_acknowledged() {
+                self.core.acknowledged(self.now);
+                continue;
             }
-            self.move_slot();
-            if self.core.poll_deadline() == Some(deadline) {
+            match self.core.handle_deadline(&mut ThreadKeys, self.now) {
+                None => self.look_at_acknowledgements(),
+                Some(expired @ (Expired::Closing | Expired::Stalled | Expired::Slow)) => {
+                    // The peer would not take a close frame either. What has been received is still delivered.
+                    self.fail_output(expired.into());
+                    self.transport = Transport::Gone;
+                }
+                Some(expired) => self.end(Some(expired.into())),
+            }
+            if self.next_deadline() == Some(deadline) {
                 break;
             }
         }
     }
 
-    /// Keeps a timer of the connection's own, which is touched only when it fires or must fire earlier.
-    pub(crate) fn poll_timer(&mut self, cx: &mut Context<'_>) {
-        loop {
-            let Some(deadline) = self.next_deadline() else { return };
-            let due = self.clock.instant(deadline);
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
-            if timer.deadline() > due {
-                timer.as_mut().reset(due);
-            }
-            if timer.as_mut().poll(cx).is_pending() {
-                return;
-            }
-            timer.as_mut().reset(due);
-            self.refresh_clock();
-            self.handle_deadlines();
-        }
+    /// Notes how much the peer's system has acknowledged, where that can be told.
+    fn look_at_acknowledgements(&mut self) {
+        let written = self.out.written() as u32;
+        let outstanding = self.transport.unacknowledged();
+        self.acknowledged = outstanding.map(|outstanding| Acknowledged { outstanding, written });
     }
 
-    /// Whether what the sender waits for has come.
-    pub(crate) const fn may_send(&self) -> bool {
-        match self.flags.sender {
-            Wait::Nothing => false,
-            _ if self.flags.ended => true,
-            Wait::Room => self.has_room(),
-            Wait::Flush => self.out.is_empty(),
-            Wait::End => false,
-        }
+    /// Whether the peer's system has acknowledged some bytes since it was looked at last, and not all of them yet. Why not
+    /// all: what a peer has acknowledged completely and does not answer has arrived.
+    fn peer_has_acknowledged(&mut self) -> bool {
+        let Some(before) = self.acknowledged else { return false };
+        self.look_at_acknowledgements();
+        let Some(after) = self.acknowledged else { return false };
+        let sent = after.written.wrapping_sub(before.written);
+        after.outstanding > 0 && after.outstanding < before.outstanding.saturating_add(sent)
     }
 
     /// Nothing happens for a while: gives back all memory that holds nothing.
     #[inline]
-    pub(crate) fn rest(&mut self) {
+    pub(super) fn rest(&mut self) {
         self.rx.storage_mut().rest();
         if let Some(deflate) = &mut self.deflate {
             deflate.rest();
@@ -648,9 +806,144 @@ impl Engine {
     }
 }
 
-/// Pending, but to be polled again when the runtime has looked at all sockets and others have had their turn. Waking the
-/// task at once would not do: a runtime with a task that is always ready looks at its sockets every 61 polls only.
-fn again<T>(cx: &mut Context<'_>) -> Poll<T> {
-    let _ = pin!(tokio::task::yield_now()).poll(cx);
-    Poll::Pending
+/// For the application, where it has the engine.
+impl Engine {
+    /// The next event, or the end; a pending receiver is noted with `cx`. The socket is not touched.
+    pub(super) fn poll_take(
+        &mut self,
+        shared: &Shared,
+        control: bool,
+        cx: Option<&Context<'_>>,
+    ) -> Poll<Option<Result<Event, Error>>> {
+        self.control |= control;
+        if self.receiver == Receiver::Elsewhere || shared.attention.has(Flag::REMOTE) {
+            if let Some(event) = shared.mailbox().take_back(&shared.attention) {
+                return Poll::Ready(Some(Ok(event)));
+            }
+            self.receiver = Receiver::Here;
+        }
+        if let Some(event) = self.ready.take() {
+            return Poll::Ready(Some(Ok(event.into())));
+        }
+        if let Some(backlog) = &mut self.backlog {
+            let event = backlog.pop();
+            if backlog.is_empty() {
+                self.backlog = None;
+            }
+            if let Some(event) = event {
+                return Poll::Ready(Some(Ok(event)));
+            }
+        }
+        loop {
+            if let Phase::Ended { end, .. } = &mut self.phase {
+                // Whoever is told the end finds the senders closed.
+                shared.close_intake();
+                let elsewhere = || shared.mailbox_if_any().and_then(|mailbox| mailbox.take_back_end());
+                return Poll::Ready(end.take().or_else(elsewhere).map(Err));
+            }
+            match self.parse(shared, None) {
+                Parsed::Event(event) if self.receiver == Receiver::Here => {
+                    return Poll::Ready(Some(Ok(event)));
+                }
+                Parsed::Event(_) | Parsed::Ended => {}
+                _ => break,
+            }
+        }
+        if let Some(cx) = cx {
+            self.waits.wait(Part::Receiver, cx, self.task.as_ref());
+        }
+        Poll::Pending
+    }
+
+    /// Notes that the handler waits to send, to flush, or for the end.
+    pub(super) fn wait_to_send(&mut self, cx: &Context<'_>, wait: Wait) {
+        self.waits.wait(Part::Sender, cx, self.task.as_ref());
+        self.waits.sender_for = wait;
+    }
+
+    /// Whether the handler waits for room for a frame.
+    pub(super) const fn handler_waits_for_room(&self) -> bool {
+        !matches!(self.waits.sender, Waiter::Nobody) && matches!(self.waits.sender_for, Wait::Room)
+    }
+
+    /// From now on what arrives is discarded.
+    pub(super) fn discard(&mut self) {
+        if self.receiver != Receiver::Nobody {
+            self.receiver = Receiver::Nobody;
+            self.ready = None;
+            self.backlog = None;
+        }
+    }
+
+    /// After this time the connection is over, whatever is queued.
+    pub(super) fn end_by(&mut self, time: Duration) {
+        self.refresh_clock();
+        self.core.end_by(self.now.plus(time));
+    }
+
+    /// All that was sent has been handed to the network.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]: it never will be.
+    pub(super) fn poll_flushed(&self) -> Poll<Result<(), Error>> {
+        if self.out.is_empty() && !self.out.is_lost() {
+            return Poll::Ready(Ok(()));
+        }
+        if self.can_write() { Poll::Pending } else { Poll::Ready(Err(Error::Closed)) }
+    }
+
+    /// The error that ended the connection and that nobody has been told.
+    pub(super) fn take_end(&mut self, shared: &Shared) -> Result<(), Error> {
+        let Phase::Ended { end, .. } = &mut self.phase else { return Ok(()) };
+        let elsewhere = || shared.mailbox_if_any().and_then(|mailbox| mailbox.take_back_end());
+        end.take().or_else(elsewhere).map_or(Ok(()), Err)
+    }
+}
+
+impl Waits {
+    /// Notes who waits.
+    fn wait(&mut self, part: Part, cx: &Context<'_>, task: Option<&Waker>) {
+        let waiter =
+            if task.is_some_and(|task| task.will_wake(cx.waker())) { Waiter::Task } else { Waiter::Part };
+        *self.waiter(part) = waiter;
+        if waiter == Waiter::Part {
+            self.parts.get_or_insert_default()[part as usize] = Some(cx.waker().clone());
+        }
+    }
+
+    /// Wakes who waits. Whether somebody has.
+    fn wake(&mut self, part: Part) -> bool {
+        let waiter = std::mem::take(self.waiter(part));
+        if waiter == Waiter::Part
+            && let Some(waker) = self.parts.as_mut().and_then(|parts| parts[part as usize].take())
+        {
+            waker.wake();
+        }
+        waiter != Waiter::Nobody
+    }
+
+    const fn waiter(&mut self, part: Part) -> &mut Waiter {
+        match part {
+            Part::Receiver => &mut self.receiver,
+            Part::Sender => &mut self.sender,
+        }
+    }
+}
+
+impl From<Event> for Ready {
+    fn from(event: Event) -> Self {
+        match event {
+            Event::Message(message) => Self::Message(message),
+            other => Self::Other(Box::new(other)),
+        }
+    }
+}
+
+impl From<Ready> for Event {
+    fn from(ready: Ready) -> Self {
+        match ready {
+            Ready::Message(message) => Self::Message(message),
+            Ready::Other(event) => *event,
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes};
 use tokio::io::AsyncReadExt;
 use wirelet_proto::{Detach, FIXED_OVERHEAD, Storage};
 
@@ -29,10 +29,11 @@ impl Inbound {
         Self { buffer: Buffer::of(leftover), want: 0 }
     }
 
-    /// Reads once, into memory that is there only if there is something to read.
+    /// Reads once, at most `most` bytes, into memory that is there only if there is something to read.
     pub(crate) fn poll_read(
         &mut self,
         transport: &mut Transport,
+        most: usize,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         let idle = self.buffer.is_pooled() || self.buffer.bytes.is_empty();
@@ -40,7 +41,7 @@ impl Inbound {
             return Poll::Pending;
         }
         self.prepare();
-        pin!(transport.read_buf(&mut self.buffer.bytes)).poll(cx)
+        pin!(transport.read_buf(&mut (&mut self.buffer.bytes).limit(most))).poll(cx)
     }
 
     /// Nothing will be read for a while: keeps as little memory as the received bytes need.

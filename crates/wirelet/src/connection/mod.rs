@@ -1,43 +1,623 @@
-//! A connection: shared between its own future, the halves that the application holds, and senders.
+//! A connection: its state and the one function that moves it, its owner, and what other tasks share with the owner.
 //!
 //! ```text
-//!                      ┌ Shared ──────────────────────────────────────────────┐
-//!  WebSocket, halves ──┤ Engine (locked): core, received bytes, queue, socket  │
-//!  Sender ─────────────┤ Outbox: messages of other tasks                       ├── Driver: the connection's future,
-//!  ticker ─────────────┤ deadline                                              │   with the handler inside
-//!                      └ Wakers ───────────────────────────────────────────────┘
+//!   handler, or whoever polls ──▶ Engine ◀── drive ── owner: the connection's task, or the future that is polled
+//!                                   │ read_mailbox, take_mail            ▲ wake
+//!   Sender, the other half,         ▼                                    │
+//!   server, in any task ───────▶ Mailbox ────────────────────────────────┘
 //! ```
+//!
+//! Invariant: whoever has the engine is the connection's owner, and nobody else reads, writes or looks at deadlines.
+//! - A connection with a task ([`driver`]) has its engine there. While the handler is polled the engine is at hand for its
+//!   socket without a lock ([`local`]).
+//! - A connection without a task has its engine at home in [`Shared`], under a lock. Each future that is polled moves it.
+//! - In any other task a socket leaves its wishes in the [`mailbox`] and wakes the owner.
 
+mod budget;
 pub(crate) mod driver;
-pub(crate) mod engine;
+mod engine;
 pub(crate) mod inbound;
+mod local;
+mod mailbox;
 mod outbound;
 pub(crate) mod outbox;
-mod wakers;
+pub(crate) mod queue;
+mod send;
+mod state;
+mod timer;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::task::{Context, Poll, Wake, Waker, ready};
+use std::time::Duration;
 
-use wirelet_proto::{CloseCode, Config, Connection, Extensions, MessageKind, Role, Upgraded};
+use wirelet_proto::{
+    CloseCode, CloseFrame, CloseInfo, Config, Connection, Extensions, MessageKind, Role, State, Upgraded,
+};
 
-#[cfg(feature = "deflate")]
-use crate::deflate::CompressionInfo;
 use crate::deflate::{Compress, Deflate, Negotiated};
+#[cfg(feature = "deflate")]
+use crate::deflate::{CompressionInfo, Traffic};
 use crate::time::Clock;
 use crate::transport::Transport;
-use crate::{Error, Event};
-use engine::{Engine, Payload, Wait};
-use outbox::Outbox;
-use wakers::{Relay, Wakers, Who};
+use crate::{Error, Event, SlowReceiver, TrySendError};
+#[cfg(feature = "deflate")]
+pub(crate) use budget::PER_BYTE;
+use engine::{Beginning, Engine, Reads};
+use mailbox::{Attention, Flag, Mailbox, Wait, Woken};
+use queue::{Body, Origin, Queued};
+pub(crate) use send::{Outgoing, Payload};
+use state::PublishedState;
 
-/// See the module.
+/// What all who have to do with a connection share: where its engine is, its mailbox, and what is known of it outside.
 pub(crate) struct Shared {
-    engine: Mutex<Engine>,
-    pub(crate) wakers: Wakers,
-    outbox: OnceLock<Box<Outbox>>,
+    /// The engine of a connection without a task.
+    home: Mutex<Option<Box<Engine>>>,
+    owner: Mutex<Owner>,
+    /// Made when another task has to do with the connection.
+    mailbox: OnceLock<Box<Mailbox>>,
+    attention: Attention,
     /// When something is due, milliseconds of the server's clock. For the server's ticker.
     deadline: AtomicU64,
+    state: PublishedState,
+    close_reason: OnceLock<Box<str>>,
+    /// What was agreed on about compression, and what it has saved.
+    #[cfg(feature = "deflate")]
+    traffic: Option<Arc<Traffic>>,
+    role: Role,
+    subprotocol: Option<u16>,
+    /// How many halves the application holds.
+    halves: AtomicU8,
+    /// What senders may queue, bytes.
+    queued: usize,
+}
+
+/// Whom to wake so that the connection moves on.
+enum Owner {
+    /// Whoever waits in the mailbox: the connection has no task, or has not been polled yet.
+    Whoever,
+    /// The connection's task.
+    Task(Waker),
+    /// Nobody: the connection is over.
+    Nobody,
+}
+
+/// What a connection is made of.
+pub(crate) struct Made<'a> {
+    pub(crate) transport: Transport,
+    pub(crate) role: Role,
+    pub(crate) config: Arc<Config>,
+    pub(crate) subprotocol: Option<u16>,
+    pub(crate) negotiated: Option<Negotiated>,
+    /// What was received behind the opening handshake.
+    pub(crate) leftover: &'a [u8],
+    /// What is still to be sent of the opening handshake.
+    pub(crate) response: &'a [u8],
+    pub(crate) clock: Clock,
+}
+
+impl Shared {
+    /// A connection after its opening handshake, without a task.
+    pub(crate) fn new(made: Made<'_>) -> Arc<Self> {
+        let Made { transport, role, config, subprotocol, negotiated, leftover, response, clock } = made;
+        let now = clock.now();
+        let queued = config.limits.queued;
+        let extensions =
+            negotiated.as_ref().map_or(Extensions::NONE, |agreed| Extensions::deflate(agreed.params()));
+        let deflate = negotiated.map(|agreed| Deflate::new(agreed, role, config.delivery));
+        #[cfg(feature = "deflate")]
+        let traffic = deflate.as_ref().map(|deflate| Arc::clone(deflate.traffic()));
+        let core = Connection::from_upgraded(role, config, Upgraded { subprotocol, extensions }, now);
+        let shared = Arc::new(Self {
+            home: Mutex::new(None),
+            owner: Mutex::new(Owner::Whoever),
+            mailbox: OnceLock::new(),
+            attention: Attention::default(),
+            deadline: AtomicU64::new(u64::MAX),
+            state: PublishedState::default(),
+            close_reason: OnceLock::new(),
+            #[cfg(feature = "deflate")]
+            traffic,
+            role,
+            subprotocol,
+            halves: AtomicU8::new(2),
+            queued,
+        });
+        let beginning = Beginning { transport, core, deflate, leftover, response, clock, now };
+        *shared.home() = Some(Box::new(Engine::new(shared.address(), beginning)));
+        shared
+    }
+
+    // ---- receiving ----
+
+    /// The next event: `None` after a clean close, and after an error has been told.
+    pub(crate) fn poll_recv(
+        self: &Arc<Self>,
+        cx: &mut Context<'_>,
+        control: bool,
+    ) -> Poll<Option<Result<Event, Error>>> {
+        if let Some(taken) = local::with(self, |engine| engine.poll_take(self, control, Some(cx))) {
+            return taken;
+        }
+        self.at_home(|engine, io| {
+            let taken = engine.poll_take(self, control, None);
+            match taken {
+                Poll::Ready(Some(Ok(_))) => return (taken, Woken::default()),
+                // The answer to a close frame, or one that says what was wrong, leaves before the end is told.
+                Poll::Ready(_) => return (taken, engine.drive(self, Reads::WhileBlocked, io)),
+                Poll::Pending => {}
+            }
+            self.mailbox().wait_to_receive(&self.attention, cx.waker());
+            let woken = engine.drive(self, Reads::Always, io);
+            let taken = engine.poll_take(self, control, None);
+            let woken = if taken.is_ready() { woken.but_receiver() } else { woken };
+            (taken, woken)
+        })
+        .unwrap_or_else(|| {
+            let (taken, wake) = self.mailbox().poll_take(&self.attention, cx.waker(), control);
+            if wake {
+                self.wake_owner();
+            }
+            taken
+        })
+    }
+
+    // ---- sending ----
+
+    /// Ready when a frame may be queued.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub(crate) fn poll_room(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if let Some(room) = local::with(self, |engine| engine.poll_room(Some(cx))) {
+            return room;
+        }
+        self.at_home(|engine, io| self.room_at_home(engine, cx, io))
+            .unwrap_or_else(|| self.mailbox().poll_room(&self.attention, cx.waker()))
+    }
+
+    fn room_at_home(
+        self: &Arc<Self>,
+        engine: &mut Engine,
+        cx: &Context<'_>,
+        io: &mut Context<'_>,
+    ) -> (Poll<Result<(), Error>>, Woken) {
+        let room = engine.poll_room(None);
+        if room.is_ready() {
+            return (room, Woken::default());
+        }
+        self.mailbox().wait_to_send(&self.attention, cx.waker(), Wait::Room);
+        let woken = engine.drive(self, Reads::WhileBlocked, io);
+        let room = engine.poll_room(None);
+        let woken = if room.is_ready() { woken.but_sender() } else { woken };
+        (room, woken)
+    }
+
+    /// Queues a frame when there is room for it; `frame` is taken then. With `flush`, and without a task, ready when it has
+    /// been written.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] and [`Error::Misuse`].
+    pub(crate) fn poll_send(
+        self: &Arc<Self>,
+        cx: &mut Context<'_>,
+        frame: &mut Option<Outgoing<'_>>,
+        flush: bool,
+    ) -> Poll<Result<(), Error>> {
+        let local = local::with(self, |engine| {
+            ready!(engine.poll_room(Some(cx)))?;
+            Poll::Ready(frame.take().map_or(Ok(()), |frame| engine.send(self, frame)))
+        });
+        if let Some(sent) = local {
+            return sent;
+        }
+        let at_home = self.at_home(|engine, io| {
+            let mut woken = Woken::default();
+            if frame.is_some() {
+                let (room, concerned) = self.room_at_home(engine, cx, io);
+                woken = concerned;
+                match room {
+                    Poll::Ready(Ok(())) => {}
+                    other => return (other, woken),
+                }
+            }
+            if let Some(frame) = frame.take()
+                && let Err(error) = engine.send(self, frame)
+            {
+                return (Poll::Ready(Err(error)), woken);
+            }
+            if !flush && engine.has_room() {
+                return (Poll::Ready(Ok(())), woken);
+            }
+            self.mailbox().wait_to_send(&self.attention, cx.waker(), Wait::Flush);
+            let woken = woken.and(engine.drive(self, Reads::WhileBlocked, io));
+            let sent = if flush { engine.poll_flushed() } else { Poll::Ready(Ok(())) };
+            let woken = if sent.is_ready() { woken.but_sender() } else { woken };
+            (sent, woken)
+        });
+        at_home.unwrap_or_else(|| {
+            ready!(self.mailbox().poll_room(&self.attention, cx.waker()))?;
+            let Some(frame) = frame.take() else { return Poll::Ready(Ok(())) };
+            self.post(frame.queued())
+        })
+    }
+
+    /// Queues a frame for which there is room.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] and [`Error::Misuse`].
+    pub(crate) fn send_now(self: &Arc<Self>, frame: Outgoing<'_>) -> Result<(), Error> {
+        let mut frame = Some(frame);
+        let mut send = |engine: &mut Engine| frame.take().map_or(Ok(()), |frame| engine.send(self, frame));
+        if let Some(sent) = local::with(self, &mut send) {
+            return sent;
+        }
+        if let Some(engine) = self.home().as_mut() {
+            return send(engine);
+        }
+        match frame.take().map(|frame| self.post(frame.queued())) {
+            Some(Poll::Ready(posted)) => posted,
+            _ => Ok(()),
+        }
+    }
+
+    /// Leaves a frame or a ping of the sending half in the mailbox.
+    fn post(&self, queued: Queued) -> Poll<Result<(), Error>> {
+        let posted = self.mailbox().post(&self.attention, queued);
+        self.wake_owner();
+        Poll::Ready(posted)
+    }
+
+    /// Queues a ping when there is room for it.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Misuse`] for more than 125 bytes.
+    pub(crate) fn poll_ping(
+        self: &Arc<Self>,
+        cx: &mut Context<'_>,
+        payload: &[u8],
+    ) -> Poll<Result<(), Error>> {
+        if payload.len() > wirelet_proto::MAX_CONTROL_PAYLOAD {
+            return Poll::Ready(Err(wirelet_proto::SendError::TooLong.into()));
+        }
+        let local = local::with(self, |engine| {
+            ready!(engine.poll_room(Some(cx)))?;
+            Poll::Ready(engine.ping(self, payload))
+        });
+        if let Some(sent) = local {
+            return sent;
+        }
+        let at_home = self.at_home(|engine, io| {
+            let (room, woken) = self.room_at_home(engine, cx, io);
+            let sent = match room {
+                Poll::Ready(Ok(())) => Poll::Ready(engine.ping(self, payload)),
+                other => other,
+            };
+            (sent, woken.and(engine.drive(self, Reads::WhileBlocked, io)))
+        });
+        at_home.unwrap_or_else(|| {
+            ready!(self.mailbox().poll_room(&self.attention, cx.waker()))?;
+            let (body, kind) = (Body::Own(bytes::Bytes::copy_from_slice(payload)), MessageKind::Binary);
+            self.post(Queued { body, kind, compress: Compress::default(), origin: Origin::Ping })
+        })
+    }
+
+    /// Ready when all that was sent has been handed to the network.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]: it never will be.
+    pub(crate) fn poll_flush(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let local = local::with(self, |engine| {
+            let flushed = engine.poll_flushed();
+            if flushed.is_pending() {
+                engine.wait_to_send(cx, Wait::Flush);
+            }
+            flushed
+        });
+        if let Some(flushed) = local {
+            return flushed;
+        }
+        let at_home = self.at_home(|engine, io| {
+            self.mailbox().wait_to_send(&self.attention, cx.waker(), Wait::Flush);
+            let woken = engine.drive(self, Reads::WhileBlocked, io);
+            let flushed = engine.poll_flushed();
+            let woken = if flushed.is_ready() { woken.but_sender() } else { woken };
+            (flushed, woken)
+        });
+        at_home.unwrap_or_else(|| {
+            let flushed = self.mailbox().poll_flushed(&self.attention, cx.waker());
+            if flushed.is_pending() {
+                self.wake_owner();
+            }
+            flushed
+        })
+    }
+
+    /// Queues a sender's message, or does what `policy` says when there is no room.
+    ///
+    /// # Errors
+    /// [`TrySendError`].
+    pub(crate) fn push(&self, message: Queued, policy: SlowReceiver) -> Result<(), TrySendError> {
+        let pushed = self.mailbox().push(&self.attention, message, policy);
+        if pushed.is_ok() || self.attention.has(Flag::CLOSE) {
+            self.wake_owner();
+        }
+        pushed
+    }
+
+    // ---- the end ----
+
+    /// Starts the closing handshake behind all that has been queued.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when it has been started already, [`Error::Misuse`]; nothing has changed then.
+    pub(crate) fn close(self: &Arc<Self>, code: CloseCode, reason: &str) -> Result<(), Error> {
+        CloseFrame { code, reason }.check()?;
+        if let Some(closed) = local::with(self, |engine| engine.close(self, code, reason)) {
+            return closed;
+        }
+        let at_home = self.at_home(|engine, io| {
+            let closed = engine.close(self, code, reason);
+            (closed, engine.drive(self, Reads::WhileBlocked, io))
+        });
+        at_home.unwrap_or_else(|| {
+            self.mailbox().ask_to_close(&self.attention, code, reason)?;
+            self.wake_owner();
+            Ok(())
+        })
+    }
+
+    /// Ready when the closing handshake has ended, or a deadline has. What arrives is discarded.
+    ///
+    /// # Errors
+    /// Why the connection has ended, unless it has been told.
+    pub(crate) fn poll_closed(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let local = local::with(self, |engine| {
+            engine.discard();
+            if engine.has_ended() {
+                return Poll::Ready(engine.take_end(self));
+            }
+            engine.wait_to_send(cx, Wait::End);
+            Poll::Pending
+        });
+        if let Some(closed) = local {
+            return closed;
+        }
+        let at_home = self.at_home(|engine, io| {
+            engine.discard();
+            self.mailbox().wait_to_send(&self.attention, cx.waker(), Wait::End);
+            let woken = engine.drive(self, Reads::Always, io);
+            // Nobody would do what remains to be done with the socket.
+            let closed = if engine.is_gone() { Poll::Ready(engine.take_end(self)) } else { Poll::Pending };
+            (closed, woken)
+        });
+        at_home.unwrap_or_else(|| {
+            self.mailbox().discard(&self.attention);
+            let ended = self.mailbox().poll_end(&self.attention, cx.waker());
+            self.wake_owner();
+            ended
+        })
+    }
+
+    /// After this time the connection is over, whatever is queued. For whoever has the engine.
+    pub(crate) fn end_by(&self, time: Duration) {
+        if local::with(self, |engine| engine.end_by(time)).is_none()
+            && let Some(engine) = self.home().as_mut()
+        {
+            engine.end_by(time);
+        }
+    }
+
+    /// The application has dropped its receiving half: what arrives is discarded.
+    pub(crate) fn receiver_dropped(self: &Arc<Self>) {
+        if local::with(self, Engine::discard).is_none() {
+            let mut home = self.home();
+            if let Some(engine) = home.as_mut() {
+                engine.discard();
+            } else {
+                drop(home);
+                self.mailbox().discard(&self.attention);
+                self.wake_owner();
+            }
+        }
+        self.half_dropped();
+    }
+
+    /// The application has dropped a half; with the second one it has dropped the connection.
+    pub(crate) fn half_dropped(self: &Arc<Self>) {
+        if self.halves.fetch_sub(1, Ordering::AcqRel) > 1 {
+            return;
+        }
+        let mut home = self.home();
+        let Some(engine) = home.as_mut() else { return };
+        let closing = !engine.is_open() && !engine.is_gone();
+        if closing && let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            drop(home);
+            // Why: a close frame on its way is not to be destroyed by a reset.
+            runtime.spawn(driver::Driver::finishing(Arc::clone(self)));
+            return;
+        }
+        engine.give_up();
+        let woken = engine.publish(self);
+        let over = home.take();
+        drop(home);
+        drop(over);
+        woken.and(self.is_over()).wake();
+    }
+
+    // ---- what is known outside ----
+
+    /// Open, closing or closed.
+    pub(crate) fn state(&self) -> State {
+        self.look(|engine| engine.core.state()).unwrap_or_else(|| self.state.state())
+    }
+
+    /// Who has said what about closing, so far.
+    pub(crate) fn close_info(&self) -> CloseInfo {
+        self.look(|engine| engine.core.close_info()).unwrap_or_else(|| self.state.close_info())
+    }
+
+    pub(crate) fn close_reason(&self) -> Option<&str> {
+        self.close_reason.get().map(|reason| &**reason)
+    }
+
+    pub(crate) const fn role(&self) -> Role {
+        self.role
+    }
+
+    pub(crate) const fn subprotocol(&self) -> Option<u16> {
+        self.subprotocol
+    }
+
+    /// What was agreed on about compression, and what it has saved.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn compression(&self) -> Option<CompressionInfo> {
+        self.traffic.as_ref().map(|traffic| traffic.info())
+    }
+
+    /// Where the output that is queued now ends, and how much of it has been written, bytes since the connection began. `None`
+    /// where another task has the connection.
+    pub(crate) fn progress(&self) -> Option<(u64, u64)> {
+        self.look(|engine| (engine.out.end(), engine.out.written()))
+    }
+
+    /// When something is due, milliseconds of the server's clock, for its ticker.
+    pub(crate) fn due(&self) -> u64 {
+        self.deadline.load(Ordering::Relaxed)
+    }
+
+    /// Whether the connection has a task, which goes on with what was queued.
+    pub(crate) fn has_task(&self) -> bool {
+        self.home().is_none()
+    }
+
+    /// Wakes the owner, so that it moves the connection.
+    pub(crate) fn wake_owner(&self) {
+        if local::with(self, |_| ()).is_some() {
+            // The owner is polling the handler, and goes on when it has.
+            return;
+        }
+        let waker = match &*self.lock_owner() {
+            Owner::Task(waker) => Some(waker.clone()),
+            Owner::Whoever | Owner::Nobody => None,
+        };
+        match waker {
+            Some(waker) => waker.wake(),
+            None => {
+                if let Some(mailbox) = self.mailbox.get() {
+                    mailbox.wake_all(&self.attention).wake();
+                }
+            }
+        }
+    }
+
+    /// The mailbox, made when it is first needed.
+    pub(crate) fn mailbox(&self) -> &Mailbox {
+        if let Some(mailbox) = self.mailbox.get() {
+            return mailbox;
+        }
+        let mailbox = self.mailbox.get_or_init(|| Box::new(Mailbox::new(self.queued)));
+        // The owner tells an existing mailbox of the end; here it may have come first.
+        let over = matches!(&*self.lock_owner(), Owner::Nobody);
+        if over || self.state.state() != State::Open {
+            mailbox.close_intake(&self.attention);
+        }
+        if over {
+            mailbox.end();
+        }
+        mailbox
+    }
+
+    // ---- for the owner ----
+
+    fn mailbox_if_any(&self) -> Option<&Mailbox> {
+        self.mailbox.get().map(|mailbox| &**mailbox)
+    }
+
+    /// The oldest message of the mailbox that may leave now.
+    #[inline]
+    fn mail(&self, inside_message: bool) -> Option<Queued> {
+        if !self.attention.has(Flag::MAIL) {
+            return None;
+        }
+        self.mailbox_if_any()?.pop(&self.attention, inside_message)
+    }
+
+    fn close_intake(&self) {
+        if let Some(mailbox) = self.mailbox_if_any() {
+            mailbox.close_intake(&self.attention);
+        }
+    }
+
+    fn note_close_reason(&self, reason: &str) {
+        let _ = self.close_reason.set(reason.into());
+    }
+
+    fn publish_state(&self, state: State, close: CloseInfo) {
+        self.state.publish(state, close);
+    }
+
+    /// The engine goes to a task.
+    fn leave_home(&self) -> Option<Box<Engine>> {
+        self.home().take()
+    }
+
+    fn is_owned_by(&self, task: &Waker) {
+        let old = std::mem::replace(&mut *self.lock_owner(), Owner::Task(task.clone()));
+        drop(old);
+    }
+
+    /// The connection is over, and nobody owns it any more.
+    fn is_over(&self) -> Woken {
+        let old = std::mem::replace(&mut *self.lock_owner(), Owner::Nobody);
+        drop(old);
+        let Some(mailbox) = self.mailbox.get() else { return Woken::default() };
+        mailbox.close_intake(&self.attention);
+        mailbox.end();
+        mailbox.wake_all(&self.attention)
+    }
+
+    /// Whether the application still holds a half.
+    fn is_held(&self) -> bool {
+        self.halves.load(Ordering::Acquire) > 0
+    }
+
+    /// Tells an engine of this connection from others.
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    // ---- a connection without a task ----
+
+    /// Calls `act` with the engine, if it is at home, and with whom the socket is to wake. Whoever `act` says is woken when
+    /// the lock is free again.
+    fn at_home<T>(
+        self: &Arc<Self>,
+        act: impl FnOnce(&mut Engine, &mut Context<'_>) -> (T, Woken),
+    ) -> Option<T> {
+        let mut home = self.home();
+        let engine = home.as_mut()?;
+        engine.renew_budget();
+        let relay = self.mailbox().relay(|| Waker::from(Arc::new(Relay(Arc::downgrade(self)))));
+        let (result, woken) = act(engine, &mut Context::from_waker(relay));
+        engine.rest();
+        drop(home);
+        woken.wake();
+        Some(result)
+    }
+
+    /// Looks at the engine, if it is at hand.
+    fn look<T>(&self, look: impl Fn(&Engine) -> T) -> Option<T> {
+        local::with(self, |engine| look(engine)).or_else(|| self.home().as_ref().map(|engine| look(engine)))
+    }
+
+    fn home(&self) -> MutexGuard<'_, Option<Box<Engine>>> {
+        self.home.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_owner(&self) -> MutexGuard<'_, Owner> {
+        self.owner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl std::fmt::Debug for Shared {
@@ -46,388 +626,20 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-impl Shared {
-    /// A connection after its opening handshake; `leftover` was received behind it.
-    pub(crate) fn new(
-        transport: Transport,
-        role: Role,
-        config: Arc<Config>,
-        subprotocol: Option<u16>,
-        negotiated: Option<Negotiated>,
-        leftover: &[u8],
-        clock: Clock,
-    ) -> Arc<Self> {
-        let now = clock.now();
-        let extensions =
-            negotiated.as_ref().map_or(Extensions::NONE, |agreed| Extensions::deflate(agreed.params()));
-        let deflate = negotiated.map(|agreed| Deflate::new(agreed, role, config.delivery));
-        let core = Connection::from_upgraded(role, config, Upgraded { subprotocol, extensions }, now);
-        Arc::new(Self {
-            engine: Mutex::new(Engine::new(transport, core, deflate, leftover, clock, now)),
-            wakers: Wakers::default(),
-            outbox: OnceLock::new(),
-            deadline: AtomicU64::new(u64::MAX),
-        })
+/// What the socket of a connection without a task wakes: whoever waits on the connection then. It must not keep the
+/// connection alive, since the socket keeps it.
+struct Relay(Weak<Shared>);
+
+impl Wake for Relay {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Engine> {
-        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What was agreed on about compression, and what it has saved.
-    #[cfg(feature = "deflate")]
-    pub(crate) fn compression(&self) -> Option<CompressionInfo> {
-        self.lock().deflate.as_ref().map(|deflate| deflate.info())
-    }
-
-    /// The queue of other tasks' messages, made when it is first needed.
-    pub(crate) fn outbox(&self) -> &Outbox {
-        if let Some(outbox) = self.outbox.get() {
-            return outbox;
-        }
-        let limit = self.lock().core.config().limits.queued;
-        let outbox = self.outbox.get_or_init(|| Box::new(Outbox::new(limit)));
-        if !self.lock().is_open() {
-            outbox.close();
-        }
-        outbox
-    }
-
-    /// The next event: `None` after a clean close, and after an error has been told.
-    pub(crate) fn poll_recv(
-        self: &Arc<Self>,
-        cx: &mut Context<'_>,
-        control: bool,
-    ) -> Poll<Option<Result<Event, Error>>> {
-        let mut engine = self.lock();
-        engine.flags.control |= control;
-        if engine.poll_news(None).is_pending() {
-            self.wakers.set(Who::Receiver, cx.waker());
-            engine.flags.receiving = true;
-            if engine.flags.driven && engine.flags.driving {
-                // The connection's future reads when the handler has had its turn.
-                engine.resume();
-                return Poll::Pending;
-            }
-            ready!(self.poll_undriven(&mut engine));
-        }
-        engine.flags.receiving = false;
-        if engine.is_gone() {
-            // Whoever waits to send is told, since the socket wakes nobody any more.
-            self.wakers.wake_other(Who::Sender, cx.waker());
-        }
-        let news = engine.take_news();
-        match (&news, engine.flags.driven) {
-            (_, true) => engine.resume(),
-            (Some(Ok(_)), false) => engine.hold(),
-            // The answer to the peer's close frame leaves before the end is told.
-            (None, false) => ready!(self.poll_last_flush(&mut engine, cx)),
-            (Some(Err(_)), false) => self.write(&mut engine),
-        }
-        Poll::Ready(news)
-    }
-
-    /// Receives in the task that waits for it.
-    fn poll_undriven(self: &Arc<Self>, engine: &mut Engine) -> Poll<()> {
-        let waker = self.io_waker(engine);
-        let cx = &mut Context::from_waker(&waker);
-        engine.refresh_clock();
-        engine.resume();
-        if self.outbox.get().is_some() {
-            let _ = self.poll_write_all(engine, cx);
-        }
-        if engine.poll_news(Some(cx)).is_ready() {
-            return Poll::Ready(());
-        }
-        if !engine.flags.driven {
-            engine.poll_timer(cx);
-            if engine.has_news() {
-                return Poll::Ready(());
-            }
-            let _ = engine.poll_flush(cx);
-            if engine.has_news() {
-                return Poll::Ready(());
-            }
-        }
-        engine.rest();
-        Poll::Pending
-    }
-
-    fn poll_last_flush(self: &Arc<Self>, engine: &mut Engine, cx: &Context<'_>) -> Poll<()> {
-        if engine.is_gone() {
-            return Poll::Ready(());
-        }
-        self.wakers.set(Who::Receiver, cx.waker());
-        let waker = self.io_waker(engine);
-        let io = &mut Context::from_waker(&waker);
-        engine.refresh_clock();
-        engine.poll_timer(io);
-        ready!(engine.poll_flush(io));
-        engine.rest();
-        Poll::Ready(())
-    }
-
-    /// Ready when a frame may be appended.
-    ///
-    /// # Errors
-    /// [`Error::Closed`].
-    pub(crate) fn poll_room(self: &Arc<Self>, cx: &Context<'_>) -> Poll<Result<(), Error>> {
-        let mut engine = self.lock();
-        self.poll_room_of(&mut engine, cx)
-    }
-
-    fn poll_room_of(self: &Arc<Self>, engine: &mut Engine, cx: &Context<'_>) -> Poll<Result<(), Error>> {
-        if !engine.is_open() {
-            return Poll::Ready(Err(Error::Closed));
-        }
-        if engine.has_room() {
-            return Poll::Ready(Ok(()));
-        }
-        self.wakers.set(Who::Sender, cx.waker());
-        self.write(engine);
-        if engine.has_room() {
-            return Poll::Ready(if engine.is_open() { Ok(()) } else { Err(Error::Closed) });
-        }
-        engine.flags.sender = Wait::Room;
-        if !engine.flags.driven {
-            self.look_ahead(engine);
-        }
-        Poll::Pending
-    }
-
-    /// Appends a frame when there is room for it; `payload` is taken then. With `flush`, and without the
-    /// connection's own future, ready when it has been written.
-    ///
-    /// # Errors
-    /// [`Error::Closed`] and [`Error::Misuse`].
-    pub(crate) fn poll_append(
-        self: &Arc<Self>,
-        cx: &Context<'_>,
-        kind: MessageKind,
-        payload: &mut Option<Payload<'_>>,
-        fin: bool,
-        compress: Compress,
-        flush: bool,
-    ) -> Poll<Result<(), Error>> {
-        let mut engine = self.lock();
-        if payload.is_some() {
-            ready!(self.poll_room_of(&mut engine, cx))?;
-        }
-        if let Some(payload) = payload.take() {
-            engine.append(kind, payload, fin, compress)?;
-            self.appended(&mut engine);
-        }
-        if flush && !engine.flags.driven {
-            return self.poll_flush_of(&mut engine, cx);
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Sees to it that what has been appended leaves.
-    pub(crate) fn appended(self: &Arc<Self>, engine: &mut Engine) {
-        if !engine.has_room() {
-            self.write(engine);
-        }
-        if engine.flags.driven && !engine.flags.driving {
-            self.wakers.wake();
-        }
-    }
-
-    /// Ready when all that was appended has been written.
-    ///
-    /// # Errors
-    /// [`Error::Closed`]: it never will be.
-    pub(crate) fn poll_flush(self: &Arc<Self>, cx: &Context<'_>) -> Poll<Result<(), Error>> {
-        let mut engine = self.lock();
-        self.poll_flush_of(&mut engine, cx)
-    }
-
-    fn poll_flush_of(self: &Arc<Self>, engine: &mut Engine, cx: &Context<'_>) -> Poll<Result<(), Error>> {
-        loop {
-            let taken = !engine.flags.driven && self.take_outbox(engine);
-            if engine.out.is_empty() {
-                break;
-            }
-            self.wakers.set(Who::Sender, cx.waker());
-            self.write(engine);
-            if !taken || !engine.out.is_empty() {
-                break;
-            }
-        }
-        if engine.is_gone() {
-            return Poll::Ready(Err(Error::Closed));
-        }
-        if engine.out.is_empty() {
-            if !engine.flags.driven {
-                engine.out.rest();
-            }
-            return Poll::Ready(Ok(()));
-        }
-        engine.flags.sender = Wait::Flush;
-        if !engine.flags.driven {
-            self.look_ahead(engine);
-        }
-        Poll::Pending
-    }
-
-    /// Ready when the closing handshake has ended, or the deadline has.
-    pub(crate) fn poll_closed(self: &Arc<Self>, cx: &Context<'_>) -> Poll<Result<(), Error>> {
-        let mut engine = self.lock();
-        self.wakers.set(Who::Sender, cx.waker());
-        engine.flags.sender = Wait::End;
-        if engine.flags.driven {
-            if !engine.flags.ended {
-                engine.discard();
-                if !engine.flags.driving {
-                    self.wakers.wake();
-                }
-                return Poll::Pending;
-            }
-        } else {
-            ready!(self.poll_finish(&mut engine));
-        }
-        engine.flags.sender = Wait::Nothing;
-        Poll::Ready(match engine.take_news() {
-            Some(Err(error)) => Err(error),
-            _ => Ok(()),
-        })
-    }
-
-    /// Without the connection's own future: discards input until the end, lingers, keeps time.
-    pub(crate) fn poll_finish(self: &Arc<Self>, engine: &mut Engine) -> Poll<()> {
-        if engine.is_gone() {
-            return Poll::Ready(());
-        }
-        let waker = self.io_waker(engine);
-        let cx = &mut Context::from_waker(&waker);
-        engine.refresh_clock();
-        ready!({
-            let finished = engine.poll_finish(cx);
-            engine.poll_timer(cx);
-            if engine.is_gone() { Poll::Ready(()) } else { finished }
-        });
-        Poll::Ready(())
-    }
-
-    /// Starts the closing handshake.
-    ///
-    /// # Errors
-    /// [`Error::Closed`] when it has been started already, [`Error::Misuse`].
-    pub(crate) fn close(self: &Arc<Self>, code: CloseCode, reason: &str) -> Result<(), Error> {
-        let mut engine = self.lock();
-        engine.close(code, reason, self.outbox.get().map(|outbox| &**outbox))?;
-        self.appended(&mut engine);
-        Ok(())
-    }
-
-    /// Queues a ping.
-    ///
-    /// # Errors
-    /// [`Error::Closed`], [`Error::Misuse`].
-    pub(crate) fn ping(self: &Arc<Self>, payload: &[u8]) -> Result<(), Error> {
-        let mut engine = self.lock();
-        engine.refresh_clock();
-        engine.ping(payload)?;
-        self.appended(&mut engine);
-        Ok(())
-    }
-
-    /// Fails the connection.
-    pub(crate) fn fail(self: &Arc<Self>, code: CloseCode) {
-        let mut engine = self.lock();
-        engine.fail(code);
-        self.appended(&mut engine);
-    }
-
-    /// Queues what senders have queued, as far as there is room. Whether there was something to queue.
-    pub(crate) fn take_outbox(&self, engine: &mut Engine) -> bool {
-        self.outbox.get().is_some_and(|outbox| engine.take_outbox(outbox, false))
-    }
-
-    /// Writes what is queued, and what senders have queued, until there is nothing more or the socket is full: whatever
-    /// is left over here is written when the socket wakes somebody, and only then.
-    pub(crate) fn poll_write_all(&self, engine: &mut Engine, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let taken = self.take_outbox(engine);
-            ready!(engine.poll_flush(cx));
-            if !taken {
-                return Poll::Ready(());
-            }
-        }
-    }
-
-    /// Writes what can be written now.
-    fn write(self: &Arc<Self>, engine: &mut Engine) {
-        let waker = self.io_waker(engine);
-        let was_gone = engine.is_gone();
-        let _ = engine.poll_flush(&mut Context::from_waker(&waker));
-        if engine.is_gone() && !was_gone {
-            // A socket that is gone wakes nobody: whoever receives is told here.
-            self.wakers.wake();
-        }
-    }
-
-    /// Reads up to one event, so that the end of the connection is seen while sending waits.
-    fn look_ahead(self: &Arc<Self>, engine: &mut Engine) {
-        let waker = self.io_waker(engine);
-        let cx = &mut Context::from_waker(&waker);
-        let _ = engine.poll_news(Some(cx));
-        engine.refresh_clock();
-        engine.poll_timer(cx);
-        if engine.has_news() {
-            self.wakers.wake();
-        }
-    }
-
-    /// Whom the socket wakes.
-    fn io_waker(self: &Arc<Self>, engine: &mut Engine) -> Waker {
-        if engine.flags.driven {
-            return self.wakers.of(Who::Driver).unwrap_or_else(|| Waker::noop().clone());
-        }
-        let relay = || Waker::from(Arc::new(Relay(Arc::downgrade(self))));
-        engine.relay.get_or_insert_with(relay).clone()
-    }
-
-    /// When something is due, milliseconds of the server's clock, for its ticker.
-    pub(crate) fn due(&self) -> u64 {
-        self.deadline.load(Ordering::Relaxed)
-    }
-
-    /// The application has dropped its receiving half: what arrives is discarded.
-    pub(crate) fn receiver_dropped(self: &Arc<Self>) {
-        self.lock().discard();
-        self.half_dropped();
-    }
-
-    /// The application has dropped a half; with the second one it has dropped the connection.
-    pub(crate) fn half_dropped(self: &Arc<Self>) {
-        let mut engine = self.lock();
-        engine.halves -= 1;
-        if engine.halves > 0 {
-            return;
-        }
-        if engine.flags.driven {
-            engine.discard();
-            if !engine.flags.driving {
-                self.wakers.wake();
-            }
-            return;
-        }
-        let closing = !engine.is_open() && !engine.is_gone();
-        if closing && let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            drop(engine);
-            let shared = Arc::clone(self);
-            // A close frame on its way is not to be destroyed by a reset.
-            runtime.spawn(std::future::poll_fn(move |cx| {
-                shared.wakers.set(Who::Sender, cx.waker());
-                let mut engine = shared.lock();
-                shared.poll_finish(&mut engine)
-            }));
-            return;
-        }
-        engine.give_up();
-        if let Some(outbox) = self.outbox.get() {
-            outbox.close();
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Some(shared) = self.0.upgrade()
+            && let Some(mailbox) = shared.mailbox.get()
+        {
+            mailbox.wake_all(&shared.attention).wake();
         }
     }
 }
@@ -441,7 +653,8 @@ mod tests {
     #[cfg(target_pointer_width = "64")]
     fn sizes() {
         assert!(size_of::<Connection<Arc<Config>>>() <= 448);
-        assert!(size_of::<Shared>() <= 832, "{}", size_of::<Shared>());
-        assert!(size_of::<driver::Driver>() <= 24);
+        assert!(size_of::<Engine>() <= 800, "{}", size_of::<Engine>());
+        assert!(size_of::<Shared>() <= 176, "{}", size_of::<Shared>());
+        assert!(size_of::<driver::Driver<driver::Handler>>() <= 32);
     }
 }

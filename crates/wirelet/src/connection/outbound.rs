@@ -28,10 +28,10 @@ pub(crate) struct Outbound {
     len: usize,
     /// The transport itself has something to flush.
     unflushed: bool,
-    /// Queued since the beginning, bytes.
-    pushed: u64,
     /// Written since the beginning, bytes.
     written: u64,
+    /// Something was queued that will not be written.
+    lost: bool,
 }
 
 impl Outbound {
@@ -46,10 +46,19 @@ impl Outbound {
         self.len == 0 && !self.unflushed
     }
 
-    /// How many bytes have been queued and how many have been written since the beginning. What was queued when
-    /// the connection broke is never written.
-    pub(crate) const fn progress(&self) -> (u64, u64) {
-        (self.pushed, self.written)
+    /// Written since the beginning, bytes.
+    pub(crate) const fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Written since the beginning when all has been that is queued now, bytes.
+    pub(crate) const fn end(&self) -> u64 {
+        self.written + self.len as u64
+    }
+
+    /// Whether something was queued that will not be written.
+    pub(crate) const fn is_lost(&self) -> bool {
+        self.lost
     }
 
     /// Appends a copy of `bytes`, and answers it, to be masked.
@@ -61,7 +70,6 @@ impl Outbound {
         let start = self.tail.len();
         self.tail.extend_from_slice(bytes);
         self.len += bytes.len();
-        self.pushed += bytes.len() as u64;
         &mut self.tail[start..]
     }
 
@@ -69,7 +77,6 @@ impl Outbound {
     pub(crate) fn push_owned(&mut self, bytes: Bytes) {
         self.close_tail();
         self.len += bytes.len();
-        self.pushed += bytes.len() as u64;
         self.push_segment(bytes);
     }
 
@@ -155,8 +162,15 @@ impl Outbound {
         }
     }
 
+    /// Nothing of what is queued will be written. What has been counted stays.
+    pub(crate) fn clear(&mut self) {
+        self.lost |= self.len > 0;
+        self.unflushed = false;
+        self.release();
+    }
+
     /// Gives up all memory.
-    pub(crate) fn release(&mut self) {
+    fn release(&mut self) {
         self.len = 0;
         if self.segments.capacity() > 0 {
             pool::put_queue(std::mem::take(&mut self.segments));

@@ -81,6 +81,7 @@ impl Deflate {
         &mut self,
         _: &mut Connection<Arc<Config>>,
         _: &mut RecvBuffer<Inbound>,
+        _: &mut u32,
         _: Instant,
         _: Option<&mut Context<'_>>,
     ) -> Poll<Result<Status, Failure>> {
@@ -103,7 +104,7 @@ impl Deflate {
         match *self {}
     }
 
-    pub(crate) const fn received_plain(&mut self, _: usize) {
+    pub(crate) const fn received_plain(&self, _: usize) {
         match *self {}
     }
 

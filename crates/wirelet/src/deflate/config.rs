@@ -215,11 +215,6 @@ impl Volume {
     pub fn ratio(&self) -> Option<f64> {
         (self.wire > 0).then(|| self.plain as f64 / self.wire as f64)
     }
-
-    pub(super) const fn add(&mut self, plain: usize, wire: usize) {
-        self.plain = self.plain.wrapping_add(plain as u64);
-        self.wire = self.wire.wrapping_add(wire as u64);
-    }
 }
 
 #[cfg(test)]

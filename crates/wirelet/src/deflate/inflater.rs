@@ -24,6 +24,10 @@ impl Inflater {
         Self { inflate: Inflate::new(false, 15), takeover }
     }
 
+    fn boxed() -> Box<Self> {
+        Box::new(Self::new(false))
+    }
+
     /// Forgets everything.
     pub(super) fn reset(&mut self) {
         self.inflate.reset(false);
@@ -89,42 +93,46 @@ impl Codec for Inflater {
 struct Shared {
     small: Option<Box<Small>>,
     /// For all that `small` does not take.
-    any: Option<Inflater>,
+    any: Option<Box<Inflater>>,
 }
 
 thread_local! {
     static SHARED: RefCell<Shared> = const { RefCell::new(Shared { small: None, any: None }) };
 }
 
-/// The thread's decompressor, for one message after the other, each of which has arrived completely. A message is
-/// decompressed in one go, whatever the number of calls: no other comes between.
-#[derive(Debug, Default)]
+/// `None` while the thread ends and its decompressors are gone.
+fn with_shared<T>(work: impl FnOnce(&mut Shared) -> T) -> Option<T> {
+    SHARED.try_with(|shared| work(&mut shared.borrow_mut())).ok()
+}
+
+/// The thread's decompressor, for one message after the other, each of which has arrived completely. In the middle of a message
+/// it belongs to the connection, so that others may come between: they find another one.
+#[derive(Default)]
 pub(super) struct SharedInflater {
-    /// A message has been begun.
-    begun: bool,
+    /// What the message that has been begun is decompressed with.
+    begun: Option<Box<Inflater>>,
 }
 
 impl Codec for SharedInflater {
     fn decompress(&mut self, input: &[u8], output: &mut [u8], last: bool) -> Result<Progress, CodecError> {
-        let mut work = |shared: &mut Shared| {
-            if !self.begun && last {
-                let small = shared.small.get_or_insert_with(Small::new);
-                if let Some(produced) = small.decompress(input, output) {
-                    return Ok(Progress { consumed: input.len(), produced, done: true });
-                }
+        if self.begun.is_none() && last {
+            let small =
+                |shared: &mut Shared| shared.small.get_or_insert_with(Small::new).decompress(input, output);
+            if let Some(produced) = with_shared(small).flatten() {
+                return Ok(Progress { consumed: input.len(), produced, done: true });
             }
-            let inflater = shared.any.get_or_insert_with(|| Inflater::new(false));
-            if !self.begun {
-                // The message before may have failed in the middle.
-                inflater.reset();
-            }
-            let progress = inflater.decompress(input, output, last)?;
-            self.begun = !progress.done;
-            Ok(progress)
+        }
+        let mut inflater = match self.begun.take() {
+            Some(inflater) => inflater,
+            None => with_shared(|shared| shared.any.take()).flatten().unwrap_or_else(Inflater::boxed),
         };
-        let shared = SHARED.try_with(|shared| work(&mut shared.borrow_mut()));
-        // While the thread ends its decompressor may be gone: then nothing is received any more.
-        shared.unwrap_or(Err(CodecError))
+        let progress = inflater.decompress(input, output, last)?;
+        if last && progress.done {
+            let _ = with_shared(|shared| shared.any = Some(inflater));
+        } else {
+            self.begun = Some(inflater);
+        }
+        Ok(progress)
     }
 
     fn collects(&self) -> bool {

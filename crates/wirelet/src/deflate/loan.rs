@@ -60,13 +60,6 @@ impl Borrower {
         }
         Poll::Ready(())
     }
-
-    /// Gives back what it holds, unless a message needs it.
-    pub(super) fn settle(&mut self) {
-        if let Self::Permitted(_) = self {
-            *self = Self::Nothing;
-        }
-    }
 }
 
 impl Codec for Borrower {
@@ -82,6 +75,11 @@ impl Codec for Borrower {
             *self = Self::Lent(loan);
         }
         Ok(progress)
+    }
+
+    /// A message is not begun before there is a decompressor for it; all others, and control frames, go their way.
+    fn is_paused(&self) -> bool {
+        matches!(self, Self::Nothing | Self::Waiting(_))
     }
 }
 

@@ -19,8 +19,10 @@ mod negotiation;
 mod prepared;
 mod small;
 mod state;
+mod traffic;
 
 pub use config::{Compress, Compression, CompressionInfo, Volume};
 pub(crate) use negotiation::{Negotiated, Plan};
 pub(crate) use prepared::Prepared;
 pub(crate) use state::Deflate;
+pub(crate) use traffic::Traffic;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use wirelet_proto::deflate::{Params, Window};
+use wirelet_proto::deflate::Window;
 use wirelet_proto::{
     Codec, CodecError, Compressor, Config, Connection, Delivery, Event, Failure, Flush, Instant, Progress,
     RecvBuffer, Role, Status,
 };
 
-use super::config::{Compress, Compression, CompressionInfo, Mode, Volume};
+use super::config::{Compress, Compression, Mode};
 use super::deflater::{Deflater, LEAST_ROOM};
 use super::encoder::{Effort, Encoder};
 use super::inflated::{Inflow, put_inflow, take_inflow};
@@ -19,6 +19,8 @@ use super::inflater::{Inflater, SharedInflater};
 use super::loan::Borrower;
 use super::negotiation::{Dedicated, Negotiated};
 use super::prepared::{Form, Prepared};
+use super::traffic::{Counter, Traffic};
+use crate::connection::PER_BYTE;
 use crate::connection::inbound::Inbound;
 use crate::keys::ThreadKeys;
 
@@ -27,9 +29,9 @@ const KEPT: usize = 256 * 1024;
 /// What is behind an empty block that begins with the bits before it (RFC 7692 7.2.1).
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
-/// See the module.
+/// The compressor and the decompressor of a connection that has negotiated permessage-deflate.
 pub(crate) struct Deflate {
-    params: Params,
+    traffic: Arc<Traffic>,
     outgoing: Outgoing,
     incoming: Incoming,
     /// What is being received is decompressed into.
@@ -42,8 +44,6 @@ pub(crate) struct Deflate {
     bits: u8,
     level: u8,
     threshold: usize,
-    sent: Volume,
-    received: Volume,
     /// Held for its end.
     dedicated: Option<Dedicated>,
 }
@@ -73,7 +73,7 @@ impl Deflate {
         let Negotiated { params, compression, dedicated } = negotiated;
         let (out, back) = (params.outgoing(role), params.incoming(role));
         Box::new(Self {
-            params,
+            traffic: Traffic::new(params),
             outgoing: Outgoing::new(&compression, out),
             dedicated,
             incoming: Incoming::new(back, delivery),
@@ -83,52 +83,55 @@ impl Deflate {
             bits: out.bits,
             level: compression.level,
             threshold: compression.threshold,
-            sent: Volume::default(),
-            received: Volume::default(),
         })
     }
 
-    pub(crate) const fn info(&self) -> CompressionInfo {
-        CompressionInfo { params: self.params, sent: self.sent, received: self.received }
+    /// What was agreed on, and what it has saved.
+    pub(crate) const fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
     }
 
     // ---- in ----
 
-    /// The core's `advance`. Pending while all decompressors are lent, without a context too.
+    /// The core's `advance`. It pauses when `allowance` is used up: bytes that come out, and [`PER_BYTE`] for each that goes in.
+    /// Pending while all decompressors are lent, without a context too.
     pub(crate) fn poll_advance(
         &mut self,
         core: &mut Connection<Arc<Config>>,
         rx: &mut RecvBuffer<Inbound>,
+        allowance: &mut u32,
         now: Instant,
-        cx: Option<&mut Context<'_>>,
+        mut cx: Option<&mut Context<'_>>,
     ) -> Poll<Result<Status, Failure>> {
-        let Self { incoming, inflow, receiving, received: volume, .. } = self;
+        let Self { incoming, inflow, receiving, traffic, .. } = self;
         let inflow = inflow.get_or_insert_with(take_inflow);
         if !*receiving {
             inflow.storage_mut().prepare();
         }
-        let status = match incoming {
-            Incoming::Shared(codec) => {
-                core.advance_with(rx, &mut Counted { codec, receiving, volume }, inflow, &mut ThreadKeys, now)
+        let volume = &traffic.received;
+        loop {
+            let keys = &mut ThreadKeys;
+            let status = match incoming {
+                Incoming::Shared(codec) => {
+                    let codec = &mut Metered { codec, receiving, volume, allowance };
+                    return Poll::Ready(core.advance_with(rx, codec, inflow, keys, now));
+                }
+                Incoming::Own(codec) => {
+                    let codec = &mut Metered { codec: &mut **codec, receiving, volume, allowance };
+                    return Poll::Ready(core.advance_with(rx, codec, inflow, keys, now));
+                }
+                Incoming::Borrowed(codec) => {
+                    let codec = &mut Metered { codec, receiving, volume, allowance };
+                    core.advance_with(rx, codec, inflow, keys, now)
+                }
+            };
+            let Incoming::Borrowed(codec) = incoming else { return Poll::Ready(status) };
+            if status != Ok(Status::Paused) || *allowance == 0 {
+                return Poll::Ready(status);
             }
-            Incoming::Own(codec) => {
-                let codec = &mut **codec;
-                core.advance_with(rx, &mut Counted { codec, receiving, volume }, inflow, &mut ThreadKeys, now)
-            }
-            Incoming::Borrowed(codec) => {
-                ready!(codec.poll_permit(cx));
-                let status = core.advance_with(
-                    rx,
-                    &mut Counted { codec, receiving, volume },
-                    inflow,
-                    &mut ThreadKeys,
-                    now,
-                );
-                codec.settle();
-                status
-            }
-        };
-        Poll::Ready(status)
+            // A compressed message begins.
+            ready!(codec.poll_permit(cx.as_deref_mut()));
+        }
     }
 
     /// The core's `event`.
@@ -153,8 +156,8 @@ impl Deflate {
     }
 
     /// A message, or a chunk of one, was received as it is.
-    pub(crate) const fn received_plain(&mut self, len: usize) {
-        self.received.add(len, len);
+    pub(crate) fn received_plain(&self, len: usize) {
+        self.traffic.received.add(len, len);
     }
 
     /// Nothing happens for a while: gives back all memory that holds nothing.
@@ -191,7 +194,7 @@ impl Deflate {
         let wanted = self.fragments.unwrap_or_else(|| self.is_worth(data.len(), fin, asked));
         self.fragments = (!fin).then_some(wanted);
         if !wanted {
-            self.sent.add(data.len(), data.len());
+            self.traffic.sent.add(data.len(), data.len());
             return send(None);
         }
         with_scratch(|scratch| {
@@ -200,11 +203,11 @@ impl Deflate {
             // What compression makes longer is sent as it is, unless some of it has been sent already.
             if begins && fin && out.len() >= data.len() && !data.is_empty() {
                 self.forget();
-                self.sent.add(data.len(), data.len());
+                self.traffic.sent.add(data.len(), data.len());
                 return send(None);
             }
             self.remember(data);
-            self.sent.add(data.len(), out.len());
+            self.traffic.sent.add(data.len(), out.len());
             send(Some(out))
         })
     }
@@ -229,7 +232,7 @@ impl Deflate {
         if shared.is_some() {
             self.remember(message.payload());
         }
-        self.sent.add(plain, shared.as_ref().map_or(plain, Bytes::len));
+        self.traffic.sent.add(plain, shared.as_ref().map_or(plain, Bytes::len));
         Some(shared)
     }
 
@@ -326,23 +329,36 @@ impl History {
     }
 }
 
-/// Notes how far a message has come.
-struct Counted<'a, C> {
+/// A codec whose work is counted, and bounded. It notes how far a message has come.
+struct Metered<'a, C> {
     codec: &'a mut C,
     receiving: &'a mut bool,
-    volume: &'a mut Volume,
+    volume: &'a Counter,
+    allowance: &'a mut u32,
 }
 
-impl<C: Codec> Codec for Counted<'_, C> {
+/// The most that is decompressed in one step, bytes. Why: a step cannot be interrupted.
+const PIECE: usize = 2 * 1024;
+
+impl<C: Codec> Codec for Metered<'_, C> {
     fn decompress(&mut self, input: &[u8], output: &mut [u8], last: bool) -> Result<Progress, CodecError> {
-        let progress = self.codec.decompress(input, output, last)?;
+        let piece = &input[..input.len().min(PIECE)];
+        let whole = piece.len() == input.len();
+        let mut progress = self.codec.decompress(piece, output, last && whole)?;
+        progress.done &= whole;
         *self.receiving = !(last && progress.done);
         self.volume.add(progress.produced, progress.consumed);
+        let work = progress.produced.saturating_add(progress.consumed.saturating_mul(PER_BYTE));
+        *self.allowance = self.allowance.saturating_sub(u32::try_from(work).unwrap_or(u32::MAX));
         Ok(progress)
     }
 
     fn collects(&self) -> bool {
         self.codec.collects()
+    }
+
+    fn is_paused(&self) -> bool {
+        *self.allowance == 0 || self.codec.is_paused()
     }
 }
 
@@ -391,6 +407,8 @@ fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use wirelet_proto::deflate::Params;
 
     use super::*;
 
@@ -464,7 +482,7 @@ mod tests {
             assert!(sent(&mut deflate, long, Compress::Auto).is_some());
             assert!(sent(&mut deflate, short, Compress::Always).is_some());
             assert!(sent(&mut deflate, long, Compress::Never).is_none());
-            let info = deflate.info().sent;
+            let info = deflate.traffic().info().sent;
             assert_eq!(info.plain, 127 + 128 + 127 + 128);
             assert!(info.wire < info.plain && info.wire > 127 + 128);
         }
@@ -527,7 +545,7 @@ mod tests {
             for n in 0..200 {
                 assert!(sent(&mut deflate, &quotes(n, &mut state), Compress::Auto).is_some());
             }
-            let ratio = deflate.info().sent.ratio().unwrap();
+            let ratio = deflate.traffic().info().sent.ratio().unwrap();
             println!("{name}: {ratio:.2}");
             ratio
         };

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use super::admission::Admitted;
 use super::registry::Registered;
 use super::{Serving, handshake};
-use crate::connection::driver::Driver;
+use crate::connection::driver::{Driver, Handler};
 use crate::race::race;
 use crate::transport::Transport;
 
@@ -28,7 +28,7 @@ const LAST_REST: Duration = Duration::from_secs(1);
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n";
 
-type Opening = Pin<Box<dyn Future<Output = Option<(Driver, Registered)>> + Send>>;
+type Opening = Pin<Box<dyn Future<Output = Option<(Driver<Handler>, Registered)>> + Send>>;
 type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Serves until it is told to stop, and then for at most `grace`.
@@ -79,7 +79,7 @@ struct Connection {
 
 enum Stage {
     Opening(Opening),
-    Open(Driver, #[allow(dead_code, reason = "held for its end")] Registered),
+    Open(Driver<Handler>, #[allow(dead_code, reason = "held for its end")] Registered),
 }
 
 impl Future for Connection {

@@ -22,9 +22,9 @@ use super::registry::Registered;
 use super::router::{Gate, Params, Verdict, Ws};
 use super::{Serving, http1};
 use crate::WebSocket;
-use crate::connection::Shared;
 use crate::connection::driver::{Driver, Handler};
 use crate::connection::inbound::Inbound;
+use crate::connection::{Made, Shared};
 use crate::deflate::{Negotiated, Plan};
 use crate::race::{First, race};
 use crate::time::deadline;
@@ -41,7 +41,7 @@ pub(crate) async fn open(
     stream: TcpStream,
     peer: SocketAddr,
     permit: HandshakePermit,
-) -> Option<(Driver, Registered)> {
+) -> Option<(Driver<Handler>, Registered)> {
     let next = begin(&serving, stream, peer).await;
     drop(permit);
     let opened = match next {
@@ -87,13 +87,14 @@ pub(crate) struct Answer {
 }
 
 impl Opened {
-    fn start(self, serving: &Arc<Serving>, peer: SocketAddr) -> (Driver, Registered) {
+    fn start(self, serving: &Arc<Serving>, peer: SocketAddr) -> (Driver<Handler>, Registered) {
         let Self { accepted, transport, response, leftover } = self;
         let Accepted { handler, mut context, config, route, subprotocol, negotiated } = accepted;
         let (role, clock) = (Role::Server, serving.clock);
-        let shared = Shared::new(transport, role, config, subprotocol, negotiated, &leftover, clock);
-        // It leaves together with what the handler says first, or before the connection first waits.
-        shared.lock().out.push(&response);
+        // The response leaves together with what the handler says first, or before the connection first waits.
+        let (leftover, response) = (&leftover[..], &response[..]);
+        let shared =
+            Shared::new(Made { transport, role, config, subprotocol, negotiated, leftover, response, clock });
         let registered = serving.handle.registry.add(Arc::clone(&shared), peer, route);
         serving.added.notify_one();
         context.id = Some(registered.id);
@@ -108,7 +109,7 @@ impl Opened {
 
 async fn begin(serving: &Arc<Serving>, stream: TcpStream, peer: SocketAddr) -> Next {
     let deadline = deadline(serving.config.limits.handshake_time);
-    let mut transport = Transport::Tcp(stream);
+    let mut transport = Transport::tcp(stream);
     let mut inbound = Inbound::default();
     let answer = match first_head(serving, &mut transport, &mut inbound, deadline).await {
         Arrived::Nothing => return Next::End,
@@ -181,7 +182,7 @@ async fn read_head(
             return Ok(Some(len));
         }
         let read = poll_fn(|cx| {
-            let read = inbound.poll_read(transport, cx);
+            let read = inbound.poll_read(transport, usize::MAX, cx);
             if read.is_pending() {
                 inbound.rest();
             }

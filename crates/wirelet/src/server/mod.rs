@@ -39,7 +39,7 @@ use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::sync::{Notify, watch};
 use wirelet_proto::{CloseCode, Config, Keepalive, Limits};
 
-use crate::connection::outbox::Queued;
+use crate::connection::queue::Queued;
 use crate::deflate::{Compression, Prepared};
 use crate::time::Clock;
 use crate::{Error, Message, Sender, TrySendError};

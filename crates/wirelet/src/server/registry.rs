@@ -80,7 +80,7 @@ impl Registry {
     /// Wakes the connections whose deadline has come.
     pub(crate) fn sweep(&self, now: u64) {
         let due = |connection: &Arc<Shared>| (connection.due() <= now).then(|| Arc::clone(connection));
-        self.visit(|_, entry| due(&entry.connection), |connection| connection.wakers.wake());
+        self.visit(|_, entry| due(&entry.connection), |connection| connection.wake_owner());
     }
 }
 

@@ -1,0 +1,84 @@
+//! How much one poll of a connection's task may do before other tasks have their turn.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::Context;
+
+/// Messages, chunks and control frames.
+const MESSAGES: u16 = 512;
+/// Bytes that are read from the socket.
+const READ: u32 = 128 * 1024;
+/// Bytes that are written to the socket.
+const WRITTEN: u32 = 256 * 1024;
+/// Work of the decompressor: bytes that come out, and [`PER_BYTE`] for each that goes in.
+const DECOMPRESSION: u32 = 128 * 1024;
+/// What a compressed byte costs, in bytes that come out. Why: a block may describe codes and hold nothing, which costs half a
+/// microsecond for each of its bytes.
+#[cfg(feature = "deflate")]
+pub(crate) const PER_BYTE: usize = 32;
+/// After so many messages the clock is looked at.
+const CLOCK: u16 = 64;
+
+/// What is left for the current poll.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    messages: u16,
+    read: u32,
+    written: u32,
+    pub(crate) decompression: u32,
+}
+
+impl Budget {
+    pub(crate) const fn new() -> Self {
+        Self { messages: MESSAGES, read: READ, written: WRITTEN, decompression: DECOMPRESSION }
+    }
+
+    /// One more message is looked for; `false`: not in this poll.
+    #[inline]
+    pub(crate) const fn take_message(&mut self) -> bool {
+        let some = self.messages > 0;
+        if some {
+            self.messages -= 1;
+        }
+        some
+    }
+
+    /// Whether it is time to look at the clock.
+    #[inline]
+    pub(crate) const fn clock_is_due(&self) -> bool {
+        self.messages.is_multiple_of(CLOCK)
+    }
+
+    pub(crate) const fn has_read(&mut self, n: usize) {
+        self.read = self.read.saturating_sub(bytes(n));
+    }
+
+    pub(crate) const fn has_written(&mut self, n: usize) {
+        self.written = self.written.saturating_sub(bytes(n));
+    }
+
+    /// How much may be read, bytes.
+    pub(crate) const fn readable(&self) -> usize {
+        self.read as usize
+    }
+
+    pub(crate) const fn may_write(&self) -> bool {
+        self.written > 0
+    }
+
+    /// Whether something of it is used up, so that the task has to let others in before it goes on.
+    pub(crate) const fn is_spent(&self) -> bool {
+        self.messages == 0 || self.read == 0 || self.written == 0 || self.decompression == 0
+    }
+}
+
+/// More than a budget has counts as all of it.
+const fn bytes(n: usize) -> u32 {
+    if n > u32::MAX as usize { u32::MAX } else { n as u32 }
+}
+
+/// Wakes the task when the runtime has looked at all sockets and others have had their turn. Why not at once: a runtime with a
+/// task that is always ready looks at its sockets every 61 polls only.
+pub(crate) fn again(cx: &mut Context<'_>) {
+    let _ = pin!(tokio::task::yield_now()).poll(cx);
+}

@@ -1,0 +1,53 @@
+//! The connection whose handler is being polled on this thread: its socket needs no lock.
+//!
+//! Invariant: an engine is in one place at a time. Its owner moves it here while it polls the handler, and takes it back
+//! afterwards, also after a panic.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Poll;
+
+use super::Shared;
+use super::engine::Engine;
+
+thread_local! {
+    static CURRENT: Cell<Option<Box<Engine>>> = const { Cell::new(None) };
+}
+
+/// Polls a handler with `engine` at hand. A panic is reported by the panic hook and answered as `None`.
+///
+/// The engine is lost, and with it the connection, only while the thread ends.
+pub(super) fn lend<T>(
+    engine: Box<Engine>,
+    poll: impl FnOnce() -> Poll<T>,
+) -> (Option<Box<Engine>>, Option<Poll<T>>) {
+    let Ok(outer) = CURRENT.try_with(|current| current.replace(Some(engine))) else { return (None, None) };
+    let result = catch_unwind(AssertUnwindSafe(poll)).ok();
+    let engine = CURRENT.try_with(|current| current.replace(outer)).ok().flatten();
+    (engine, result)
+}
+
+/// Calls `act` with the engine of `shared`, if its handler is being polled on this thread.
+#[inline]
+pub(super) fn with<T>(shared: &Shared, act: impl FnOnce(&mut Engine) -> T) -> Option<T> {
+    CURRENT
+        .try_with(|current| {
+            let mut borrowed = Borrowed { current, engine: current.take() };
+            let engine = borrowed.engine.as_mut().filter(|engine| engine.is_of(shared))?;
+            Some(act(engine))
+        })
+        .ok()
+        .flatten()
+}
+
+/// Puts the engine back, also after a panic.
+struct Borrowed<'a> {
+    current: &'a Cell<Option<Box<Engine>>>,
+    engine: Option<Box<Engine>>,
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        self.current.set(self.engine.take());
+    }
+}

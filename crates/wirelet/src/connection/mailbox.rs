@@ -1,0 +1,628 @@
+//! What a connection's owner and other tasks leave for each other: messages to send, a wish to close, received events, and
+//! who is to be woken.
+//!
+//! The owner alone moves the connection. Everybody else changes the mailbox and wakes the owner. The owner looks at
+//! [`Attention`] first, so that it takes no lock where nobody has left anything.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Poll, Waker};
+
+use tokio::sync::Notify;
+use wirelet_proto::CloseCode;
+
+use super::queue::{Queue, Queued};
+use crate::{Error, Event, SendError, SlowReceiver, TrySendError};
+
+/// Payload that waits for a receiver in another task, bytes; the last event may go beyond.
+const INBOX: usize = 64 * 1024;
+/// What an event counts besides its payload, bytes.
+const EVENT: usize = 64;
+/// From this many bytes on, the sending half in another task waits.
+const HALF: usize = 64 * 1024;
+
+/// What the owner has to look for in the mailbox.
+#[derive(Debug, Default)]
+pub(crate) struct Attention(AtomicU8);
+
+/// A bit of [`Attention`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Flag(u8);
+
+impl Flag {
+    /// Messages wait in the queue.
+    pub(crate) const MAIL: Self = Self(1);
+    /// Somebody wants to close.
+    pub(crate) const CLOSE: Self = Self(2);
+    /// A task waits to receive.
+    pub(crate) const RECEIVER: Self = Self(4);
+    /// A task waits to send, to flush or for the end.
+    pub(crate) const SENDER: Self = Self(8);
+    /// The receiving half lives in another task than the connection.
+    pub(crate) const REMOTE: Self = Self(16);
+    /// Nobody will receive.
+    pub(crate) const DISCARD: Self = Self(32);
+    /// Pings and pongs are events.
+    pub(crate) const CONTROL: Self = Self(64);
+}
+
+impl Attention {
+    /// Whether one of `flags` is set.
+    #[inline]
+    pub(crate) fn has(&self, flag: Flag) -> bool {
+        self.0.load(Ordering::Acquire) & flag.0 != 0
+    }
+
+    fn set(&self, flag: Flag) {
+        self.0.fetch_or(flag.0, Ordering::Release);
+    }
+
+    fn clear(&self, flag: Flag) {
+        self.0.fetch_and(!flag.0, Ordering::Release);
+    }
+}
+
+/// What whoever sends waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Room for a frame.
+    #[default]
+    Room,
+    /// All that is queued has been written.
+    Flush,
+    /// The connection has ended.
+    End,
+}
+
+/// Wakers that are to be woken when no lock is held any more.
+#[must_use = "somebody waits for it"]
+#[derive(Debug, Default)]
+pub(crate) struct Woken {
+    receiver: Option<Waker>,
+    sender: Option<Waker>,
+}
+
+impl Woken {
+    pub(crate) fn wake(self) {
+        self.receiver.into_iter().chain(self.sender).for_each(Waker::wake);
+    }
+
+    /// The one that receives needs no waking: it has what it waited for.
+    pub(crate) fn but_receiver(mut self) -> Self {
+        self.receiver = None;
+        self
+    }
+
+    /// The one that sends needs no waking: it has what it waited for.
+    pub(crate) fn but_sender(mut self) -> Self {
+        self.sender = None;
+        self
+    }
+
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self { receiver: self.receiver.or(other.receiver), sender: self.sender.or(other.sender) }
+    }
+}
+
+/// What the owner and other tasks leave for each other.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    mail: Mutex<Mail>,
+    /// Told when there is room for senders again, or none ever.
+    room: Notify,
+    /// What senders may queue, bytes.
+    limit: usize,
+    /// Whom the socket of a connection without a task wakes.
+    relay: OnceLock<Waker>,
+}
+
+#[derive(Debug, Default)]
+struct Mail {
+    queue: Queue,
+    intake: Intake,
+    /// A sender waits for room.
+    awaited: bool,
+    close: Option<(CloseCode, Box<str>)>,
+    inbox: Inbox,
+    flushed: Flushed,
+    receiver: Option<Waker>,
+    sender: Option<(Waker, Wait)>,
+}
+
+/// What has become of what the sending half has queued here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Flushed {
+    #[default]
+    Unknown,
+    /// All of it has been handed to the network.
+    All,
+    /// It never will be.
+    Never,
+}
+
+/// How things stand with a connection, for those who wait in its mailbox.
+pub(crate) struct Standing {
+    /// Something can be received that is not left in the mailbox.
+    pub(crate) news: bool,
+    /// Whether a frame can be queued, where that does not depend on the mailbox.
+    pub(crate) room: Option<bool>,
+    /// Whether all that was queued has been written, or will never be.
+    pub(crate) flushed: Poll<Result<(), Error>>,
+    /// Nothing more is received.
+    pub(crate) ended: bool,
+}
+
+/// Whether messages are taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Intake {
+    #[default]
+    Open,
+    Closed,
+}
+
+/// Received events that wait for whoever receives, bounded by bytes, and the end behind them.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    events: VecDeque<Event>,
+    bytes: usize,
+    end: End,
+}
+
+/// The end of what is received.
+#[derive(Debug, Default)]
+pub(crate) enum End {
+    /// More may come.
+    #[default]
+    Open,
+    /// Nothing more comes, for this reason, which nobody has been told yet.
+    Failed(Error),
+    /// Nothing more comes.
+    Ended,
+}
+
+impl Inbox {
+    pub(crate) const fn is_full(&self) -> bool {
+        self.bytes >= INBOX
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    pub(crate) fn push(&mut self, event: Event) {
+        self.bytes += cost(&event);
+        self.events.push_back(event);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Event> {
+        let event = self.events.pop_front()?;
+        self.bytes -= cost(&event);
+        if self.events.is_empty() {
+            // Why: an idle connection keeps no memory for what it once received.
+            self.events = VecDeque::new();
+        }
+        Some(event)
+    }
+
+    /// The next event, or the end.
+    fn poll_take(&mut self) -> Poll<Option<Result<Event, Error>>> {
+        if let Some(event) = self.pop() {
+            return Poll::Ready(Some(Ok(event)));
+        }
+        match &mut self.end {
+            End::Open => Poll::Pending,
+            end => Poll::Ready(end.take().map(Err)),
+        }
+    }
+
+    fn has_news(&self) -> bool {
+        !self.events.is_empty() || !matches!(self.end, End::Open)
+    }
+}
+
+impl End {
+    /// The reason, once.
+    pub(crate) fn take(&mut self) -> Option<Error> {
+        match std::mem::replace(self, Self::Ended) {
+            Self::Failed(error) => Some(error),
+            Self::Open | Self::Ended => None,
+        }
+    }
+}
+
+fn cost(event: &Event) -> usize {
+    let len = match event {
+        Event::Message(message) => message.len(),
+        Event::Chunk(chunk) => chunk.data.len(),
+        Event::Ping(payload) | Event::Pong(payload) => payload.len(),
+    };
+    len.saturating_add(EVENT)
+}
+
+/// For senders and halves, in any task.
+impl Mailbox {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { mail: Mutex::default(), room: Notify::new(), limit, relay: OnceLock::new() }
+    }
+
+    /// Queues a sender's message, or does what the policy says when there is no room. Ready at once.
+    pub(crate) fn push(
+        &self,
+        attention: &Attention,
+        message: Queued,
+        policy: SlowReceiver,
+    ) -> Result<(), TrySendError> {
+        let mut mail = self.lock();
+        if mail.intake == Intake::Closed {
+            return Err(TrySendError::Closed(message.into_message()));
+        }
+        if !mail.queue.fits(&message, self.limit) {
+            match policy {
+                SlowReceiver::Wait => {
+                    mail.awaited = true;
+                    return Err(TrySendError::Full(message.into_message()));
+                }
+                SlowReceiver::DropNewest => return Ok(()),
+                SlowReceiver::DropOldest => mail.queue.drop_oldest_for(&message, self.limit),
+                SlowReceiver::Close => {
+                    // Why all of it: what has left before is an unbroken beginning.
+                    let dropped = mail.drop_all(attention);
+                    mail.ask_to_close(attention, CloseCode::TRY_AGAIN_LATER, "");
+                    drop(mail);
+                    drop(dropped);
+                    self.room.notify_waiters();
+                    return Err(TrySendError::Closed(message.into_message()));
+                }
+            }
+        }
+        mail.queue.push(message);
+        attention.set(Flag::MAIL);
+        Ok(())
+    }
+
+    /// Makes `attempt` with `message` whenever there may be room, until it succeeds or nothing is taken any more.
+    pub(crate) async fn send(
+        &self,
+        message: crate::Message,
+        attempt: impl Fn(crate::Message) -> Result<(), TrySendError>,
+    ) -> Result<(), SendError> {
+        super::outbox::when_there_is_room(&self.room, message, attempt).await
+    }
+
+    /// Queues a frame or a ping of the sending half, for which there is room.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub(crate) fn post(&self, attention: &Attention, message: Queued) -> Result<(), Error> {
+        let mut mail = self.lock();
+        if mail.intake == Intake::Closed {
+            return Err(Error::Closed);
+        }
+        mail.queue.push(message);
+        mail.flushed = Flushed::Unknown;
+        attention.set(Flag::MAIL);
+        Ok(())
+    }
+
+    /// Whether the sending half may queue a frame.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub(crate) fn poll_room(&self, attention: &Attention, waker: &Waker) -> Poll<Result<(), Error>> {
+        let mut mail = self.lock();
+        if mail.intake == Intake::Closed {
+            return Poll::Ready(Err(Error::Closed));
+        }
+        if mail.queue.half_bytes() < HALF {
+            return Poll::Ready(Ok(()));
+        }
+        mail.wait_to_send(attention, waker, Wait::Room);
+        Poll::Pending
+    }
+
+    /// Notes that a task waits to send.
+    pub(crate) fn wait_to_send(&self, attention: &Attention, waker: &Waker, wait: Wait) {
+        self.lock().wait_to_send(attention, waker, wait);
+    }
+
+    /// Notes that a task waits to receive.
+    pub(crate) fn wait_to_receive(&self, attention: &Attention, waker: &Waker) {
+        self.lock().wait_to_receive(attention, waker);
+    }
+
+    /// The next event that the owner has left here, or the end. From now on the owner leaves events here. Whether the owner
+    /// is to be woken stands beside it: it has stopped reading for want of room, or does not know of this receiver.
+    pub(crate) fn poll_take(
+        &self,
+        attention: &Attention,
+        waker: &Waker,
+        control: bool,
+    ) -> (Poll<Option<Result<Event, Error>>>, bool) {
+        let mut mail = self.lock();
+        let known = attention.has(Flag::REMOTE) && (!control || attention.has(Flag::CONTROL));
+        let was_full = mail.inbox.is_full();
+        if !known {
+            attention.set(Flag::REMOTE);
+            if control {
+                attention.set(Flag::CONTROL);
+            }
+        }
+        let taken = mail.inbox.poll_take();
+        if taken.is_pending() {
+            mail.wait_to_receive(attention, waker);
+        }
+        let wake = !known || was_full && !mail.inbox.is_full();
+        (taken, wake)
+    }
+
+    /// Asks the owner to close the connection behind what has been queued. Nothing is taken any more.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when it is closing already.
+    pub(crate) fn ask_to_close(
+        &self,
+        attention: &Attention,
+        code: CloseCode,
+        reason: &str,
+    ) -> Result<(), Error> {
+        let mut mail = self.lock();
+        if mail.intake == Intake::Closed {
+            return Err(Error::Closed);
+        }
+        mail.ask_to_close(attention, code, reason);
+        drop(mail);
+        self.room.notify_waiters();
+        Ok(())
+    }
+
+    /// Nobody will receive.
+    pub(crate) fn discard(&self, attention: &Attention) {
+        let mut mail = self.lock();
+        let dropped = std::mem::take(&mut mail.inbox.events);
+        mail.inbox.bytes = 0;
+        mail.receiver = None;
+        attention.set(Flag::DISCARD);
+        drop(mail);
+        drop(dropped);
+    }
+
+    /// Ready when the owner has left the end here: the error that nobody has been told, or how it was.
+    pub(crate) fn poll_end(&self, attention: &Attention, waker: &Waker) -> Poll<Result<(), Error>> {
+        let mut mail = self.lock();
+        if matches!(mail.inbox.end, End::Open) {
+            mail.wait_to_send(attention, waker, Wait::End);
+            return Poll::Pending;
+        }
+        Poll::Ready(mail.inbox.end.take().map_or(Ok(()), Err))
+    }
+
+    /// Ready when all that the sending half has queued has been handed to the network.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]: it never will be.
+    pub(crate) fn poll_flushed(&self, attention: &Attention, waker: &Waker) -> Poll<Result<(), Error>> {
+        let mut mail = self.lock();
+        match mail.flushed {
+            Flushed::All => Poll::Ready(Ok(())),
+            Flushed::Never => Poll::Ready(Err(Error::Closed)),
+            Flushed::Unknown => {
+                mail.wait_to_send(attention, waker, Wait::Flush);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Whom the socket of a connection without a task wakes; made when it is first needed.
+    pub(crate) fn relay(&self, make: impl FnOnce() -> Waker) -> &Waker {
+        self.relay.get_or_init(make)
+    }
+
+    /// Wakes whoever waits: the socket has news, and they move the connection.
+    pub(crate) fn wake_all(&self, attention: &Attention) -> Woken {
+        let mut mail = self.lock();
+        attention.clear(Flag::RECEIVER);
+        attention.clear(Flag::SENDER);
+        Woken { receiver: mail.receiver.take(), sender: mail.sender.take().map(|(waker, _)| waker) }
+    }
+
+    /// What senders have queued, bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.lock().queue.bytes()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().intake == Intake::Closed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Mail> {
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// For the owner.
+impl Mailbox {
+    /// The oldest message that may leave now.
+    pub(crate) fn pop(&self, attention: &Attention, inside_message: bool) -> Option<Queued> {
+        if !attention.has(Flag::MAIL) {
+            return None;
+        }
+        let mut mail = self.lock();
+        let message = mail.queue.pop(inside_message);
+        if mail.queue.is_empty() {
+            attention.clear(Flag::MAIL);
+        }
+        let room = mail.queue.bytes() <= self.limit / 2 && std::mem::take(&mut mail.awaited);
+        drop(mail);
+        if room {
+            self.room.notify_waiters();
+        }
+        message
+    }
+
+    /// The wish to close.
+    pub(crate) fn close_wish(&self, attention: &Attention) -> Option<(CloseCode, Box<str>)> {
+        let mut mail = self.lock();
+        attention.clear(Flag::CLOSE);
+        mail.close.take()
+    }
+
+    /// Nothing is taken any more; what is queued is dropped, unless it is still to leave before the close frame.
+    pub(crate) fn close_intake(&self, attention: &Attention) {
+        let mut mail = self.lock();
+        if mail.intake == Intake::Closed && mail.queue.is_empty() {
+            return;
+        }
+        mail.intake = Intake::Closed;
+        let dropped = mail.drop_all(attention);
+        drop(mail);
+        drop(dropped);
+        self.room.notify_waiters();
+    }
+
+    /// Leaves events, and the end behind them, for a receiver in another task. Whether there is room for more.
+    pub(crate) fn leave(&self, events: impl Iterator<Item = Event>, end: &mut End) -> bool {
+        let mut mail = self.lock();
+        events.for_each(|event| mail.inbox.push(event));
+        if !matches!(end, End::Open) && matches!(mail.inbox.end, End::Open) {
+            mail.inbox.end = std::mem::replace(end, End::Ended);
+        }
+        !mail.inbox.is_full()
+    }
+
+    /// Whether there is room for more events.
+    pub(crate) fn has_inbox_room(&self) -> bool {
+        !self.lock().inbox.is_full()
+    }
+
+    /// The receiving half lives in the connection's own task again: gives back the next event that was left here; `None`
+    /// when there is none, and from then on events need not be left here.
+    pub(crate) fn take_back(&self, attention: &Attention) -> Option<Event> {
+        let mut mail = self.lock();
+        let event = mail.inbox.pop();
+        if event.is_none() {
+            attention.clear(Flag::REMOTE);
+        }
+        event
+    }
+
+    /// The end that was left here for a receiver in another task.
+    pub(crate) fn take_back_end(&self) -> Option<Error> {
+        self.lock().inbox.end.take()
+    }
+
+    /// The connection is over: nothing more is left here.
+    pub(crate) fn end(&self) {
+        let mut mail = self.lock();
+        if matches!(mail.inbox.end, End::Open) {
+            mail.inbox.end = End::Ended;
+        }
+        if mail.flushed == Flushed::Unknown {
+            mail.flushed = Flushed::Never;
+        }
+    }
+
+    /// Whom the connection's new state concerns.
+    pub(crate) fn concerned(&self, attention: &Attention, standing: Standing) -> Woken {
+        let Standing { news, room, flushed, ended } = standing;
+        let mut woken = Woken::default();
+        let mail = &mut *self.lock();
+        if mail.receiver.is_some() && (news || mail.inbox.has_news()) {
+            woken.receiver = mail.receiver.take();
+            attention.clear(Flag::RECEIVER);
+        }
+        let Some((_, wait)) = mail.sender else { return woken };
+        let satisfied = match wait {
+            Wait::Room => mail.intake == Intake::Closed || room.unwrap_or(mail.queue.half_bytes() < HALF),
+            Wait::End => ended,
+            Wait::Flush => match flushed {
+                Poll::Ready(Ok(())) if mail.queue.half_bytes() > 0 => false,
+                Poll::Ready(Ok(())) => {
+                    mail.flushed = Flushed::All;
+                    true
+                }
+                Poll::Ready(Err(_)) => {
+                    mail.flushed = Flushed::Never;
+                    true
+                }
+                Poll::Pending => false,
+            },
+        };
+        if satisfied {
+            woken.sender = mail.sender.take().map(|(waker, _)| waker);
+            attention.clear(Flag::SENDER);
+        }
+        woken
+    }
+}
+
+impl Mail {
+    /// Nothing of what is queued will leave. The answer is dropped when the lock is free again.
+    fn drop_all(&mut self, attention: &Attention) -> VecDeque<Queued> {
+        if self.queue.half_bytes() > 0 {
+            self.flushed = Flushed::Never;
+        }
+        attention.clear(Flag::MAIL);
+        self.queue.drain()
+    }
+
+    fn ask_to_close(&mut self, attention: &Attention, code: CloseCode, reason: &str) {
+        self.intake = Intake::Closed;
+        self.close = Some((code, reason.into()));
+        attention.set(Flag::CLOSE);
+    }
+
+    fn wait_to_send(&mut self, attention: &Attention, waker: &Waker, wait: Wait) {
+        match &mut self.sender {
+            Some((known, known_wait)) if known.will_wake(waker) => *known_wait = wait,
+            sender => *sender = Some((waker.clone(), wait)),
+        }
+        attention.set(Flag::SENDER);
+    }
+
+    fn wait_to_receive(&mut self, attention: &Attention, waker: &Waker) {
+        match &self.receiver {
+            Some(known) if known.will_wake(waker) => {}
+            _ => self.receiver = Some(waker.clone()),
+        }
+        attention.set(Flag::RECEIVER);
+    }
+}
+
+/// What has been queued, in its order, until the connection takes it.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deflate::Compress;
+
+    fn queued(text: &str) -> Queued {
+        Queued::new(text.into(), Compress::default())
+    }
+
+    #[test]
+    fn dropping_the_oldest_never_says_that_the_connection_is_closed() {
+        let (mailbox, attention) = (Mailbox::new(200), Attention::default());
+        for n in 0..1000 {
+            mailbox.push(&attention, queued(&format!("{n}")), SlowReceiver::DropOldest).unwrap();
+        }
+        assert!(mailbox.bytes() <= 200 && !mailbox.is_closed());
+        let mut last = None;
+        while let Some(message) = mailbox.pop(&attention, false) {
+            last = message.into_message().as_text().map(str::to_owned);
+        }
+        assert_eq!(last.as_deref(), Some("999"));
+        assert!(!attention.has(Flag::MAIL));
+    }
+
+    #[test]
+    fn a_refused_message_comes_back_and_a_closed_mailbox_takes_nothing() {
+        let (mailbox, attention) = (Mailbox::new(100), Attention::default());
+        mailbox.push(&attention, queued(&"x".repeat(500)), SlowReceiver::Wait).unwrap();
+        let full = mailbox.push(&attention, queued("y"), SlowReceiver::Wait).unwrap_err();
+        assert_eq!(full, TrySendError::Full("y".into()));
+        let closed = mailbox.push(&attention, queued("z"), SlowReceiver::Close).unwrap_err();
+        assert_eq!(closed, TrySendError::Closed("z".into()));
+        assert!(mailbox.is_closed() && attention.has(Flag::CLOSE) && !attention.has(Flag::MAIL));
+        assert_eq!(mailbox.close_wish(&attention), Some((CloseCode::TRY_AGAIN_LATER, "".into())));
+    }
+}

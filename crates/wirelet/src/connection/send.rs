@@ -1,0 +1,195 @@
+//! What is sent: messages and fragments become frames behind what is queued, and the closing handshake begins behind them.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use wirelet_proto::{CloseCode, CloseFrame, MessageKind};
+
+use super::Shared;
+use super::engine::Engine;
+use super::mailbox::Wait;
+use super::outbound::BY_REFERENCE;
+use super::queue::{Body, Origin, Queued};
+use crate::Error;
+use crate::deflate::{Compress, Prepared};
+use crate::keys::ThreadKeys;
+
+/// A payload to be sent.
+pub(crate) enum Payload<'a> {
+    /// Written from where it is when it is large and need not be masked.
+    Owned(Bytes),
+    /// Copied.
+    Borrowed(&'a [u8]),
+    /// For many connections.
+    Prepared(Arc<Prepared>),
+}
+
+/// A frame to be sent: a whole message, or a fragment of one.
+pub(crate) struct Outgoing<'a> {
+    pub(crate) kind: MessageKind,
+    pub(crate) payload: Payload<'a>,
+    pub(crate) fin: bool,
+    pub(crate) compress: Compress,
+}
+
+impl Payload<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Owned(bytes) => bytes,
+            Self::Borrowed(bytes) => bytes,
+            Self::Prepared(message) => message.payload(),
+        }
+    }
+}
+
+impl From<Body> for Payload<'_> {
+    fn from(body: Body) -> Self {
+        match body {
+            Body::Own(bytes) => Self::Owned(bytes),
+            Body::Prepared(message) => Self::Prepared(message),
+        }
+    }
+}
+
+impl Outgoing<'_> {
+    /// The same for the mailbox: the connection is moved by another task.
+    pub(super) fn queued(self) -> Queued {
+        let Self { kind, payload, fin, compress } = self;
+        let body = match payload {
+            Payload::Owned(bytes) => Body::Own(bytes),
+            Payload::Borrowed(bytes) => Body::Own(Bytes::copy_from_slice(bytes)),
+            Payload::Prepared(message) => Body::Prepared(message),
+        };
+        Queued { body, kind, compress, origin: Origin::Half { fin } }
+    }
+}
+
+impl Engine {
+    /// Ready when a frame may be queued; a pending handler is noted with `cx`.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub(super) fn poll_room(&mut self, cx: Option<&Context<'_>>) -> Poll<Result<(), Error>> {
+        if !self.is_open() {
+            return Poll::Ready(Err(Error::Closed));
+        }
+        if self.has_room() {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(cx) = cx {
+            self.wait_to_send(cx, Wait::Room);
+        }
+        Poll::Pending
+    }
+
+    /// Queues a frame, whole, behind what other tasks have queued before.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] and [`Error::Misuse`]; nothing is queued then.
+    pub(super) fn send(&mut self, shared: &Shared, frame: Outgoing<'_>) -> Result<(), Error> {
+        self.read_mailbox(shared);
+        self.take_mail(shared, true);
+        self.append(frame)
+    }
+
+    /// Queues a ping behind what other tasks have queued before.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Misuse`] for more than 125 bytes.
+    pub(super) fn ping(&mut self, shared: &Shared, payload: &[u8]) -> Result<(), Error> {
+        self.read_mailbox(shared);
+        self.take_mail(shared, true);
+        self.append_ping(payload)
+    }
+
+    /// Queues what other tasks have queued, as far as there is room, or all of it. Whether there was something.
+    ///
+    /// Where the handler waits for room it is its turn: it takes all of it before its own message.
+    pub(super) fn take_mail(&mut self, shared: &Shared, all: bool) -> bool {
+        let mut taken = false;
+        while all || self.has_room() && !self.handler_waits_for_room() {
+            let inside_message = self.core.is_sending_message();
+            let Some(queued) = shared.mail(inside_message) else { break };
+            taken = true;
+            let Queued { body, kind, compress, origin } = queued;
+            // Nothing can be sent any more when it fails: the intake is closed then, and whoever sends is told.
+            let _ = match (origin, &body) {
+                (Origin::Ping, Body::Own(payload)) => self.append_ping(payload),
+                (Origin::Half { fin }, _) => {
+                    self.append(Outgoing { kind, payload: body.into(), fin, compress })
+                }
+                _ => self.append(Outgoing { kind, payload: body.into(), fin: true, compress }),
+            };
+        }
+        taken
+    }
+
+    fn append(&mut self, frame: Outgoing<'_>) -> Result<(), Error> {
+        let Outgoing { kind, payload, fin, compress } = frame;
+        // A compressor's context can't be taken back.
+        self.core.may_begin_frame(kind)?;
+        let Self { deflate, core, out, .. } = self;
+        let Some(deflate) = deflate else { return self.append_plain(kind, payload, fin) };
+        let mut send = |compressed: &[u8]| {
+            let head = core.begin_compressed_frame(kind, compressed.len() as u64, fin, &mut ThreadKeys)?;
+            out.push(&head);
+            core.mask(out.push(compressed));
+            Ok::<_, Error>(())
+        };
+        let prepared = match &payload {
+            Payload::Prepared(message) => deflate.prepared(message, compress),
+            _ => None,
+        };
+        let sent = match prepared {
+            Some(prepared) => prepared.as_deref().map(send),
+            None => deflate.compress(payload.bytes(), fin, compress, |compressed| compressed.map(&mut send)),
+        };
+        match sent {
+            None => self.append_plain(kind, payload, fin),
+            Some(sent) => sent,
+        }
+    }
+
+    fn append_plain(&mut self, kind: MessageKind, payload: Payload<'_>, fin: bool) -> Result<(), Error> {
+        let len = payload.bytes().len();
+        let head = self.core.begin_frame(kind, len as u64, fin, &mut ThreadKeys)?;
+        self.out.push(&head);
+        match payload {
+            Payload::Owned(bytes) if len >= BY_REFERENCE && !self.core.is_masking() => {
+                self.out.push_owned(bytes)
+            }
+            Payload::Prepared(message) if len >= BY_REFERENCE && !self.core.is_masking() => {
+                self.out.push_owned(message.payload().clone())
+            }
+            payload => self.core.mask(self.out.push(payload.bytes())),
+        }
+        Ok(())
+    }
+
+    fn append_ping(&mut self, payload: &[u8]) -> Result<(), Error> {
+        while self.move_slot_once() {}
+        self.core.ping(payload, &mut ThreadKeys, self.now())?;
+        while self.move_slot_once() {}
+        Ok(())
+    }
+
+    /// Starts the closing handshake, behind all that has been queued. A fragmented message that has begun stays without an
+    /// end: control frames may stand between fragments (RFC 6455 5.4).
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when it has been started already, [`Error::Misuse`]; nothing has changed then.
+    pub(super) fn close(&mut self, shared: &Shared, code: CloseCode, reason: &str) -> Result<(), Error> {
+        CloseFrame { code, reason }.check()?;
+        if !self.is_open() {
+            return Err(Error::Closed);
+        }
+        self.take_mail(shared, true);
+        while self.move_slot_once() {}
+        self.refresh_clock();
+        self.core.close(code, reason, &mut ThreadKeys, self.now())?;
+        while self.move_slot_once() {}
+        shared.close_intake();
+        Ok(())
+    }
+}
