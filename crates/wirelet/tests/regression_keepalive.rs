@@ -1,0 +1,230 @@
+//! Keepalive and the watch over peers that take nothing: on for every connection, and no danger for peers that live.
+
+mod peer;
+mod scripted;
+
+use std::time::Duration;
+
+use peer::*;
+use scripted::*;
+use tokio::io::{AsyncWriteExt, DuplexStream};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout};
+use wirelet::server::{Router, Server, ws};
+use wirelet::{Config, Error, Keepalive, Message, ReceiveHalf, Timeout, WebSocket};
+
+/// Longer than any deadline.
+const HOURS: Duration = Duration::from_secs(24 * 3600);
+
+/// 64 KiB.
+const SLOW: u64 = 64 * 1024;
+
+/// Receives, and works on each message for 25 s.
+async fn receive(mut half: ReceiveHalf) -> Result<(), Error> {
+    while half.recv().await?.is_some() {
+        sleep(Duration::from_secs(25)).await;
+    }
+    Ok(())
+}
+
+/// A connection whose receiving half lives in another task keeps its keepalive, also when messages have waited.
+#[tokio::test(start_paused = true)]
+async fn a_receiver_in_another_task_does_not_switch_keepalive_off() {
+    for messages in 0..4 {
+        let (server, mut far) = server_over_pipe(Config::new(), 10_000);
+        let driver = tokio::spawn(server.drive(|ws| async move {
+            let (_send, half) = ws.split();
+            tokio::spawn(receive(half)).await.unwrap()
+        }));
+        for _ in 0..messages {
+            write(&mut far, &client_frame(TEXT, b"work")).await;
+        }
+        // The peer says nothing more: it is pinged, and given up.
+        let began = Instant::now();
+        let mut pings = 0;
+        loop {
+            let frame = timeout(HOURS, read_frame(&mut far)).await;
+            match frame
+                .unwrap_or_else(|_| panic!("{pings} pings after {messages} messages, and then nothing"))
+            {
+                Ok((PING, _)) => pings += 1,
+                close => {
+                    assert_eq!(close.unwrap(), (CLOSE, close_payload(3008).to_vec()));
+                    break;
+                }
+            }
+        }
+        assert!(pings > 0);
+        let most = Duration::from_secs(25) * messages + Duration::from_secs(41);
+        assert!(began.elapsed() <= most, "{:?} after {messages} messages", began.elapsed());
+        drop(far);
+        timeout(HOURS, driver).await.expect("the task never ends").unwrap();
+    }
+}
+
+/// In a server, whose ticker keeps the time of all connections, it had none any more after its first message.
+#[tokio::test]
+async fn a_receiver_in_another_task_switched_the_servers_keepalive_off() {
+    let route = ws(|ws: WebSocket, _| async move {
+        let (_send, mut half) = ws.split();
+        let receiver = tokio::spawn(async move { while let Ok(Some(_)) = half.recv().await {} });
+        receiver.await.unwrap();
+    });
+    let server = Server::bind("127.0.0.1:0").await.unwrap();
+    let (address, handle) = (server.local_addr().unwrap(), server.handle());
+    tokio::spawn(server.serve(Router::new().ws("/ws", route)));
+    tokio::time::pause();
+    for messages in 0..3 {
+        let mut far = TcpStream::connect(address).await.unwrap();
+        far.write_all(upgrade_request("/ws", "").as_bytes()).await.unwrap();
+        read_head(&mut far).await.unwrap();
+        for _ in 0..messages {
+            far.write_all(&client_frame(TEXT, b"work")).await.unwrap();
+        }
+        let began = Instant::now();
+        let ping = timeout(HOURS, read_frame(&mut far)).await;
+        assert_eq!(ping.unwrap_or_else(|_| panic!("no ping after {messages} messages")).unwrap().0, PING);
+        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+        let close = timeout(HOURS, read_frame(&mut far)).await.expect("it is never given up").unwrap();
+        assert_eq!(close, (CLOSE, close_payload(3008).to_vec()));
+        drop(far);
+    }
+    timeout(HOURS, async {
+        while handle.count() > 0 {
+            sleep(Duration::from_secs(1)).await;
+        }
+    })
+    .await
+    .expect("a connection is left");
+}
+
+/// Sends 4 MiB and receives then, in both kinds of connection; `peer` is the other end. What the application saw.
+async fn download<F, Fut>(
+    capacity: usize,
+    peer: F,
+) -> [(Result<(), Error>, Result<Option<Message>, Error>); 2]
+where
+    F: Fn(DuplexStream) -> Fut,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    let mut seen = Vec::new();
+    for driven in [true, false] {
+        let (server, far) = server_over_pipe(Config::new(), capacity);
+        let (tell, told) = oneshot::channel();
+        let work = |mut ws: WebSocket| async move {
+            let sent = within_polls(100_000, ws.send(vec![7; 4 << 20])).await;
+            let _ = tell.send((sent, within_polls(100_000, ws.recv()).await));
+        };
+        let task = match driven {
+            true => tokio::spawn(server.drive(work)),
+            false => tokio::spawn(work(server)),
+        };
+        let peer = tokio::spawn(peer(far));
+        timeout(HOURS, peer).await.expect("the peer hangs").unwrap();
+        seen.push(timeout(HOURS, told).await.expect("it hangs").expect("the application's part panicked"));
+        timeout(HOURS, task).await.expect("the task hangs").unwrap();
+    }
+    seen.try_into().unwrap()
+}
+
+/// Reads frames up to the end, answers pings, closes.
+async fn close(far: &mut DuplexStream) {
+    write(far, &client_frame(CLOSE, &close_payload(1000))).await;
+    while let Ok((first, _)) = read_frame(far).await {
+        assert!(matches!(first, PING | PONG | CLOSE), "{first:x}");
+    }
+}
+
+/// The bytes of a binary message of 4 MiB on the wire.
+const ON_THE_WIRE: usize = 10 + (4 << 20);
+
+/// A peer that took 4 MiB at 64 KiB a second was cut off after 45 s: it did not answer a ping that it had not got yet.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_was_busy_receiving_was_given_up_for_its_silence() {
+    let peer = |mut far: DuplexStream| async move {
+        let wire = read_slowly(&mut far, ON_THE_WIRE, 1000, SLOW).await.expect("it was cut off");
+        assert!(wire[10..].iter().all(|byte| *byte == 7));
+        close(&mut far).await;
+    };
+    for (sent, end) in download(1000, peer).await {
+        assert!(sent.is_ok(), "{sent:?}");
+        assert!(matches!(end, Ok(None)), "{end:?}");
+    }
+}
+
+/// A peer that took 4 MiB slowly and said something all the time was given up where a message of it waited unread: what it
+/// said behind that was not looked at.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_talks_was_given_up_while_its_message_waited_unread() {
+    let peer = |far: DuplexStream| async move {
+        let (mut reader, mut writer) = tokio::io::split(far);
+        let talk = tokio::spawn(async move {
+            writer.write_all(&client_frame(TEXT, b"hello")).await.unwrap();
+            loop {
+                writer.write_all(&client_frame(PONG, b"alive")).await.unwrap();
+                sleep(Duration::from_secs(1)).await;
+            }
+        });
+        // It stops to read for a time that is longer than ping and pong, and shorter than the limit on stalls.
+        read_slowly(&mut reader, 1 << 20, 1000, SLOW).await.expect("it was cut off");
+        sleep(Duration::from_secs(60)).await;
+        read_slowly(&mut reader, ON_THE_WIRE - (1 << 20), 1000, SLOW).await.expect("it was cut off");
+        talk.abort();
+        let _ = talk.await;
+    };
+    for (sent, received) in download(1000, peer).await {
+        assert!(sent.is_ok(), "{sent:?}");
+        assert_eq!(received.unwrap(), Some("hello".into()));
+    }
+}
+
+/// A keepalive ping for which there was no place was never sent, but its answer was waited for: 3008 after 40 s.
+#[tokio::test(start_paused = true)]
+async fn a_ping_that_was_never_sent_was_waited_for() {
+    let peer = |mut far: DuplexStream| async move {
+        // Its pong has to wait behind 4 MiB, and takes the place of a ping.
+        write(&mut far, &client_frame(PING, b"are you there?")).await;
+        sleep(Duration::from_secs(100)).await;
+        let (first, payload) = read_frame(&mut far).await.expect("it was cut off");
+        assert_eq!((first, payload.len()), (BINARY, 4 << 20));
+        assert_eq!(read_frame(&mut far).await.unwrap(), (PONG, b"are you there?".to_vec()));
+        close(&mut far).await;
+    };
+    for (sent, end) in download(1000, peer).await {
+        assert!(sent.is_ok(), "{sent:?}");
+        assert!(matches!(end, Ok(None)), "{end:?}");
+    }
+}
+
+/// `Keepalive::every` and `Keepalive::off` switched the watch over peers that take nothing off: they were held for ever.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_nothing_was_held_for_ever_without_an_idle_limit() {
+    for keepalive in [Keepalive::new(), Keepalive::every(Duration::from_secs(20)), Keepalive::off()] {
+        let (server, mut far) =
+            server_over_pipe(Config { keepalive: keepalive.clone(), ..Config::new() }, 100);
+        let began = Instant::now();
+        let (tell, told) = oneshot::channel();
+        let driver = tokio::spawn(server.drive(|mut ws| async move {
+            while let Some(message) = ws.recv().await? {
+                while ws.send(message.clone()).await.is_ok() {}
+                if message.as_bytes() == b"undelivered" {
+                    break;
+                }
+            }
+            tell.send(ws.recv().await).unwrap();
+            Ok::<_, Error>(())
+        }));
+        write(&mut far, &client_frame(TEXT, &[b'x'; 1000])).await;
+        write(&mut far, &client_frame(TEXT, b"undelivered")).await;
+        let end = timeout(HOURS, told)
+            .await
+            .unwrap_or_else(|_| panic!("held for ever with {keepalive:?}"))
+            .unwrap();
+        assert!(matches!(end, Err(Error::Timeout(Timeout::Stalled))), "{end:?}");
+        timeout(HOURS, driver).await.expect("the task never ends").unwrap();
+        let seconds = began.elapsed().as_secs();
+        assert!((119..=126).contains(&seconds), "{seconds} s with {keepalive:?}");
+        drop(far);
+    }
+}
