@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use hostile::*;
 use wirelet::server::{Context, Router, ws, ws_with};
-use wirelet::{Error, Keepalive, Limits, Message, Sender, SlowReceiver, TrySendError, WebSocket};
+use wirelet::{Error, Limits, Message, Sender, SlowReceiver, TrySendError, WebSocket};
 
 /// What is in the server's and the peer's socket buffers is no memory of the server's process, and it is megabytes:
 /// attacks send more than that.
@@ -124,8 +124,7 @@ where
         while let Ok(Some(_)) = ws.recv().await {}
     };
     let router = move || -> Router { routes().ws("/flood", ws_with(state, handler)) };
-    // A peer that is slow on purpose is not to be given up by keepalive on a slow machine.
-    (Site::start(router, |server| server.keepalive(Keepalive::off())), seen)
+    (Site::start(router, |server| server), seen)
 }
 
 /// Runs the attack up to the end of `flood`, or until the policy has fired, with 100 echoes at least during it.
