@@ -170,7 +170,9 @@ async fn a_flood_of_control_frames_held_the_thread() {
             let got = Got::default();
             let seen = polls(ws.drive(|ws| events(ws, got.clone())), &script, &got).await;
             assert_bounded(&seen, "control frames");
-            assert_eq!(got.messages.load(Relaxed), total / wire.len());
+            // They are kept from the handler's first call on; some may have come before that.
+            let (count, all) = (got.messages.load(Relaxed), total / wire.len());
+            assert!(count <= all && count + MESSAGES >= all, "{count} of {all}");
             // Seen by nobody.
             let (ws, script, total) = flooded(&wire);
             let got = Got::default();

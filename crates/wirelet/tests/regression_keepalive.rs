@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use peer::*;
 use scripted::*;
-use tokio::io::{AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
@@ -28,6 +28,22 @@ async fn receive(mut half: ReceiveHalf) -> Result<(), Error> {
     Ok(())
 }
 
+/// A peer that says nothing more after so many messages: it is pinged, and given up.
+async fn given_up<S: AsyncRead + Unpin>(far: &mut S, messages: u32) {
+    let mut pings = 0;
+    loop {
+        let frame = timeout(HOURS, read_frame(far)).await;
+        match frame.unwrap_or_else(|_| panic!("{pings} pings after {messages} messages, and then nothing")) {
+            Ok((PING, _)) => pings += 1,
+            close => {
+                assert_eq!(close.unwrap(), (CLOSE, close_payload(3008).to_vec()));
+                assert!(pings > 0);
+                return;
+            }
+        }
+    }
+}
+
 /// A connection whose receiving half lives in another task keeps its keepalive, also when messages have waited.
 #[tokio::test(start_paused = true)]
 async fn a_receiver_in_another_task_does_not_switch_keepalive_off() {
@@ -40,22 +56,8 @@ async fn a_receiver_in_another_task_does_not_switch_keepalive_off() {
         for _ in 0..messages {
             write(&mut far, &client_frame(TEXT, b"work")).await;
         }
-        // The peer says nothing more: it is pinged, and given up.
         let began = Instant::now();
-        let mut pings = 0;
-        loop {
-            let frame = timeout(HOURS, read_frame(&mut far)).await;
-            match frame
-                .unwrap_or_else(|_| panic!("{pings} pings after {messages} messages, and then nothing"))
-            {
-                Ok((PING, _)) => pings += 1,
-                close => {
-                    assert_eq!(close.unwrap(), (CLOSE, close_payload(3008).to_vec()));
-                    break;
-                }
-            }
-        }
-        assert!(pings > 0);
+        given_up(&mut far, messages).await;
         let most = Duration::from_secs(25) * messages + Duration::from_secs(41);
         assert!(began.elapsed() <= most, "{:?} after {messages} messages", began.elapsed());
         drop(far);
@@ -83,11 +85,10 @@ async fn a_receiver_in_another_task_switched_the_servers_keepalive_off() {
             far.write_all(&client_frame(TEXT, b"work")).await.unwrap();
         }
         let began = Instant::now();
-        let ping = timeout(HOURS, read_frame(&mut far)).await;
-        assert_eq!(ping.unwrap_or_else(|_| panic!("no ping after {messages} messages")).unwrap().0, PING);
-        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
-        let close = timeout(HOURS, read_frame(&mut far)).await.expect("it is never given up").unwrap();
-        assert_eq!(close, (CLOSE, close_payload(3008).to_vec()));
+        given_up(&mut far, messages).await;
+        // The peer's system acknowledges in real time, and the clock here runs ahead of it: the answer to a ping may be waited
+        // for again. The limit on silence is the last one.
+        assert!(began.elapsed() < Duration::from_secs(125), "{:?}", began.elapsed());
         drop(far);
     }
     timeout(HOURS, async {
