@@ -9,6 +9,7 @@
 //! | [`trace`] | runs a core over any split of the input and writes down what it does |
 //! | [`pair`] | a client core against a server core over delaying links on a virtual clock |
 //! | [`scenario`] | dialogues that every driver runs, for both roles |
+//! | [`operations`] | random operations on a driver over a scripted transport, and what must be true of them |
 //! | [`fuzz`] | the bodies of the fuzz targets |
 //! | [`offers`] | permessage-deflate's offers and answers, read as plainly as can be |
 //! | [`telemetry`] | messages as devices send them |
@@ -19,6 +20,7 @@ pub mod codec;
 pub mod deflate;
 pub mod fuzz;
 pub mod offers;
+pub mod operations;
 pub mod pair;
 pub mod random;
 pub mod reference;
