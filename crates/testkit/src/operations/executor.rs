@@ -11,7 +11,7 @@ use super::Pulse;
 use crate::random::Rng;
 
 /// A task of a case.
-pub type Running = Pin<Box<dyn Future<Output = ()>>>;
+pub type Running<'t> = Pin<Box<dyn Future<Output = ()> + 't>>;
 
 /// Polls in a row that one task may have while nothing moves.
 const IDLE_POLLS: u64 = 60;
@@ -20,16 +20,16 @@ const IDLE_POLLS: u64 = 60;
 const IDLE_POLLS_A_SECOND: u64 = 4;
 
 /// The tasks of a case.
-pub struct Executor {
-    tasks: Vec<Task>,
+pub struct Executor<'t> {
+    tasks: Vec<Task<'t>>,
     rng: Rng,
     pulse: Pulse,
     root: Arc<Root>,
 }
 
-struct Task {
+struct Task<'t> {
     name: &'static str,
-    future: Option<Running>,
+    future: Option<Running<'t>>,
     flag: Arc<Flag>,
     /// It is part of the test.
     trusted: bool,
@@ -72,23 +72,23 @@ impl Wake for Flag {
     }
 }
 
-impl Executor {
+impl<'t> Executor<'t> {
     /// Without tasks.
     pub fn new(seed: u64, pulse: Pulse) -> Self {
         Self { tasks: Vec::new(), rng: Rng::new(seed), pulse, root: Arc::default() }
     }
 
     /// Adds a task.
-    pub fn spawn(&mut self, name: &'static str, future: impl Future<Output = ()> + 'static) {
+    pub fn spawn(&mut self, name: &'static str, future: impl Future<Output = ()> + 't) {
         self.add(name, Box::pin(future), false);
     }
 
     /// Adds a task that is part of the test: it may wake itself as it likes.
-    pub fn spawn_trusted(&mut self, name: &'static str, future: impl Future<Output = ()> + 'static) {
+    pub fn spawn_trusted(&mut self, name: &'static str, future: impl Future<Output = ()> + 't) {
         self.add(name, Box::pin(future), true);
     }
 
-    fn add(&mut self, name: &'static str, future: Running, trusted: bool) {
+    fn add(&mut self, name: &'static str, future: Running<'t>, trusted: bool) {
         let flag = Arc::new(Flag { ready: AtomicBool::new(true), root: Arc::clone(&self.root) });
         let future = Some(future);
         self.tasks.push(Task { name, future, flag, trusted, moved: 0, since: 0, idle_polls: 0 });
@@ -100,7 +100,7 @@ impl Executor {
     /// A task has panicked, or wakes itself while nothing moves.
     pub fn step(&mut self, now: u64, root: &Waker) -> Result<Step, String> {
         *self.root.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(root.clone());
-        let ready = |task: &Task| task.future.is_some() && task.flag.ready.load(Ordering::Relaxed);
+        let ready = |task: &Task<'_>| task.future.is_some() && task.flag.ready.load(Ordering::Relaxed);
         let many = self.tasks.iter().filter(|task| ready(task)).count();
         if many == 0 {
             let ended = self.tasks.iter().all(|task| task.future.is_none());
@@ -133,7 +133,7 @@ impl Executor {
     }
 }
 
-impl Task {
+impl Task<'_> {
     fn poll(&mut self, pulse: &Pulse) -> Result<(), String> {
         let Some(future) = &mut self.future else { return Ok(()) };
         self.flag.ready.store(false, Ordering::Relaxed);
@@ -183,7 +183,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
 mod tests {
     use super::*;
 
-    fn run(executor: &mut Executor) -> Result<Step, String> {
+    fn run(executor: &mut Executor<'_>) -> Result<Step, String> {
         loop {
             match executor.step(0, Waker::noop())? {
                 Step::Polled => {}

@@ -57,6 +57,8 @@ pub struct Times {
     pub closing: u64,
     /// The shortest time after the beginning at which any of them may end the connection.
     pub earliest: u64,
+    /// What was received is delivered before a deadline is told.
+    pub delivers: bool,
 }
 
 /// The default of `Limits::message_time`, milliseconds.
@@ -117,6 +119,8 @@ pub enum Fact {
     Fails,
     /// Its task was aborted.
     Aborted,
+    /// The whole server or client stops: one limit holds whatever is queued.
+    Stops,
     /// The application has dropped the connection.
     Dropped,
     /// The application does not want what arrives.
@@ -247,6 +251,11 @@ impl Ledger {
         self.lock().note(fact);
     }
 
+    /// When `fact` became known, milliseconds.
+    pub fn since(&self, fact: Fact) -> Option<u64> {
+        self.lock().fact(fact).map(|(_, now)| now)
+    }
+
     /// Whether `fact` is known.
     pub fn knows(&self, fact: Fact) -> bool {
         self.lock().knows(fact)
@@ -316,7 +325,8 @@ impl Ledger {
         if first {
             books.close_code = Some(code);
             books.events += 1;
-            books.closed_at = books.events;
+            // What waits behind a message in fragments is not sent any more: the close frame does not wait for its end.
+            books.closed_at = if books.fragmenting > 0 { 0 } else { books.events };
         }
         books.note(Fact::Closes);
         first
@@ -336,6 +346,16 @@ impl Ledger {
         books.note(Fact::CloseSeen);
     }
 
+    /// Whether the connection may have ended, as far as anybody can know.
+    pub fn may_be_over(&self) -> bool {
+        self.lock().may_be_over()
+    }
+
+    /// Whether a fragmented message is being sent.
+    pub fn is_fragmenting(&self) -> bool {
+        self.lock().fragmenting > 0
+    }
+
     /// An operation answered that the connection is closed.
     pub fn closed_told(&self, by: &str) {
         let mut books = self.lock();
@@ -347,7 +367,7 @@ impl Ledger {
     /// Whether the end under test may have given the connection up, bytes on their way or not.
     pub fn may_be_given_up(&self) -> bool {
         let books = self.lock();
-        books.may_have_expired() || books.link.longest_silence() >= books.times.closing
+        books.may_have_expired() || books.may_be_cut_off()
     }
 
     // ---- from the peer ----
@@ -429,7 +449,7 @@ impl Ledger {
     pub fn idle_since(&self) -> Option<u64> {
         let books = self.lock();
         let done = books.fact(Fact::PeerIsDone)?.1;
-        (books.sleeping == 0).then(|| done.max(books.operated))
+        (books.sleeping == 0).then(|| done.max(books.operated).max(books.link.moved_at()))
     }
 
     /// All tasks have ended. `driven`: the connection had a task of its own.
@@ -462,7 +482,12 @@ impl Books {
     /// Whether a deadline may have ended the connection.
     fn may_have_expired(&self) -> bool {
         self.pulse.now() >= self.times.earliest
-            && (self.link.longest_silence() >= self.times.pong.min(self.times.stalled) || self.waits_long())
+            && (self.link.longest_silence() >= self.times.pong || self.may_be_cut_off() || self.waits_long())
+    }
+
+    /// Whether the peer may have been given up for what it does not take.
+    fn may_be_cut_off(&self) -> bool {
+        self.link.longest_blocked() >= self.times.stalled || self.pulse.now() >= SLOW_AFTER
     }
 
     /// Whether a message of the peer has begun, or may have, and not ended for as long as a message may take.
@@ -473,7 +498,7 @@ impl Books {
 
     fn may_be_over(&self) -> bool {
         use Fact::*;
-        [Closes, Fails, Aborted, Dropped, PeerCloses, PeerEnds, PeerResets, PeerErrs]
+        [Closes, Fails, Aborted, Stops, Dropped, PeerCloses, PeerEnds, PeerResets, PeerErrs]
             .into_iter()
             .any(|fact| self.knows(fact))
             || self.may_have_expired()
@@ -483,6 +508,7 @@ impl Books {
 
     fn accept(&mut self, number: usize, fate: Fate) {
         self.events += 1;
+        self.pulse.moves();
         let sent = &mut self.sent[number];
         (sent.fate, sent.taken) = (fate, self.events);
     }
@@ -617,16 +643,16 @@ impl Books {
     }
 
     fn may_have_timed_out(&self, name: &str) -> bool {
-        let silence = self.link.longest_silence();
-        let needed = match name {
-            "Message" => return self.waits_long(),
-            "Fragment" => return self.pulse.now() >= FRAGMENT_TIME,
-            "Slow" => return self.pulse.now() >= SLOW_AFTER,
-            "Closing" => self.times.closing,
-            "Stalled" => self.times.stalled,
-            _ => self.times.pong,
-        };
-        silence >= needed && self.pulse.now() >= needed
+        let now = self.pulse.now();
+        match name {
+            "Message" => self.waits_long(),
+            "Fragment" => now >= FRAGMENT_TIME,
+            "Slow" => now >= SLOW_AFTER,
+            "Stalled" => self.link.longest_blocked() >= self.times.stalled,
+            // It begins when the close frame has left.
+            "Closing" => now - self.link.written_at() >= self.times.closing,
+            _ => self.link.longest_silence() >= self.times.pong && now >= self.times.pong,
+        }
     }
 
     /// How many of the peer's bytes must have reached the application before it is told `end`.
@@ -638,7 +664,8 @@ impl Books {
             End::Peer => self.illegal_at.unwrap_or(u64::MAX),
             // All that was received stays readable.
             End::Abnormal | End::Io => self.link.delivered(),
-            End::Timeout(_) | End::Other(_) => self.link.read_before_time(self.times.earliest),
+            End::Timeout(_) if self.times.delivers => self.link.read_before_time(self.times.earliest),
+            End::Timeout(_) | End::Other(_) => 0,
         };
         all.min(before)
     }
@@ -688,8 +715,9 @@ impl Books {
             return Err(format!("message {lost} is lost: it was handed to the transport"));
         }
         let excused = self.knows(Fact::Aborted)
+            || self.knows(Fact::Stops)
             || self.knows(Fact::PeerEnds)
-            || self.link.longest_silence() >= self.times.closing
+            || self.may_be_cut_off()
             || !self.knows(Fact::EndSeen);
         let promised = self.knows(Fact::Closes) || driven;
         if promised && !excused && !self.knows(Fact::CloseSeen) {
@@ -711,7 +739,7 @@ mod tests {
     use super::*;
     use crate::operations::link::Shape;
 
-    const TIMES: Times = Times { pong: 1000, stalled: 1000, closing: 500, earliest: 500 };
+    const TIMES: Times = Times { pong: 1000, stalled: 1000, closing: 500, earliest: 500, delivers: true };
 
     fn ledger() -> Ledger {
         let pulse = Pulse::default();

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::{Error, ErrorKind, Result};
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
@@ -39,6 +40,8 @@ struct State {
     pulse: Pulse,
     outgoing: Way,
     incoming: Way,
+    /// Who is to be woken when nothing is locked any more.
+    woken: Vec<Waker>,
     /// The peer has reset the connection.
     reset: bool,
     /// The end under test has been told so.
@@ -49,8 +52,15 @@ struct State {
     dropped_unread: bool,
     /// Reads of the end under test: all bytes so far, the step, the time.
     reads: Vec<(u64, u64, u64)>,
-    /// The end under test could not write.
-    blocked: bool,
+    /// Bytes written since the last read, while there was something to read.
+    starved: u64,
+    /// Since when the end under test can't write, milliseconds.
+    blocked: Option<u64>,
+    /// The longest time in which it could not.
+    longest_blocked: u64,
+    /// When it has last written a byte, and when a byte was last read or written by either end.
+    written_at: u64,
+    moved_at: u64,
     /// When the peer has last shown that it lives, milliseconds: a byte of it was read, or it made room for one that could
     /// not be written before.
     alive: u64,
@@ -68,29 +78,17 @@ struct Way {
 }
 
 impl Way {
-    fn wake_reader(&mut self) {
-        if let Some(waker) = self.reader.take() {
-            waker.wake();
-        }
+    fn wake(&mut self, woken: &mut Vec<Waker>) {
+        woken.extend(self.reader.take());
+        woken.extend(self.writer.take());
     }
 
-    fn wake_writer(&mut self) {
-        if let Some(waker) = self.writer.take() {
-            waker.wake();
-        }
-    }
-
-    fn wake(&mut self) {
-        self.wake_reader();
-        self.wake_writer();
-    }
-
-    fn put(&mut self, data: &[u8]) {
+    fn put(&mut self, data: &[u8], woken: &mut Vec<Waker>) {
         self.bytes.extend(data);
-        self.wake_reader();
+        woken.extend(self.reader.take());
     }
 
-    fn take(&mut self, into: &mut [u8]) -> usize {
+    fn take(&mut self, into: &mut [u8], woken: &mut Vec<Waker>) -> usize {
         let n = into.len().min(self.bytes.len());
         let (front, back) = self.bytes.as_slices();
         let first = n.min(front.len());
@@ -98,7 +96,7 @@ impl Way {
         into[first..n].copy_from_slice(&back[..n - first]);
         self.bytes.drain(..n);
         self.passed += n as u64;
-        self.wake_writer();
+        woken.extend(self.writer.take());
         n
     }
 }
@@ -112,12 +110,17 @@ impl Link {
             pulse,
             outgoing: Way::default(),
             incoming: Way::default(),
+            woken: Vec::new(),
             reset: false,
             reset_told: false,
             dropped: false,
             dropped_unread: false,
             reads: Vec::new(),
-            blocked: false,
+            starved: 0,
+            blocked: None,
+            longest_blocked: 0,
+            written_at: 0,
+            moved_at: 0,
             alive: 0,
             longest_silence: 0,
         })));
@@ -125,8 +128,8 @@ impl Link {
         (link, local)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> Locked<'_> {
+        Locked(Some(self.0.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     // ---- the peer's end ----
@@ -136,10 +139,11 @@ impl Link {
     /// # Errors
     /// The end under test has been dropped with bytes unread.
     pub fn peer_read(&self, cx: &Context<'_>, into: &mut [u8]) -> Poll<Result<usize>> {
-        let mut state = self.lock();
+        let state = &mut *self.lock();
         if !state.outgoing.bytes.is_empty() {
             state.pulse.moves();
-            return Poll::Ready(Ok(state.outgoing.take(into)));
+            state.moved_at = state.pulse.now();
+            return Poll::Ready(Ok(state.outgoing.take(into, &mut state.woken)));
         }
         if state.dropped_unread {
             return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
@@ -156,7 +160,7 @@ impl Link {
     /// # Errors
     /// The end under test is gone.
     pub fn peer_write(&self, cx: &Context<'_>, data: &[u8]) -> Poll<Result<usize>> {
-        let mut state = self.lock();
+        let state = &mut *self.lock();
         if state.dropped {
             state.drop_unread();
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
@@ -168,26 +172,26 @@ impl Link {
             return Poll::Pending;
         }
         state.pulse.moves();
-        state.incoming.put(&data[..n]);
+        state.incoming.put(&data[..n], &mut state.woken);
         Poll::Ready(Ok(n))
     }
 
     /// The peer sends nothing more.
     pub fn peer_end(&self) {
-        let mut state = self.lock();
+        let state = &mut *self.lock();
         state.pulse.moves();
         state.incoming.ended = true;
-        state.incoming.wake_reader();
+        state.woken.extend(state.incoming.reader.take());
     }
 
     /// The peer resets the connection: what it has not read is gone.
     pub fn peer_reset(&self) {
-        let mut state = self.lock();
+        let state = &mut *self.lock();
         state.pulse.moves();
         state.reset = true;
         state.outgoing.bytes.clear();
-        state.incoming.wake();
-        state.outgoing.wake();
+        state.incoming.wake(&mut state.woken);
+        state.outgoing.wake(&mut state.woken);
     }
 
     // ---- what is known about the end under test ----
@@ -228,6 +232,11 @@ impl Link {
         self.lock().incoming.bytes.len()
     }
 
+    /// How many bytes the end under test has written since it last read, while there was something to read.
+    pub fn starved(&self) -> u64 {
+        self.lock().starved
+    }
+
     /// Wakes the peer when anything happens to the end under test.
     pub fn peer_waits(&self, cx: &Context<'_>) {
         self.lock().outgoing.reader = Some(cx.waker().clone());
@@ -238,6 +247,22 @@ impl Link {
         self.lock().outgoing.bytes.len()
     }
 
+    /// When the end under test has last written a byte, milliseconds.
+    pub fn written_at(&self) -> u64 {
+        self.lock().written_at
+    }
+
+    /// When a byte was last read or written, milliseconds.
+    pub fn moved_at(&self) -> u64 {
+        self.lock().moved_at
+    }
+
+    /// The longest time in which the end under test had something to write and could not, milliseconds.
+    pub fn longest_blocked(&self) -> u64 {
+        let state = self.lock();
+        state.longest_blocked.max(state.blocked.map_or(0, |since| state.pulse.now() - since))
+    }
+
     /// The longest time in which the peer has not shown that it lives, milliseconds.
     pub fn longest_silence(&self) -> u64 {
         let state = self.lock();
@@ -245,10 +270,35 @@ impl Link {
     }
 }
 
+/// The state, locked. Whoever is to be woken is woken when it is free again: a waker may do anything.
+struct Locked<'a>(Option<MutexGuard<'a, State>>);
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        self.0.as_mut().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let woken = self.0.take().map(|mut state| std::mem::take(&mut state.woken));
+        woken.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
 impl State {
     fn lives(&mut self) {
         self.pulse.moves();
         let now = self.pulse.now();
+        self.moved_at = now;
         self.longest_silence = self.longest_silence.max(now - self.alive);
         self.alive = now;
     }
@@ -256,14 +306,14 @@ impl State {
     fn drop_unread(&mut self) {
         self.dropped_unread = true;
         self.outgoing.bytes.clear();
-        self.outgoing.wake();
+        self.outgoing.wake(&mut self.woken);
     }
 
     /// How much may move now, of `wanted`; `Pending` to come again.
     fn grant(&mut self, cx: &Context<'_>, wanted: usize) -> Poll<usize> {
         if self.shape.hesitates > 0 && self.rng.one_in(self.shape.hesitates) {
             self.pulse.moves();
-            cx.waker().wake_by_ref();
+            self.woken.push(cx.waker().clone());
             return Poll::Pending;
         }
         let most = self.shape.most.min(wanted);
@@ -298,7 +348,8 @@ impl Local {
             return Poll::Pending;
         }
         let most = ready!(state.grant(cx, into.len()));
-        let n = state.incoming.take(&mut into[..most]);
+        let n = state.incoming.take(&mut into[..most], &mut state.woken);
+        state.starved = 0;
         state.lives();
         let read = (state.incoming.passed, state.pulse.step(), state.pulse.now());
         state.reads.push(read);
@@ -321,39 +372,46 @@ impl Local {
         }
         let room = state.shape.outgoing.saturating_sub(state.outgoing.bytes.len());
         if room == 0 {
-            state.blocked = true;
+            let now = state.pulse.now();
+            state.blocked.get_or_insert(now);
             state.outgoing.writer = Some(cx.waker().clone());
             return Poll::Pending;
         }
         let n = ready!(state.grant(cx, room.min(data.len())));
-        state.outgoing.put(&data[..n]);
-        match std::mem::take(&mut state.blocked) {
-            true => state.lives(),
-            false => state.pulse.moves(),
+        state.outgoing.put(&data[..n], &mut state.woken);
+        state.starved += if state.incoming.bytes.is_empty() { 0 } else { n as u64 };
+        state.written_at = state.pulse.now();
+        state.moved_at = state.pulse.now();
+        match state.blocked.take() {
+            Some(since) => {
+                state.longest_blocked = state.longest_blocked.max(state.written_at - since);
+                state.lives();
+            }
+            None => state.pulse.moves(),
         }
         Poll::Ready(Ok(n))
     }
 
     /// This end sends nothing more.
     pub fn shutdown(&self) {
-        let mut state = self.0.lock();
+        let state = &mut *self.0.lock();
         state.pulse.moves();
         state.outgoing.ended = true;
-        state.outgoing.wake_reader();
+        state.woken.extend(state.outgoing.reader.take());
     }
 }
 
 impl Drop for Local {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
+        let state = &mut *self.0.lock();
         state.pulse.moves();
         state.dropped = true;
         state.outgoing.ended = true;
         if !state.incoming.bytes.is_empty() {
             state.drop_unread();
         }
-        state.outgoing.wake();
-        state.incoming.wake();
+        state.outgoing.wake(&mut state.woken);
+        state.incoming.wake(&mut state.woken);
     }
 }
 

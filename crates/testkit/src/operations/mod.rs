@@ -14,7 +14,9 @@
 //! | [`ledger`] | what was sent and what has arrived |
 //! | [`executor`] | polls tasks in an order that the seed decides, and finds those that wake themselves for nothing |
 //! | [`shrink`] | makes a failing case smaller |
+//! | [`cases`] | runs the cases of a test, or one of them |
 
+pub mod cases;
 pub mod executor;
 pub mod ledger;
 pub mod link;

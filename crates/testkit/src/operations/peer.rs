@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use flate2::{Decompress, FlushDecompress};
 use wirelet_proto::Role;
+use wirelet_proto::handshake::accept_key;
 
 use super::ledger::{Fact, Ledger};
 use super::{Link, Pulse};
@@ -84,6 +85,8 @@ pub struct Peer {
     /// Since when it can't write, milliseconds.
     blocked: Option<u64>,
     input: Vec<u8>,
+    /// The opening handshake has not ended.
+    opening: bool,
     message: Option<Message>,
     close_sent: bool,
     close_seen: bool,
@@ -129,6 +132,7 @@ impl Peer {
             queued: 0,
             blocked: None,
             input: Vec::new(),
+            opening: false,
             message: None,
             close_sent: false,
             close_seen: false,
@@ -136,6 +140,17 @@ impl Peer {
             ended: false,
             over: false,
         }
+    }
+
+    /// The opening handshake comes first: a client asks for `/ws`, a server takes whatever it is asked for.
+    pub fn with_handshake(mut self) -> Self {
+        self.opening = true;
+        if self.role == Role::Client {
+            let request = "GET /ws HTTP/1.1\r\nHost: device\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+            self.say(request.as_bytes());
+        }
+        self
     }
 
     /// Whether it reads whatever comes.
@@ -177,7 +192,7 @@ impl Peer {
     }
 
     fn act(&mut self) {
-        while !self.over && self.acts_at <= self.pulse.now() && self.out.len() < 1 << 16 {
+        while !self.over && !self.opening && self.acts_at <= self.pulse.now() && self.out.len() < 1 << 16 {
             let Some(act) = self.script.pop_front() else { return };
             self.pulse.moves();
             match act {
@@ -245,9 +260,33 @@ impl Peer {
     fn put(&mut self, frame: Frame) {
         let key = if self.rng.one_in(8) { [1, 2, 3, 4] } else { [0; 4] };
         let frame = if self.role == Role::Client { frame.masked(key) } else { frame };
-        let bytes = frame.bytes();
+        self.say(&frame.bytes());
+    }
+
+    fn say(&mut self, bytes: &[u8]) {
         self.queued += bytes.len() as u64;
         self.out.extend(bytes);
+    }
+
+    /// Takes the head of a request or response in, when it is complete.
+    fn open(&mut self) {
+        let Some(at) = self.input.windows(4).position(|four| four == b"\r\n\r\n") else { return };
+        let head = String::from_utf8_lossy(&self.input[..at]).into_owned();
+        self.input.drain(..at + 4);
+        self.opening = false;
+        if self.role == Role::Client {
+            if !head.starts_with("HTTP/1.1 101 ") {
+                self.ledger.fail(format!("the handshake is answered {head:?}"));
+            }
+            return;
+        }
+        let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap_or_default();
+        let accept = String::from_utf8_lossy(&accept_key(key.as_bytes())).into_owned();
+        let response = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {accept}\r\n\r\n"
+        );
+        self.say(response.as_bytes());
     }
 
     fn reset(&mut self) {
@@ -311,7 +350,12 @@ impl Peer {
             }
             Poll::Ready(Ok(n)) => {
                 self.input.extend_from_slice(&bytes[..n]);
-                while let Some(len) = self.frame() {
+                if self.opening {
+                    self.open();
+                }
+                while !self.opening
+                    && let Some(len) = self.frame()
+                {
                     self.input.drain(..len);
                 }
             }
@@ -322,7 +366,7 @@ impl Peer {
 
     /// A connection that is given up may stop anywhere.
     fn may_be_cut_off(&self) -> bool {
-        let facts = [Fact::Aborted, Fact::Dropped, Fact::PeerEnds, Fact::PeerErrs, Fact::Fails];
+        let facts = [Fact::Aborted, Fact::Stops, Fact::Dropped, Fact::PeerEnds, Fact::PeerErrs, Fact::Fails];
         facts.into_iter().any(|fact| self.ledger.knows(fact)) || self.ledger.may_be_given_up()
     }
 

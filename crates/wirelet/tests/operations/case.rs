@@ -159,9 +159,13 @@ impl Case {
 
     pub(crate) fn times(&self) -> Times {
         match self.waits {
-            Waits::Default => Times { pong: 20_000, stalled: 120_000, closing: 5000, earliest: 5000 },
-            Waits::Fast => Times { pong: 1000, stalled: 4000, closing: 500, earliest: 500 },
-            Waits::Off => Times { pong: u64::MAX, stalled: 120_000, closing: 5000, earliest: 5000 },
+            Waits::Default => {
+                Times { pong: 20_000, stalled: 120_000, closing: 5000, earliest: 5000, delivers: true }
+            }
+            Waits::Fast => Times { pong: 1000, stalled: 4000, closing: 500, earliest: 500, delivers: true },
+            Waits::Off => {
+                Times { pong: u64::MAX, stalled: 120_000, closing: 5000, earliest: 5000, delivers: true }
+            }
         }
     }
 

@@ -54,7 +54,7 @@ struct Bench {
     pulse: Pulse,
     link: Link,
     ledger: Ledger,
-    executor: RefCell<Executor>,
+    executor: RefCell<Executor<'static>>,
     peer: Rc<RefCell<Peer>>,
     probe: Option<Arc<Sender>>,
     began: Instant,
