@@ -69,11 +69,13 @@
 //! | silence | ping after 20 s, answer within 20 s, 120 s in all | close 3008 |
 //! | a peer that takes nothing of what waits to be sent, HTTP or WebSocket | 120 s | the socket is closed |
 //! | a peer that takes it slowly | 32 bytes a second, over 10 minutes of waiting | the socket is closed |
-//! | closing handshake | 5 s | the socket is closed |
+//! | closing handshake | 5 s from when the close frame has left | the socket is closed |
+//! | a fragmented message of this end that is not continued | 60 s | close 1011 |
 //! | queue of [`Sender`]s | 1 MiB | [`SlowReceiver`] |
 //! | what a handler has sent and the peer has not read | 64 KiB + one message | `send` waits |
 //! | connections | 65,536, 1,024 of one address | 503 |
 //! | connections before the end of their handshake | 1,024, 64 of one address | 503 |
+//! | one turn of a connection | 512 messages, 128 KiB read, 256 KiB written, 128 KiB decompressed | others have their turn |
 //! | a server that stops | 10 s for all | 503, close 1001, then the sockets |
 
 mod buffer;

@@ -14,8 +14,11 @@ use crate::deflate::Compress;
 ///
 /// What is sent waits in a queue of at most [`Limits::queued`](wirelet_proto::Limits::queued) bytes (40 for each
 /// message on top of its payload; any message is taken while nothing else waits), which all senders of the
-/// connection share. The connection's own future writes it; a connection without a server writes it when it is
+/// connection share. The connection's own future writes it; a connection without a task writes it when it is
 /// polled. Whole messages are never mixed: while a fragmented message is being written they wait.
+///
+/// Order: messages of one task leave in the order in which it queued them, through one `Sender`, several, or
+/// [`send`](crate::WebSocket::send). Between tasks the order is that of the queue.
 #[derive(Clone)]
 pub struct Sender {
     shared: Arc<Shared>,
@@ -33,7 +36,8 @@ pub enum SlowReceiver {
     DropNewest,
     /// It takes the place of the oldest ones.
     DropOldest,
-    /// The connection is closed with 1013.
+    /// The connection is closed with 1013. What waits in the queue is dropped, so that what the receiver has got is an unbroken
+    /// beginning.
     Close,
 }
 

@@ -21,9 +21,14 @@ use crate::{BinaryFragments, Chunk, Error, Event, Message, ReceiveHalf, SendHalf
 
 /// A WebSocket connection after its opening handshake.
 ///
-/// In a handler of a server whatever is sent leaves in one write, as soon as the handler waits for something: there
-/// is nothing to flush. A connection of [`from_upgraded`](Self::from_upgraded), or of a client, writes with each
-/// [`send`](Self::send); there [`feed`](Self::feed) gathers messages for one write.
+/// [`send`](Self::send) means the same everywhere: when it is ready the message leaves without another call. In a handler of a
+/// server it is queued, and all that was sent leaves in one write as soon as the handler waits for something: there is nothing to
+/// flush. A connection without a task, of [`from_upgraded`](Self::from_upgraded) or of a client, has written it;
+/// [`feed`](Self::feed) gathers messages for one write there.
+///
+/// A connection without a task is moved by whatever is polled of it: pings are answered and deadlines looked at while
+/// [`recv`](Self::recv), [`send`](Self::send), [`flush`](Self::flush) or [`close`](Self::close) is waited for, and not otherwise.
+/// [`drive`](Self::drive) gives it a task.
 ///
 /// Dropping it drops the connection: at once where it is open; where a close frame is on its way, when that has
 /// arrived.
@@ -152,8 +157,9 @@ impl WebSocket {
 
     /// Sends a message: `&str`, `String`, [`Text`](crate::Text), `Vec<u8>`, [`Bytes`](bytes::Bytes) or [`Message`].
     ///
-    /// In a server's handler it is queued and leaves when the handler waits next; 64 KiB leave at once. It waits
-    /// while that much is queued and the peer does not read. Elsewhere it is written before the future is ready.
+    /// When it is ready the message leaves without another call: in a server's handler it is queued, and leaves when the handler
+    /// waits next; without a task it has been written. It waits while 64 KiB are queued and the peer does not read. What other
+    /// tasks have queued before, through [`Sender`]s, leaves before it.
     ///
     /// # Errors
     /// [`Error::Closed`] when the connection is closed or closing; [`recv`](Self::recv) says why.
@@ -231,7 +237,7 @@ impl WebSocket {
         self.send.flush().await
     }
 
-    /// Sends a ping with up to 125 bytes. Keepalive pings are sent by themselves.
+    /// Sends a ping with up to 125 bytes. Keepalive pings are sent by themselves. It waits for room as [`send`](Self::send) does.
     ///
     /// # Errors
     /// [`Error::Closed`], [`Error::Misuse`] for a longer payload.
@@ -242,8 +248,10 @@ impl WebSocket {
         self.send.ping(payload).await
     }
 
-    /// Closes the connection behind all that was sent, and waits for the peer's close frame, at most
-    /// [`Limits::closing_time`](wirelet_proto::Limits::closing_time). Messages that still arrive are discarded.
+    /// Closes the connection behind all that was sent, and waits for the peer's close frame: at most
+    /// [`Limits::closing_time`](wirelet_proto::Limits::closing_time) from when this end's has left, which
+    /// [`Limits::stalled_time`](wirelet_proto::Limits::stalled_time) and [`Limits::slowest`](wirelet_proto::Limits::slowest)
+    /// bound. Messages that still arrive are discarded. A fragmented message that has begun stays without an end.
     /// [`CloseCode::NO_STATUS`] closes without a code.
     ///
     /// Where the closing handshake has begun already it waits for its end.

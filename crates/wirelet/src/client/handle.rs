@@ -157,8 +157,8 @@ impl Client {
         self.now.notify_waiters();
     }
 
-    /// Starts to close: what is queued is sent, then the closing handshake is performed; each of both within
-    /// [`Limits::closing_time`](wirelet_proto::Limits::closing_time). An attempt to connect is given up.
+    /// Starts to close: what is queued is sent, then the closing handshake is performed, both together within
+    /// [`Limits::closing_time`](wirelet_proto::Limits::closing_time) from now on. An attempt to connect is given up.
     /// [`next`](Self::next) goes on to tell what happens until [`Event::Closed`]. [`CloseCode::NO_STATUS`] closes
     /// without a code. The first call counts.
     ///
@@ -175,7 +175,7 @@ impl Client {
     }
 
     /// Closes as [`start_close`](Self::start_close) does, and waits for the end. Events on the way, messages too, are
-    /// dropped. It takes at most twice [`Limits::closing_time`](wirelet_proto::Limits::closing_time).
+    /// dropped. It takes at most [`Limits::closing_time`](wirelet_proto::Limits::closing_time).
     /// `None` when [`Event::Closed`] has been told before.
     ///
     /// # Errors

@@ -24,6 +24,8 @@ use crate::time::Clock;
 use crate::transport::Transport;
 use crate::{Bytes, Chunk, Error, Event, Message};
 
+/// After a read of so many bytes the clock is looked at again.
+const LARGE_READ: usize = 32 * 1024;
 /// An owner that is polled so much later than a deadline was not there. The ticker of a server looks every 500 ms.
 const LATE: Duration = Duration::from_secs(2);
 /// How long such an owner has to read what has arrived meanwhile, milliseconds.
@@ -558,6 +560,9 @@ impl Engine {
             }
             Poll::Ready(Ok(n)) => {
                 self.budget.has_read(n);
+                if n >= LARGE_READ {
+                    self.refresh_clock();
+                }
             }
             Poll::Ready(Err(error)) => {
                 self.end(Some(Error::Io(error)));
