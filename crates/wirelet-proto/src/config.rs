@@ -126,9 +126,10 @@ impl Keepalive {
         Self { ping: Some(interval), pong: interval, idle: None }
     }
 
-    /// No pings, and no limit on silence: a dead peer is noticed only when it takes nothing of what is sent to it.
+    /// No pings, no answer is expected to those of the application, and no limit on silence: a dead peer is noticed only when
+    /// it takes nothing of what is sent to it.
     pub const fn off() -> Self {
-        Self { ping: None, pong: Duration::from_secs(20), idle: None }
+        Self { ping: None, pong: Duration::MAX, idle: None }
     }
 }
 

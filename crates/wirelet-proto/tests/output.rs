@@ -311,7 +311,7 @@ fn a_close_frame_that_no_driver_takes_is_a_stall() {
         assert_eq!(deadline(&endpoint), Some(121_000));
         take_slot(&mut endpoint);
         assert_eq!(handle(&mut endpoint, 121_000), Some(Expired::Stalled));
-        assert_eq!(deadline(&endpoint), None);
+        assert_eq!(endpoint.connection.poll_expiry(), Some(Expired::Closing));
     }
 }
 
@@ -334,7 +334,7 @@ fn a_peer_that_takes_nothing_is_given_up() {
             }
             endpoint.read(&Frame::text("last words").from(peer(role)).bytes());
             assert_eq!(handle(&mut endpoint, 125_000), Some(Expired::Stalled));
-            assert_eq!(deadline(&endpoint), None);
+            assert_eq!(endpoint.connection.poll_expiry(), Some(Expired::Closing));
             endpoint.run();
             assert_eq!(endpoint.seen.last(), Some(&Seen::Text("last words".into())));
         }
@@ -544,7 +544,7 @@ fn what_was_received_is_delivered_after_output_has_failed() {
         assert_eq!(endpoint.turn(), Ok(Status::NeedTransmit));
         endpoint.connection.output_failed();
         assert_eq!(endpoint.connection.poll_transmit(), b"");
-        assert_eq!((deadline(&endpoint), endpoint.connection.state()), (None, State::Closing));
+        assert_eq!((deadline(&endpoint), endpoint.connection.state()), (Some(5000), State::Closing));
         let (connection, keys) = (&mut endpoint.connection, &mut endpoint.keys);
         assert_eq!(connection.ping(b"", keys, ms(0)), Err(SendError::NotOpen));
         assert_eq!(connection.begin_frame(MessageKind::Text, 1, true, keys), Err(SendError::NotOpen));
@@ -678,16 +678,26 @@ fn output_that_is_no_connections_has_the_same_limits() {
 
 /// A transport that could not be written to any more, and did not end, kept the connection for ever.
 #[test]
-fn a_connection_whose_output_has_failed_ends_when_it_is_told_to() {
+fn a_connection_whose_output_has_failed_ends_when_nothing_more_comes() {
     for role in ROLES {
         let mut endpoint = endpoint(role, &Config::new());
         assert_eq!(endpoint.connection.poll_expiry(), None, "a ping is due first");
+        endpoint.connection.acknowledged(ms(1000));
         endpoint.connection.output_failed();
-        assert_eq!((deadline(&endpoint), endpoint.connection.poll_expiry()), (None, None));
-        endpoint.connection.end_by(ms(5000));
-        assert_eq!(deadline(&endpoint), Some(5000));
-        assert_eq!(endpoint.connection.poll_expiry(), Some(Expired::Closing));
-        assert_eq!(handle(&mut endpoint, 5000), Some(Expired::Closing));
+        assert_eq!(
+            (deadline(&endpoint), endpoint.connection.poll_expiry()),
+            (Some(6000), Some(Expired::Closing))
+        );
+        // The application does not take what has arrived: it is not dropped.
+        endpoint.connection.hold_reading(true, ms(2000));
+        assert_eq!(deadline(&endpoint), None);
+        endpoint.connection.hold_reading(false, ms(100_000));
+        assert_eq!(deadline(&endpoint), Some(104_000));
+        receive_at(&mut endpoint, 101_000, &Frame::pong("more").from(peer(role)).bytes());
+        assert_eq!(deadline(&endpoint), Some(106_000));
+        endpoint.connection.end_by(ms(105_000));
+        assert_eq!(deadline(&endpoint), Some(105_000));
+        assert_eq!(handle(&mut endpoint, 105_000), Some(Expired::Closing));
         assert_eq!((deadline(&endpoint), endpoint.connection.poll_expiry()), (None, None));
     }
 }

@@ -417,3 +417,40 @@ async fn a_sender_waits_for_room_and_loses_nothing() {
     drop(far);
     server.await.unwrap();
 }
+
+/// The handler of one connection drives another one inside, whose handler sends to the first.
+#[tokio::test]
+async fn a_connection_that_is_driven_inside_the_handler_of_another_reaches_it() {
+    for panics in [false, true] {
+        let (outer, mut outer_peer) = pair(Config::new(), 1000);
+        let (inner, mut inner_peer) = pair(Config::new(), 1000);
+        let driver = tokio::spawn(outer.drive(move |ws| async move {
+            let (mut send, mut receive) = ws.split();
+            let relay = inner.drive(move |mut inner| async move {
+                while let Some(message) = inner.recv().await? {
+                    send.send(message).await?;
+                    inner.send("passed on").await?;
+                }
+                assert!(!panics, "the inner handler ends so");
+                send.send("the end").await
+            });
+            let (received, ()) = tokio::join!(receive.recv(), relay);
+            assert_eq!(received?, Some("from outside".into()));
+            Ok::<_, Error>(())
+        }));
+        for n in 0..100 {
+            inner_peer.send(format!("{n}")).await.unwrap();
+            assert_eq!(outer_peer.recv().await.unwrap(), Some(format!("{n}").into()));
+            assert_eq!(inner_peer.recv().await.unwrap(), Some("passed on".into()));
+        }
+        outer_peer.send("from outside").await.unwrap();
+        inner_peer.close(CloseCode::NORMAL, "").await.unwrap();
+        if !panics {
+            assert_eq!(outer_peer.recv().await.unwrap(), Some("the end".into()));
+        }
+        assert_eq!(outer_peer.recv().await.unwrap(), None);
+        assert_eq!(outer_peer.close_info().received, Some(CloseCode::NORMAL));
+        drop((outer_peer, inner_peer));
+        driver.await.unwrap();
+    }
+}

@@ -172,7 +172,11 @@ impl<C: Deref<Target = Config>> Connection<C> {
     fn next_due(&self) -> (Instant, Due) {
         match self.transport {
             Transport::Open | Transport::InputEnded => {}
-            Transport::OutputFailed => return (self.clock.end, Due::Expired(Expired::Closing)),
+            Transport::OutputFailed => {
+                let silent = self.clock.heard.plus(self.config.limits.closing_time);
+                let ends = if self.clock.held.is_none() { silent } else { Instant::NEVER };
+                return (self.clock.end.min(ends), Due::Expired(Expired::Closing));
+            }
             Transport::Gone => return (Instant::NEVER, Due::Ping),
         }
         let limits = &self.config.limits;

@@ -187,10 +187,11 @@ impl<C: Deref<Target = Config>> Connection<C> {
     /// The transport's writing side has failed: nothing can be sent any more.
     ///
     /// What was received is still delivered by [`advance`](Self::advance); answers to pings and to a close frame are dropped.
-    /// Nothing waits in [`poll_transmit`](Self::poll_transmit) any more, commands answer
-    /// [`NotOpen`](crate::SendError::NotOpen), and the only deadline is that of
-    /// [`end_by`](Self::end_by). A close frame of this endpoint that has not left
-    /// was not sent: [`close_info`](Self::close_info) says so.
+    /// Nothing waits in [`poll_transmit`](Self::poll_transmit) any more, and commands answer
+    /// [`NotOpen`](crate::SendError::NotOpen). Such a transport ends soon: the only deadlines are
+    /// [`Limits::closing_time`](crate::Limits::closing_time) from the last sign of life, while the application reads, and that
+    /// of [`end_by`](Self::end_by). A close frame of this endpoint that has not left was not sent:
+    /// [`close_info`](Self::close_info) says so.
     pub const fn output_failed(&mut self) {
         self.transport = match self.transport {
             Transport::Open | Transport::OutputFailed => Transport::OutputFailed,

@@ -638,10 +638,9 @@ impl Engine {
         match &mut self.phase {
             Phase::Receiving(output @ Output::Works) => {
                 *output = Output::Failed(error);
+                // The time to its end begins now.
+                self.core.acknowledged(self.now);
                 self.core.output_failed();
-                // A transport that cannot be written to ends soon, or is not waited for.
-                let time = self.core.config().limits.closing_time;
-                self.core.end_by(self.now.plus(time));
             }
             Phase::Receiving(Output::Failed(_)) => {}
             // After both close frames, and after an error that has been told, this is nobody's concern.
@@ -750,7 +749,8 @@ impl Engine {
         let Some(deadline) = self.next_deadline().filter(|deadline| deadline.plus(LATE) < self.now) else {
             return;
         };
-        if matches!(self.core.poll_expiry(), Some(Expired::Closing | Expired::Slow)) {
+        let closes = self.core.poll_expiry() == Some(Expired::Closing) && self.has_not_failed();
+        if closes || self.core.poll_expiry() == Some(Expired::Slow) {
             return;
         }
         let since = Instant::from_millis(deadline.as_millis().saturating_sub(ANOTHER_LOOK));
@@ -758,6 +758,11 @@ impl Engine {
         self.core.hold_reading(false, self.now);
         // Nobody has tried to write.
         self.core.acknowledged(self.now);
+    }
+
+    /// Whether nothing has been lost of the output.
+    const fn has_not_failed(&self) -> bool {
+        !matches!(self.phase, Phase::Receiving(Output::Failed(_)))
     }
 
     /// Does what is due.

@@ -536,6 +536,8 @@ impl Mailbox {
             Wait::Room => mail.intake == Intake::Closed || room.unwrap_or(mail.queue.half_bytes() < HALF),
             Wait::End => ended,
             Wait::Flush => match flushed {
+                // Some of it was dropped.
+                _ if mail.flushed == Flushed::Never => true,
                 Poll::Ready(Ok(())) if mail.queue.half_bytes() > 0 => false,
                 Poll::Ready(Ok(())) => {
                     mail.flushed = Flushed::All;

@@ -150,7 +150,10 @@ impl Shared {
             self.mailbox().wait_to_receive(&self.attention, cx.waker());
             let woken = engine.drive(self, Reads::Always, io);
             let taken = engine.poll_take(self, control, None);
-            let woken = if taken.is_ready() { woken.but_receiver() } else { woken };
+            if taken.is_ready() {
+                return (taken, woken.but_receiver());
+            }
+            engine.rest();
             (taken, woken)
         })
         .unwrap_or_else(|| {
@@ -600,7 +603,7 @@ impl Shared {
         engine.renew_budget();
         let relay = self.mailbox().relay(|| Waker::from(Arc::new(Relay(Arc::downgrade(self)))));
         let (result, woken) = act(engine, &mut Context::from_waker(relay));
-        engine.rest();
+        engine.out.rest();
         drop(home);
         woken.wake();
         Some(result)

@@ -108,12 +108,13 @@ impl Engine {
     /// Where the handler waits for room it is its turn: it takes all of it before its own message.
     pub(super) fn take_mail(&mut self, shared: &Shared, all: bool) -> bool {
         let mut taken = false;
-        while all || self.has_room() && !self.handler_waits_for_room() {
+        // What waits when nothing can be sent any more is dropped with the intake, and whoever flushes is told.
+        while self.is_open() && (all || self.has_room() && !self.handler_waits_for_room()) {
             let inside_message = self.core.is_sending_message();
             let Some(queued) = shared.mail(inside_message) else { break };
             taken = true;
             let Queued { body, kind, compress, origin } = queued;
-            // Nothing can be sent any more when it fails: the intake is closed then, and whoever sends is told.
+            // It can be sent: the connection is open, and it is not inside another message.
             let _ = match (origin, &body) {
                 (Origin::Ping, Body::Own(payload)) => self.append_ping(payload),
                 (Origin::Half { fin }, _) => {
