@@ -13,6 +13,10 @@ use crate::net::{Connect, Listen, Remote, Socket};
 /// How long an aborted socket may take to tell its peer.
 const RESET_TIME: Duration = Duration::from_millis(100);
 
+/// How long a socket that was closed may take for its last bytes. smoltcp sends a lost packet again after one second at the
+/// least, and once more after two: so this is good for two losses in a row.
+const LAST_TIME: Duration = Duration::from_secs(4);
+
 /// Accepts connections on a port with one socket of the stack: one listener for each worker.
 pub struct EmbassyListener<'d> {
     socket: TcpSocket<'d>,
@@ -42,7 +46,15 @@ impl<'d> Listen for EmbassyListener<'d> {
     type Error = ErrorKind;
 
     async fn accept(&mut self) -> Result<EmbassySocket<'_, 'd>, ErrorKind> {
-        recycle(&mut self.socket).await;
+        match self.socket.state() {
+            State::Listen => {}
+            // An accept that was dropped has left a peer here. (Dropping an `EmbassySocket` leaves none of these states.)
+            State::SynReceived | State::Established | State::CloseWait => {
+                self.socket.wait_write_ready().await;
+                return Ok(EmbassySocket { socket: &mut self.socket });
+            }
+            _ => recycle(&mut self.socket).await,
+        }
         self.socket.accept(self.endpoint).await.map_err(|_| ErrorKind::AddrInUse)?;
         Ok(EmbassySocket { socket: &mut self.socket })
     }
@@ -81,7 +93,9 @@ impl<'d> Connect for EmbassyConnector<'d> {
         if to.secure {
             return Err(ErrorKind::Unsupported);
         }
-        self.stack.wait_config_up().await;
+        if !self.stack.is_config_up() {
+            return Err(ErrorKind::NotConnected);
+        }
         let address = self.resolve(to.host).await?;
         recycle(&mut self.socket).await;
         let connected = self.socket.connect(IpEndpoint::new(address, to.port)).await;
@@ -92,6 +106,15 @@ impl<'d> Connect for EmbassyConnector<'d> {
             ConnectError::InvalidState => ErrorKind::Other,
         })?;
         Ok(EmbassySocket { socket: &mut self.socket })
+    }
+
+    async fn available(&mut self) {
+        self.stack.wait_config_up().await;
+    }
+
+    async fn restored(&mut self) {
+        self.stack.wait_config_down().await;
+        self.stack.wait_config_up().await;
     }
 }
 
@@ -150,11 +173,15 @@ fn socket<'d>(
     socket
 }
 
-/// Makes a socket free, in whatever state its last connection left it: what it still has to say is given a moment, the
-/// ten seconds of TIME-WAIT are not.
+/// Makes a socket free, in whatever state its last connection left it: its last bytes are given [`LAST_TIME`] to arrive, the
+/// ten seconds of TIME-WAIT are not. A peer that has not taken them by then is told.
 async fn recycle(socket: &mut TcpSocket<'_>) {
-    let _ = with_timeout(RESET_TIME, socket.flush()).await;
+    let patience = if socket.state() == State::Closed { RESET_TIME } else { LAST_TIME };
+    let flushed = with_timeout(patience, socket.flush()).await;
     socket.abort();
+    if flushed.is_err() {
+        let _ = with_timeout(RESET_TIME, socket.flush()).await;
+    }
 }
 
 impl core::fmt::Debug for EmbassyListener<'_> {

@@ -7,67 +7,76 @@ use crate::table::{ConnectionId, Phase, SendReason, Table};
 /// A fragmented message of a task's own (RFC 6455 5.4): what is too large for the queue, or not there yet.
 ///
 /// The frames of a message follow each other. From the first fragment on nothing else is sent to this peer but control
-/// frames, and nothing is delivered to its handler, which might want to answer: the peer is held back by TCP. Other tasks
-/// get [`SendReason::Full`]. So whoever begins a message ends it soon.
+/// frames, and no message is delivered to its handler, which might want to answer: the peer is held back by TCP. Other tasks
+/// get [`SendReason::Full`]. So whoever begins a message ends it soon: when nothing waits to be sent and the next fragment has
+/// not come within [`Limits::fragment_time`](wirelet_proto::Limits::fragment_time), the connection fails with 1011.
 ///
-/// Dropped before the end, it closes the connection with 1011: the peer must not take half a message for a whole one. When
-/// nothing was sent, nothing happens.
+/// Dropped before the end, it closes the connection with 1011: the peer must not take half a message for a whole one. Before
+/// its first fragment it holds nothing and nobody up.
 pub struct Fragments<'t> {
     table: &'t dyn Table,
     id: ConnectionId,
     kind: MessageKind,
-    begun: bool,
-    ended: bool,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// No fragment was queued.
+    New,
+    /// The last one was not queued.
+    Begun,
+    Ended,
 }
 
 impl<'t> Fragments<'t> {
     pub(crate) fn new(table: &'t dyn Table, id: ConnectionId, kind: MessageKind) -> Result<Self, SendReason> {
-        let reserved = table.with_id(id, |slot, _| match slot.phase {
+        let free = table.with_id(id, |slot, _| match slot.phase {
             Phase::Open if slot.fragments => Err(SendReason::Full),
-            Phase::Open => {
-                slot.fragments = true;
-                Ok(())
-            }
+            Phase::Open => Ok(()),
             _ => Err(SendReason::Gone),
         });
-        reserved.unwrap_or(Err(SendReason::Gone))?;
-        Ok(Self { table, id, kind, begun: false, ended: false })
+        free.unwrap_or(Err(SendReason::Gone))?;
+        Ok(Self { table, id, kind, stage: Stage::New })
     }
 
     /// Queues the next fragment; the one with `fin` ends the message. A text may be cut anywhere, also inside a character; the
     /// whole has to be UTF-8.
     ///
     /// # Errors
-    /// It was not queued: there is no room now, it is larger than the queue or the transmit buffer, or the connection, or
-    /// the message, has ended.
+    /// It was not queued: there is no room now or another task's fragments are under way ([`SendReason::Full`]), it is larger
+    /// than [`largest`](Self::largest), or the connection, or the message, has ended.
     pub fn try_send(&mut self, payload: &[u8], fin: bool) -> Result<(), SendReason> {
-        if self.ended {
-            return Err(SendReason::Gone);
-        }
-        let most = self.table.largest();
-        let queued = self.table.with_id(self.id, |slot, ring| match slot.phase {
-            Phase::Open => slot.queue_fragment(ring, most, self.kind, payload, fin),
+        let table = self.table;
+        let queued = table.with_id(self.id, |slot, ring| match (slot.phase, self.stage) {
+            (Phase::Open, Stage::New) if slot.fragments => Err(SendReason::Full),
+            (Phase::Open, Stage::New | Stage::Begun) => {
+                slot.queue_fragment(ring, table.largest(slot.compressed), self.kind, payload, fin)
+            }
             _ => Err(SendReason::Gone),
         });
         queued.unwrap_or(Err(SendReason::Gone))?;
-        self.begun = true;
-        self.ended = fin;
+        self.stage = if fin { Stage::Ended } else { Stage::Begun };
         Ok(())
+    }
+
+    /// The largest fragment that can be queued, payload bytes. On a compressed connection it is less than
+    /// [`Handle::largest_message`](crate::Handle::largest_message): a fragment of a message that was begun compressed has to
+    /// fit however badly it can be compressed.
+    pub fn largest(&self) -> usize {
+        self.table.largest(self.table.with_id(self.id, |slot, _| slot.compressed).unwrap_or(false))
     }
 }
 
 impl Drop for Fragments<'_> {
     fn drop(&mut self) {
-        if self.ended {
-            return;
-        }
-        self.table.with_id(self.id, |slot, _| {
-            slot.fragments = false;
-            if self.begun {
-                slot.close.get_or_insert(CloseCode::INTERNAL_ERROR);
+        if self.stage == Stage::Begun {
+            self.table.with_id(self.id, |slot, _| {
+                slot.fragments = false;
+                slot.order.close(CloseCode::INTERNAL_ERROR);
                 slot.notice();
-            }
-        });
+            });
+        }
     }
 }
 

@@ -11,7 +11,8 @@ use crate::table::{ConnectionId, ConnectionInfo, Message, Phase, SendError, Send
 /// as the board's critical section allows.
 ///
 /// Nothing here waits. A message is copied into the connection's queue, and the worker that owns the socket writes it
-/// between two frames of its own, in the order of queueing. Each call holds a critical section for the copy of a message.
+/// between two frames of its own, in the order of queueing. Each call holds a critical section for the copy of a message and
+/// for nothing else: compressing, masking and waking come after it. What is queued when its connection ends is dropped with it.
 #[derive(Clone, Copy)]
 pub struct Handle<'t> {
     table: &'t dyn Table,
@@ -83,34 +84,51 @@ impl<'t> Handle<'t> {
         self.table.info(id.index()).filter(|info| info.id == id && info.phase != Phase::Free)
     }
 
-    /// Starts the closing handshake of a WebSocket, after what is queued for it. An HTTP connection just ends. Answers
-    /// whether there is such a connection.
+    /// Starts the closing handshake of a WebSocket, after what is queued for it, or at once when its handler has not ended a
+    /// fragmented message, which would hold the queue up. An HTTP connection just ends. Answers whether there is such a
+    /// connection.
     ///
-    /// A code that must not be sent becomes 1011 ([`CloseCode::is_sendable`]).
+    /// Who asks first names the code. One that must not be sent becomes 1011 ([`CloseCode::is_sendable`]).
     pub fn close(&self, id: ConnectionId, code: CloseCode) -> bool {
         let code = if code.is_sendable() { code } else { CloseCode::INTERNAL_ERROR };
         let asked = self.table.with_id(id, |slot, _| {
-            slot.close.get_or_insert(code);
+            slot.order.close(code);
             slot.notice();
         });
         asked.is_some()
     }
 
-    /// Ends the server: every WebSocket is closed with 1001, and each worker's `run` returns, at the latest when the
-    /// closing deadline has passed.
+    /// Ends the server: every WebSocket is closed with 1001 after what is queued for it, responses that have begun are sent,
+    /// and each worker's `run` returns, at the latest
+    /// [`Settings::closing_time`](crate::server::Settings::closing_time) after it has noticed, whatever its peer takes.
+    ///
+    /// To start the server again, call `run` again once it has returned. A worker that does not run when this is called
+    /// returns from its next `run` at once. For a device that stops when its network is lost and starts when it has an
+    /// address again:
+    ///
+    /// ```
+    /// # use wirelet_embedded::{Clock, net::Listen, server::Worker};
+    /// # async fn address() {}
+    /// # async fn task(mut worker: Worker<'_, '_, 512, 512>, mut listener: impl Listen, clock: impl Clock) {
+    /// loop {
+    ///     address().await; // `Stack::wait_config_up`
+    ///     worker.run(&mut listener, &clock).await; // until another task calls `stop`
+    /// }
+    /// # }
+    /// ```
     pub fn stop(&self) {
         for at in 0..self.table.count() {
             self.table.visit(at, &mut |slot, _| {
-                slot.stop = true;
-                slot.close.get_or_insert(CloseCode::GOING_AWAY);
+                slot.order.stop(CloseCode::GOING_AWAY);
                 slot.notice();
             });
         }
     }
 
-    /// The largest message that can be queued, payload bytes.
+    /// The largest message that can be queued, payload bytes: what the queue holds, and what the transmit buffer has room for
+    /// beside 139 bytes that are kept for control frames and short answers.
     pub fn largest_message(&self) -> usize {
-        self.table.largest()
+        self.table.largest(false)
     }
 }
 

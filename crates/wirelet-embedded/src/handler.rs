@@ -6,7 +6,7 @@ use wirelet_proto::{
 };
 
 use crate::compression::{Outflow, Way};
-use crate::outgoing::{AppendError, Outgoing};
+use crate::outgoing::{AppendError, Frame, Outgoing};
 use crate::table::{ConnectionId, Message, SendError, SendReason};
 
 /// The application's side of a WebSocket.
@@ -57,10 +57,11 @@ pub enum Cause {
     Closed,
     /// The peer broke the protocol or went over a limit.
     Failed(Failure),
-    /// The peer did not answer, or did not finish, in time.
+    /// A limit of time: the peer did not answer, or did not finish, or took too little of what was sent
+    /// ([`Limits`](wirelet_proto::Limits)); or this end did not finish a message that it had begun.
     Expired(wirelet_proto::Expired),
-    /// The peer took no byte for [`send_time`](crate::server::Settings::send_time).
-    Stalled,
+    /// Something that was accepted from a task could not be sent: the connection was failed with 1011.
+    Unsendable,
     /// The peer's stream ended without a close frame.
     EndOfStream,
     /// The network failed.
@@ -200,10 +201,18 @@ pub(crate) struct Desk<'p, 'm, 'c> {
     pub(crate) outflow: Option<Way<'p, dyn Outflow + 'p>>,
     pub(crate) keys: &'p mut dyn MaskKeys,
     pub(crate) now: Instant,
-    /// A fragmented message has begun and not ended.
-    pub(crate) in_message: &'p mut bool,
-    /// The same of another task.
-    pub(crate) in_queued: bool,
+    pub(crate) author: &'p mut Author,
+    pub(crate) was_closing: &'p mut bool,
+}
+
+/// Who has begun a fragmented message and not ended it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Author {
+    Nobody,
+    /// The connection's handler.
+    Handler,
+    /// Another task.
+    Task,
 }
 
 impl Line for Desk<'_, '_, '_> {
@@ -214,16 +223,20 @@ impl Line for Desk<'_, '_, '_> {
         fin: bool,
         fragment: bool,
     ) -> Result<(), SendReason> {
-        if self.in_queued || (!fragment && *self.in_message) {
-            return Err(SendReason::Full);
+        match self.author {
+            Author::Task => return Err(SendReason::Full),
+            Author::Handler if !fragment => return Err(SendReason::Full),
+            _ => {}
         }
-        let appended = self.tx.append(self.core, self.keys, self.outflow.as_mut(), kind, [payload, &[]], fin);
+        let frame = Frame { kind, len: payload.len(), fin };
+        let mut payload = payload;
+        let appended = self.tx.append(self.core, self.keys, self.outflow.as_mut(), frame, &mut payload);
         appended.map_err(|error| match error {
             AppendError::Full => SendReason::Full,
             AppendError::TooLong => SendReason::TooLong,
-            AppendError::Refused(_) => SendReason::Gone,
+            AppendError::Refused(_) | AppendError::Gone => SendReason::Gone,
         })?;
-        *self.in_message = !fin;
+        *self.author = if fin { Author::Nobody } else { Author::Handler };
         Ok(())
     }
 
@@ -234,7 +247,9 @@ impl Line for Desk<'_, '_, '_> {
 
     fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), wirelet_proto::SendError> {
         self.tx.append_control(self.core);
-        self.core.close(code, reason, &mut self.keys, self.now)
+        self.core.close(code, reason, &mut self.keys, self.now)?;
+        *self.was_closing = true;
+        Ok(())
     }
 
     fn room(&self) -> usize {

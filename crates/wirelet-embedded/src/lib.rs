@@ -114,6 +114,7 @@
 //! | `embassy-net` | `EmbassyListener`, `EmbassyConnector` |
 //! | `deflate` | [`compression`]: permessage-deflate (RFC 7692) in memory of the caller's |
 //! | `defmt` | `defmt::Format` on the small types |
+//! | `rand_core` | `Csprng`: masking keys and nonces of any `rand_core::CryptoRng` |
 //! | `tls` | `tls::Connector`: `wss` for the client. Needs an allocator, and a chip with compare-and-swap |
 //!
 //! ## TLS
@@ -149,8 +150,11 @@ mod fragments;
 mod handle;
 mod handler;
 pub mod http;
+#[cfg(feature = "rand_core")]
+mod keys;
 pub mod net;
 mod outgoing;
+mod progress;
 mod queue;
 pub mod server;
 mod session;
@@ -165,6 +169,8 @@ pub use embassy::{EmbassyConnector, EmbassyListener, EmbassySocket};
 pub use fragments::Fragments;
 pub use handle::{Broadcast, Handle};
 pub use handler::{Cause, End, Handler, Peer};
+#[cfg(feature = "rand_core")]
+pub use keys::Csprng;
 pub use server::{Resources, Server};
 pub use table::{ConnectionId, ConnectionInfo, Message, Overflow, Phase, SendError, SendReason};
 pub use time::Clock;

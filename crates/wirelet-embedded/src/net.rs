@@ -1,5 +1,6 @@
 //! The network stack as this crate sees it: something that accepts, something that connects, and sockets.
 
+use core::future::pending;
 use core::net::SocketAddr;
 
 use embedded_io_async::{Error, Read, Write};
@@ -76,6 +77,24 @@ pub trait Connect {
     /// # Cancel safety
     /// Must be safe: dropped before it is ready, the attempt is given up.
     fn connect(&mut self, to: Remote<'_>) -> impl Future<Output = Result<Self::Socket<'_>, Self::Error>>;
+
+    /// Waits until there is a network to connect through. A client waits for it before each attempt, without limit: as long
+    /// as there is none, nothing has failed. By default there always is one.
+    ///
+    /// # Cancel safety
+    /// Must be safe.
+    fn available(&mut self) -> impl Future<Output = ()> {
+        async {}
+    }
+
+    /// Waits until the network, which may be there or not, has been away and has come back. Then a client that waits after a
+    /// failed attempt tries again at once. By default it never is.
+    ///
+    /// # Cancel safety
+    /// Must be safe.
+    fn restored(&mut self) -> impl Future<Output = ()> {
+        pending()
+    }
 }
 
 /// Where a client connects to.

@@ -15,32 +15,35 @@ const FLAGS: u32 = BINARY | MORE | PART;
 /// The cursors of a ring whose bytes are somewhere else.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    start: usize,
-    used: usize,
+    start: u32,
+    used: u32,
     /// Payload bytes, without what the records cost.
-    payload: usize,
+    payload: u32,
+    /// The front when it was claimed: its record is gone, and `len` is what is left.
+    begun: Option<Front>,
 }
 
-/// The message at the front, in two pieces where the ring wraps round.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Front<'q> {
+/// The message or fragment that has waited longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Front {
     pub(crate) kind: MessageKind,
     /// A whole message, not a fragment.
     pub(crate) whole: bool,
     /// The message ends here.
     pub(crate) fin: bool,
-    pub(crate) pieces: [&'q [u8]; 2],
+    /// Payload bytes that have not been taken.
+    len: u32,
 }
 
-impl Front<'_> {
-    pub(crate) fn len(&self) -> usize {
-        self.pieces.iter().map(|piece| piece.len()).sum()
+impl Front {
+    pub(crate) const fn len(&self) -> usize {
+        self.len as usize
     }
 }
 
 impl Queue {
     pub(crate) const fn new() -> Self {
-        Self { start: 0, used: 0, payload: 0 }
+        Self { start: 0, used: 0, payload: 0, begun: None }
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
@@ -49,7 +52,7 @@ impl Queue {
 
     /// Payload bytes that wait.
     pub(crate) const fn payload(&self) -> usize {
-        self.payload
+        self.payload as usize
     }
 
     pub(crate) const fn clear(&mut self) {
@@ -73,7 +76,7 @@ impl Queue {
     }
 
     fn record(&mut self, ring: &mut [u8], kind: MessageKind, flags: u32, payload: &[u8]) -> bool {
-        let free = ring.len().saturating_sub(self.used);
+        let free = ring.len().saturating_sub(self.used as usize);
         let Ok(len) = u32::try_from(payload.len()) else { return false };
         if len & FLAGS != 0 || payload.len().saturating_add(RECORD) > free {
             return false;
@@ -81,47 +84,73 @@ impl Queue {
         let word = len | flags | if kind == MessageKind::Binary { BINARY } else { 0 };
         self.append(ring, &word.to_le_bytes());
         self.append(ring, payload);
-        self.payload = self.payload.saturating_add(payload.len());
+        self.payload = self.payload.saturating_add(len);
         true
     }
 
-    /// The message that has waited longest.
-    pub(crate) fn front<'q>(&self, ring: &'q [u8]) -> Option<Front<'q>> {
-        if self.is_empty() {
-            return None;
+    /// The message or fragment that has waited longest.
+    pub(crate) fn front(&self, ring: &[u8]) -> Option<Front> {
+        if self.begun.is_some() || self.used == 0 {
+            return self.begun;
         }
         let mut word = [0; RECORD];
-        let [first, second] = pieces(ring, self.start, RECORD);
-        for (to, from) in word.iter_mut().zip(first.iter().chain(second)) {
-            *to = *from;
-        }
+        copy_out(self.pieces(ring, RECORD), &mut word);
         let word = u32::from_le_bytes(word);
         let kind = if word & BINARY == 0 { MessageKind::Text } else { MessageKind::Binary };
-        let len = (word & !FLAGS) as usize;
-        Some(Front {
-            kind,
-            whole: word & PART == 0,
-            fin: word & MORE == 0,
-            pieces: pieces(ring, wrapped(self.start.saturating_add(RECORD), ring.len()), len),
-        })
+        Some(Front { kind, whole: word & PART == 0, fin: word & MORE == 0, len: word & !FLAGS })
     }
 
-    /// Drops the message at the front.
-    pub(crate) fn pop(&mut self, ring: &[u8]) {
-        let Some(len) = self.front(ring).map(|front| front.len()) else { return };
-        let record = len.saturating_add(RECORD);
-        self.start = wrapped(self.start.saturating_add(record), ring.len());
-        self.used = self.used.saturating_sub(record);
-        self.payload = self.payload.saturating_sub(len);
+    /// Claims the front, which from now on nobody drops: its payload is to be taken. One without payload is gone at once.
+    pub(crate) fn claim(&mut self, ring: &[u8]) {
+        if self.begun.is_none() {
+            self.begun = self.front(ring).filter(|front| front.len > 0);
+            self.advance(ring, RECORD);
+        }
+    }
+
+    /// Takes the next payload bytes of the front that was claimed, as many as `into` has room for; how many they were. With
+    /// the last of them the front is gone.
+    pub(crate) fn take(&mut self, ring: &[u8], into: &mut [u8]) -> usize {
+        let Some(mut front) = self.begun else { return 0 };
+        let n = front.len().min(into.len());
+        copy_out(self.pieces(ring, n), into);
+        self.advance(ring, n);
+        self.payload = self.payload.saturating_sub(n as u32);
+        front.len = front.len.saturating_sub(n as u32);
+        self.begun = (front.len > 0).then_some(front);
+        n
+    }
+
+    /// Drops the whole message at the front, if that is one and was not claimed.
+    pub(crate) fn drop_whole(&mut self, ring: &[u8]) -> bool {
+        let Some(front) = self.front(ring).filter(|front| front.whole && self.begun.is_none()) else {
+            return false;
+        };
+        self.advance(ring, front.len().saturating_add(RECORD));
+        self.payload = self.payload.saturating_sub(front.len);
+        true
+    }
+
+    fn advance(&mut self, ring: &[u8], n: usize) {
+        self.start = wrapped((self.start as usize).saturating_add(n), ring.len()) as u32;
+        self.used = self.used.saturating_sub(n as u32);
+    }
+
+    /// The first `n` bytes, in two pieces where the ring wraps round.
+    fn pieces<'q>(&self, ring: &'q [u8], n: usize) -> [&'q [u8]; 2] {
+        let (behind, at) = ring.split_at_checked(self.start as usize).unwrap_or_default();
+        let first = at.get(..n).unwrap_or(at);
+        let second = behind.get(..n.saturating_sub(first.len())).unwrap_or_default();
+        [first, second]
     }
 
     fn append(&mut self, ring: &mut [u8], bytes: &[u8]) {
-        let end = wrapped(self.start.saturating_add(self.used), ring.len());
+        let end = wrapped((self.start as usize).saturating_add(self.used as usize), ring.len());
         let (behind, at) = ring.split_at_mut_checked(end).unwrap_or_default();
-        for (to, from) in at.iter_mut().chain(behind).zip(bytes) {
-            *to = *from;
-        }
-        self.used = self.used.saturating_add(bytes.len());
+        let (first, second) = bytes.split_at_checked(at.len()).unwrap_or((bytes, &[]));
+        copy(first, at);
+        copy(second, behind);
+        self.used = self.used.saturating_add(bytes.len() as u32);
     }
 }
 
@@ -130,11 +159,16 @@ const fn wrapped(at: usize, len: usize) -> usize {
     if at >= len { at.saturating_sub(len) } else { at }
 }
 
-fn pieces(ring: &[u8], start: usize, len: usize) -> [&[u8]; 2] {
-    let (behind, at) = ring.split_at_checked(start).unwrap_or_default();
-    let first = at.get(..len).unwrap_or(at);
-    let second = behind.get(..len.saturating_sub(first.len())).unwrap_or_default();
-    [first, second]
+fn copy_out([first, second]: [&[u8]; 2], into: &mut [u8]) {
+    copy(first, into);
+    copy(second, into.get_mut(first.len()..).unwrap_or_default());
+}
+
+/// Copies all of `from`, for which there is room, to the front of `to`.
+fn copy(from: &[u8], to: &mut [u8]) {
+    if let Some(to) = to.get_mut(..from.len()) {
+        to.copy_from_slice(from);
+    }
 }
 
 #[cfg(test)]
@@ -144,9 +178,13 @@ mod tests {
 
     fn take(queue: &mut Queue, ring: &[u8]) -> Option<(MessageKind, Vec<u8>)> {
         let front = queue.front(ring)?;
-        let taken = (front.kind, front.pieces.concat());
-        queue.pop(ring);
-        Some(taken)
+        let mut bytes = std::vec![0; front.len()];
+        queue.claim(ring);
+        // In bites, so that the front is taken in parts.
+        for bite in bytes.chunks_mut(3) {
+            assert_eq!(queue.take(ring, bite), bite.len());
+        }
+        Some((front.kind, bytes))
     }
 
     #[test]
@@ -177,5 +215,22 @@ mod tests {
         assert_eq!(take(&mut queue, &ring), Some((MessageKind::Text, std::vec![1; 5])));
         assert_eq!(take(&mut queue, &ring), Some((MessageKind::Binary, std::vec![])));
         assert_eq!(take(&mut queue, &ring), None);
+    }
+
+    #[test]
+    fn a_message_that_is_being_taken_is_not_dropped() {
+        let mut ring = [0; 40];
+        let mut queue = Queue::new();
+        for text in [b"one", b"two"] {
+            assert!(queue.push(&mut ring, MessageKind::Text, text));
+        }
+        queue.claim(&ring);
+        assert!(!queue.drop_whole(&ring));
+        let mut bite = [0; 2];
+        assert_eq!(queue.take(&ring, &mut bite), 2);
+        assert!(!queue.drop_whole(&ring));
+        assert_eq!(take(&mut queue, &ring), Some((MessageKind::Text, b"e".to_vec())));
+        assert!(queue.drop_whole(&ring) && queue.is_empty() && queue.payload() == 0);
+        assert!(!queue.drop_whole(&ring));
     }
 }

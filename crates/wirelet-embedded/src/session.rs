@@ -1,36 +1,55 @@
 //! A WebSocket connection driven over a socket: the loop that both roles share.
 //!
-//! Everything that must survive lives in the session, not in its futures: [`Session::run`] may be dropped at any await and
-//! called again, and no byte is lost, doubled or reordered.
+//! [`Session::run`] is the connection's one owner: it alone reads, writes, looks at the clock and hands out events. All others
+//! leave a note in the connection's slot and wake it.
+//!
+//! The peer and the tasks have their turns, one event and one message at a time. Reading depends on nothing but room for the
+//! answer to what was read:
+//!
+//! - Messages of tasks leave room in the transmit buffer for a control frame and an answer ([`Outgoing::admits`]).
+//! - While an event waits for room, no message of a task takes it away.
+//! - After an event that was answered it is the tasks' turn: the next answer waits until their message has found room, unless
+//!   the peer takes nothing meanwhile; it may be waiting itself for us to read.
+//!
+//! Everything that must survive lives in the session, not in its futures: `run` may be dropped at any await and called again,
+//! and no byte is lost, doubled or reordered.
 
+use core::cell::Cell;
 use core::future::{pending, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
 use core::time::Duration;
 
-use embedded_io_async::{Error, Read, Write};
+use embedded_io_async::{Error, ErrorKind, Read, Write};
 use wirelet_proto::{
-    Config, Connection, Delivery, Event, Expired, Failure, Fixed, Initiator, Instant, LimitError, MaskKeys,
-    RecvBuffer, Spare as _, State, Status,
+    CloseCode, Config, Connection, Delivery, Event, Expired, Failure, Fixed, Instant, LimitError, MaskKeys,
+    RecvBuffer, SendError, Spare as _, State, Status,
 };
 
 use crate::compression::{Lane, Received, Reservation, Way, largest};
-use crate::handler::{Cause, Desk, End, Handler, Peer};
+use crate::handler::{Author, Cause, Desk, End, Handler, Peer};
 use crate::net::Socket;
-use crate::outgoing::{AppendError, Outgoing};
+use crate::outgoing::{AppendError, Frame, Outgoing, Payload};
+use crate::queue::Front;
 use crate::table::{ConnectionId, Link, Phase};
 use crate::time::{Clock, before, yield_now};
 
 /// After so many turns without a rest other tasks are let in: a peer that floods must not starve them.
 pub(crate) const TURNS: u8 = 16;
 
+/// After so many events and messages of tasks without a rest the socket and other tasks are looked at.
+const EXCHANGES: u8 = 64;
+
+/// How long an answer waits for the tasks' turn while the peer takes nothing.
+const TURN_TIME: Duration = Duration::from_secs(1);
+
 /// What a session may refer to.
 pub(crate) struct Surroundings<'e, C> {
     pub(crate) link: Link<'e>,
     pub(crate) clock: &'e C,
     pub(crate) handler: &'e dyn Handler,
-    /// How long a peer may take no byte.
-    pub(crate) send_time: Duration,
+    /// From a stop to the end, whatever is queued.
+    pub(crate) closing_time: Duration,
 }
 
 /// One WebSocket connection.
@@ -41,39 +60,74 @@ pub(crate) struct Session<'m, 'c> {
     /// What compresses, where that was agreed on.
     lane: Option<Way<'m, dyn Lane + 'm>>,
     id: ConnectionId,
-    /// An event is ready and waits until an answer has room.
-    ready: bool,
-    /// The handler has begun a fragmented message and not ended it.
-    in_message: bool,
-    /// Another task has begun a fragmented message and not ended it.
-    in_queued: bool,
-    failure: Option<Failure>,
-    expired: Option<Expired>,
-    /// The peer's stream has ended.
-    ended: bool,
+    inbound: Inbound,
+    next: Next,
+    author: Author,
+    transport: Transport,
+    /// What ended the connection first.
+    cause: Option<Cause>,
     /// This side's application has begun the closing handshake on a connection that had not failed.
-    closing: bool,
-    /// When the peer last took a byte, or had taken all.
-    took: Instant,
+    was_closing: bool,
 }
 
-/// What the session waits for, besides time and notes.
+/// What is to be done with what the peer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Want {
-    /// More bytes.
-    Input,
-    /// Room in the transmit buffer.
-    Room,
+enum Inbound {
+    /// Something has arrived that the core has not seen.
+    Arrived,
+    /// An event is ready, and waits until its answer has room.
+    Event,
+    /// A control frame waits until the answer to the one before has room.
+    Control,
+    /// All is delivered: more bytes are needed.
+    Exhausted,
     /// Nothing more will be delivered.
-    Nothing,
+    Over,
+}
+
+/// Whose turn it is when there is no room for both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// An event and its answer.
+    Peer,
+    /// A task's message, if there is one. Since then the peer has taken nothing.
+    Tasks { since: Instant },
+}
+
+/// What the socket still does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transport {
+    /// Both ways.
+    Open,
+    /// The peer's stream has ended. What was accepted for it is written: it may still read.
+    Ended,
+    /// Nothing can be written any more. What has arrived is read and delivered, at most until then.
+    Failed { until: Instant },
 }
 
 /// What came first.
-enum Turn<E> {
+enum Came<E> {
     Wrote(Result<usize, E>),
     Read(Result<usize, E>),
     Noticed,
     Due,
+}
+
+/// What a slot has for its connection.
+enum Task {
+    Message(Front),
+    Close(CloseCode),
+    /// A message that has no room now.
+    Waits,
+}
+
+/// The payload of the message that was claimed in a slot's queue.
+struct Claimed<'t>(Link<'t>);
+
+impl Payload for Claimed<'_> {
+    fn next(&mut self, into: &mut [u8]) -> usize {
+        self.0.with(|slot, ring| slot.queue.take(ring, into)).unwrap_or(0)
+    }
 }
 
 impl<'m, 'c> Session<'m, 'c> {
@@ -85,14 +139,13 @@ impl<'m, 'c> Session<'m, 'c> {
         (tx, queued): (&'m mut [u8], usize),
         lane: Option<&'m mut Reservation<'_>>,
         id: ConnectionId,
-        now: Instant,
     ) -> Self {
         let mut rx = Fixed::new(rx);
         rx.commit(received);
         let tx = Outgoing::new(tx, queued);
-        let (role, deflate, chunk) = (core.role(), core.extensions().deflate, tx.largest_chunk(true));
+        let (role, deflate, chunk) = (core.role(), core.extensions().deflate, tx.compressed_chunk());
         let lane = lane.and_then(|lane| lane.open(role, deflate, chunk));
-        Self { lane, ..Self::new(core, rx, tx, id, now) }
+        Self { lane, ..Self::new(core, rx, tx, id) }
     }
 
     /// `rx` holds bytes that followed the opening handshake, `tx` such that are still to be written.
@@ -101,7 +154,6 @@ impl<'m, 'c> Session<'m, 'c> {
         rx: Fixed<&'m mut [u8]>,
         tx: Outgoing<'m>,
         id: ConnectionId,
-        now: Instant,
     ) -> Self {
         Self {
             core,
@@ -109,20 +161,18 @@ impl<'m, 'c> Session<'m, 'c> {
             tx,
             lane: None,
             id,
-            ready: false,
-            in_message: false,
-            in_queued: false,
-            failure: None,
-            expired: None,
-            ended: false,
-            closing: false,
-            took: now,
+            inbound: Inbound::Arrived,
+            next: Next::Peer,
+            author: Author::Nobody,
+            transport: Transport::Open,
+            cause: None,
+            was_closing: false,
         }
     }
 
     /// How it ended, once [`run`](Self::run) has answered why.
     pub(crate) fn end(&self, cause: Cause) -> End {
-        End { close: self.core.close_info(), cause, was_closing: self.closing }
+        End { close: self.core.close_info(), cause, was_closing: self.was_closing }
     }
 
     /// Calls the handler's `on_open`.
@@ -133,8 +183,8 @@ impl<'m, 'c> Session<'m, 'c> {
             outflow: self.lane.as_mut().map(|lane| lane.flows().1),
             keys,
             now,
-            in_message: &mut self.in_message,
-            in_queued: false,
+            author: &mut self.author,
+            was_closing: &mut self.was_closing,
         };
         handler.on_open(&mut Peer::new(self.id, &mut desk));
     }
@@ -154,164 +204,250 @@ impl<'m, 'c> Session<'m, 'c> {
         let mut turns = 0;
         loop {
             let now = around.clock.now();
-            if let Some(cause) = self.overdue(around, keys, now) {
-                return cause;
+            if let Some(when) = around.link.ends(now, around.closing_time) {
+                self.core.end_by(when);
             }
-            let want = self.process(around, keys, now);
-            self.core.hold_reading(want == Want::Room, now);
-            if want == Want::Nothing && self.tx.is_empty() {
-                return self.cause();
+            let rested = self.exchange(around, keys, now);
+            if self.is_over(now) {
+                return self.because();
             }
-            match self.turn(&mut reader, &mut writer, around, want).await {
-                Turn::Wrote(Ok(n)) => {
-                    self.tx.written(n);
-                    self.took = around.clock.now();
-                    self.core.sent(n, self.tx.pending().len(), self.took);
+            // What has arrived counts before what is due.
+            if rested && self.core.poll_deadline().is_some_and(|when| when <= now) {
+                if self.expires(keys, now) {
+                    return self.because();
                 }
-                Turn::Wrote(Err(error)) | Turn::Read(Err(error)) => return Cause::Io(error.kind()),
-                // It may still read: what was accepted for it is written.
-                Turn::Read(Ok(0)) => {
-                    self.ended = true;
-                    self.core.received_eof();
+                continue;
+            }
+            self.core.hold_reading(self.readable() == 0, now);
+            match self.turn(&mut reader, &mut writer, around, rested).await {
+                Came::Wrote(Ok(0)) => self.output_failed(Cause::Io(ErrorKind::WriteZero), around.clock.now()),
+                Came::Wrote(Ok(n)) => self.wrote(n, around.clock.now()),
+                Came::Wrote(Err(error)) => self.output_failed(Cause::Io(error.kind()), around.clock.now()),
+                Came::Read(Err(error)) => {
+                    self.cause.get_or_insert(Cause::Io(error.kind()));
+                    return self.because();
                 }
-                // After the last event whatever arrives is thrown away (RFC 6455 5.5.1).
-                Turn::Read(Ok(_)) if want == Want::Nothing => {}
-                Turn::Read(Ok(n)) => self.rx.commit(n),
-                Turn::Noticed | Turn::Due => {}
+                Came::Read(Ok(n)) => self.received(n),
+                Came::Due if matches!(self.transport, Transport::Failed { .. }) && rested => {
+                    return self.because();
+                }
+                Came::Noticed | Came::Due => {}
             }
             turns = (turns + 1) % TURNS;
-            if turns == 0 {
+            if turns == 0 || !rested {
                 yield_now().await;
             }
         }
     }
 
-    /// Waits for the socket, a note from another task, or a deadline.
+    /// Waits for the socket, a note from another task, or a deadline; not at all when the exchange has not `rested`.
     async fn turn<R: Read, W: Write<Error = R::Error>, C: Clock>(
         &mut self,
         reader: &mut R,
         writer: &mut W,
         around: &Surroundings<'_, C>,
-        want: Want,
-    ) -> Turn<R::Error> {
-        let deadline = self.deadline(around.send_time);
-        let most = match self.core.config().delivery {
-            // A chunk is never larger than what its echo has room for.
-            Delivery::Chunks => self.tx.largest_chunk(self.lane.is_some()),
-            Delivery::Messages => usize::MAX,
-        };
-        let reads = want != Want::Room && !self.ended;
-        let (rx, tx) = (&mut self.rx, &self.tx);
-        let mut read = pin!(async {
-            let spare = rx.spare_mut();
-            let len = spare.len().min(most);
-            match spare.get_mut(..len) {
-                Some(into) if reads && !into.is_empty() => reader.read(into).await,
-                _ => pending().await,
-            }
+        rested: bool,
+    ) -> Came<R::Error> {
+        let most = if rested && self.transport != Transport::Ended { self.readable() } else { 0 };
+        // The end of the tasks' turn; once it is known whether the peer takes anything, also what the core waits for.
+        let due = Cell::new(match self.next {
+            Next::Tasks { since } if self.inbound == Inbound::Event => Some(since.plus(TURN_TIME)),
+            _ => None,
         });
+        // What has arrived is there now.
+        let at_once = !rested || matches!(self.transport, Transport::Failed { .. });
+        let (core, tx) = (&mut *self.core, &self.tx);
+        let spare = self.rx.spare_mut();
+        let len = spare.len().min(most);
+        let into = spare.get_mut(..len).unwrap_or_default();
         let mut write =
             pin!(async { if tx.is_empty() { pending().await } else { writer.write(tx.pending()).await } });
+        let mut read =
+            pin!(async { if into.is_empty() { pending().await } else { reader.read(into).await } });
         let mut alarm = pin!(async {
-            match deadline {
+            match due.get() {
                 Some(deadline) => around.clock.wait_until(deadline).await,
                 None => pending().await,
             }
         });
+        let mut tried = false;
         poll_fn(|cx| {
             if let Poll::Ready(wrote) = write.as_mut().poll(cx) {
-                return Poll::Ready(Turn::Wrote(wrote));
+                return Poll::Ready(Came::Wrote(wrote));
+            }
+            if !tried {
+                tried = true;
+                let now = around.clock.now();
+                core.sent(0, tx.pending().len(), now);
+                let turn = due.get().filter(|turn| *turn > now);
+                due.set([core.poll_deadline(), turn].into_iter().flatten().min());
             }
             if let Poll::Ready(read) = read.as_mut().poll(cx) {
-                return Poll::Ready(Turn::Read(read));
+                return Poll::Ready(Came::Read(read));
             }
             if around.link.poll_noticed(cx).is_ready() {
-                return Poll::Ready(Turn::Noticed);
+                return Poll::Ready(Came::Noticed);
             }
-            alarm.as_mut().poll(cx).map(|()| Turn::Due)
+            if at_once {
+                return Poll::Ready(Came::Due);
+            }
+            alarm.as_mut().poll(cx).map(|()| Came::Due)
         })
         .await
     }
 
-    fn deadline(&self, send_time: Duration) -> Option<Instant> {
-        let due = self.core.poll_deadline();
-        if self.tx.is_empty() {
-            return due;
+    /// How many bytes may be read: what they bring can be answered, or is thrown away. None while an event waits.
+    fn readable(&self) -> usize {
+        match self.inbound {
+            // A chunk is never larger than what its echo has room for.
+            Inbound::Exhausted if self.core.config().delivery == Delivery::Chunks && self.can_answer() => {
+                self.tx.chunk(self.lane.is_some())
+            }
+            // RFC 6455 5.5.1: after the last event whatever arrives is thrown away.
+            Inbound::Exhausted | Inbound::Over => usize::MAX,
+            Inbound::Arrived | Inbound::Event | Inbound::Control => 0,
         }
-        let stalled = self.took.plus(send_time);
-        Some(due.map_or(stalled, |due| due.min(stalled)))
     }
 
-    /// What is due now: a cause to give the socket up at once.
-    fn overdue<C: Clock>(
-        &mut self,
-        around: &Surroundings<'_, C>,
-        keys: &mut dyn MaskKeys,
-        now: Instant,
-    ) -> Option<Cause> {
+    /// Whether anything that a handler sends would be accepted.
+    fn can_answer(&self) -> bool {
+        self.core.state() == State::Open
+    }
+
+    fn wrote(&mut self, n: usize, now: Instant) {
+        self.tx.written(n);
+        self.core.sent(n, self.tx.pending().len(), now);
+        if let Next::Tasks { since } = &mut self.next {
+            *since = now;
+        }
+    }
+
+    fn received(&mut self, n: usize) {
+        match self.inbound {
+            _ if n == 0 => {
+                self.transport = match self.transport {
+                    Transport::Open => Transport::Ended,
+                    other => other,
+                };
+                self.core.received_eof();
+                if self.inbound == Inbound::Exhausted {
+                    self.inbound = Inbound::Arrived;
+                }
+            }
+            Inbound::Over => {}
+            _ => {
+                self.rx.commit(n);
+                self.inbound = Inbound::Arrived;
+            }
+        }
+    }
+
+    /// Nothing can be written any more; what has arrived is delivered.
+    fn output_failed(&mut self, cause: Cause, now: Instant) {
+        self.cause.get_or_insert(cause);
+        self.core.output_failed();
+        self.tx.written(usize::MAX);
+        let until = now.plus(self.core.config().limits.closing_time);
+        self.transport = Transport::Failed { until };
+        if self.inbound == Inbound::Control {
+            self.inbound = Inbound::Arrived;
+        }
+    }
+
+    /// Whether all has been said on both sides, or can't be any more.
+    fn is_over(&self, now: Instant) -> bool {
+        match self.transport {
+            Transport::Failed { until } => self.inbound == Inbound::Over || until <= now,
+            _ => self.inbound == Inbound::Over && self.tx.is_empty(),
+        }
+    }
+
+    /// Why it has ended.
+    fn because(&self) -> Cause {
+        let unclean = self.transport == Transport::Ended && !self.core.close_info().is_clean();
+        self.cause.unwrap_or(if unclean { Cause::EndOfStream } else { Cause::Closed })
+    }
+
+    /// Does what is due; answers whether that is to give the socket up at once.
+    fn expires(&mut self, keys: &mut dyn MaskKeys, now: Instant) -> bool {
         let mut keys = keys;
-        if self.tx.is_empty() {
-            self.took = now;
-        } else if self.took.plus(around.send_time) <= now {
-            return Some(Cause::Stalled);
+        let Some(expired) = self.core.handle_deadline(&mut keys, now) else { return false };
+        let cause = Cause::Expired(expired);
+        match expired {
+            Expired::Stalled | Expired::Slow => self.output_failed(cause, now),
+            _ => self.fail_with(cause),
         }
-        match self.core.handle_deadline(&mut keys, now)? {
-            Expired::Closing => Some(Cause::Expired(self.expired.unwrap_or(Expired::Closing))),
-            Expired::Stalled => Some(Cause::Stalled),
-            Expired::Slow => Some(Cause::Expired(Expired::Slow)),
-            expired => {
-                self.expired = Some(expired);
-                None
-            }
+        expired == Expired::Closing
+    }
+
+    /// The core has failed the connection: it has a close frame, and delivers nothing more but the event that is ready.
+    fn fail_with(&mut self, cause: Cause) {
+        self.cause.get_or_insert(cause);
+        if self.inbound != Inbound::Event {
+            self.inbound = Inbound::Arrived;
         }
     }
 
-    /// Takes in what was received and puts out what was queued, as far as it goes without waiting.
-    fn process<C: Clock>(
+    /// The peer and the tasks have their turns as far as that goes without waiting. False when there is more to do, and
+    /// others are to be let in first.
+    fn exchange<C: Clock>(
         &mut self,
         around: &Surroundings<'_, C>,
         keys: &mut dyn MaskKeys,
         now: Instant,
-    ) -> Want {
-        loop {
+    ) -> bool {
+        for _ in 0..EXCHANGES {
             self.tx.append_control(self.core);
-            if !self.take_queued(around.link, keys, now) {
-                return Want::Room;
-            }
-            if self.ready && !self.deliver(around, keys, now) {
-                return Want::Room;
-            }
-            let close = self.core.close_info();
-            self.closing |= close.initiator == Some(Initiator::Local) && !close.failed;
-            let status = match &mut self.lane {
-                None => self.core.advance(&mut self.rx, &mut &mut *keys, now),
-                Some(lane) => lane.flows().0.advance(self.core, &mut self.rx, keys, now),
-            };
-            match status {
-                Ok(Status::Ready(_)) => self.ready = true,
-                Ok(Status::Paused) => {}
-                Ok(Status::NeedInput) if self.core.poll_transmit().is_empty() => return Want::Input,
-                Ok(Status::NeedInput | Status::NeedTransmit) => {
-                    self.tx.append_control(self.core);
-                    if !self.core.poll_transmit().is_empty() {
-                        return Want::Room;
-                    }
-                }
-                Ok(Status::Closed) => {
-                    // When the buffer is empty, the slot is too: it fits into any buffer that is.
-                    self.tx.append_control(self.core);
-                    self.close_noted(around.link);
-                    return Want::Nothing;
-                }
-                Err(failure) => self.failure = Some(failure),
-                // A whole message becomes larger than there is memory for.
-                Ok(Status::NeedOutput) => {
-                    let failure = Failure::Limit(LimitError::Message);
-                    self.core.fail(failure.close_code(), &mut &mut *keys, now);
-                    self.failure = Some(failure);
-                }
+            let queued = self.take_queued(around.link, keys, now);
+            let received = self.receive(around, keys, now);
+            self.tell_closing(around.link);
+            if !received && !queued {
+                return true;
             }
         }
+        false
+    }
+
+    /// The peer's turn: delivers the event that is ready, and goes on with what was received. False when nothing has changed.
+    fn receive<C: Clock>(
+        &mut self,
+        around: &Surroundings<'_, C>,
+        keys: &mut dyn MaskKeys,
+        now: Instant,
+    ) -> bool {
+        match self.inbound {
+            Inbound::Exhausted | Inbound::Over => return false,
+            Inbound::Control if !self.core.poll_transmit().is_empty() => return false,
+            Inbound::Event => {
+                if !self.deliver(around, keys, now) {
+                    return false;
+                }
+            }
+            Inbound::Arrived | Inbound::Control => {}
+        }
+        let status = match &mut self.lane {
+            None => self.core.advance(&mut self.rx, &mut &mut *keys, now),
+            Some(lane) => lane.flows().0.advance(self.core, &mut self.rx, keys, now),
+        };
+        self.inbound = match status {
+            Ok(Status::Ready(_)) => Inbound::Event,
+            Ok(Status::NeedInput) => Inbound::Exhausted,
+            Ok(Status::NeedTransmit) => Inbound::Control,
+            Ok(Status::Paused) => Inbound::Arrived,
+            Ok(Status::Closed) => Inbound::Over,
+            Err(failure) => {
+                self.cause.get_or_insert(Cause::Failed(failure));
+                Inbound::Arrived
+            }
+            // A whole message becomes larger than there is memory for.
+            Ok(Status::NeedOutput) => {
+                let failure = Failure::Limit(LimitError::Message);
+                self.core.fail(failure.close_code(), &mut &mut *keys, now);
+                self.cause.get_or_insert(Cause::Failed(failure));
+                Inbound::Arrived
+            }
+        };
+        true
     }
 
     /// Hands the event that is ready to the handler, if an answer has room; false otherwise.
@@ -321,6 +457,7 @@ impl<'m, 'c> Session<'m, 'c> {
         keys: &mut dyn MaskKeys,
         now: Instant,
     ) -> bool {
+        let (can_answer, tasks_first) = (self.can_answer(), self.is_tasks_turn(around.link, now));
         let (inflow, outflow) = self.lane.as_mut().map(|lane| lane.flows()).unzip();
         let event = match &inflow {
             None => self.core.event(&self.rx),
@@ -332,64 +469,98 @@ impl<'m, 'c> Session<'m, 'c> {
             Event::Chunk(chunk) => chunk.data.len(),
             Event::Ping(_) | Event::Pong(_) | Event::Close(_) => 0,
         };
-        let room = if outflow.is_some() { largest(answer) } else { answer };
-        if answer > 0 && (self.in_queued || !self.tx.fits(room)) {
+        let most = if outflow.is_some() { largest(answer) } else { answer };
+        // RFC 6455 5.4: no answer may come between the fragments of a task.
+        let waits = self.author == Author::Task || tasks_first || !self.tx.fits(most);
+        if can_answer && answer > 0 && waits {
             return false;
         }
-        self.ready = false;
+        let before = self.tx.free();
         let mut desk = Desk {
             core: self.core,
             tx: &mut self.tx,
             outflow,
             keys,
             now,
-            in_message: &mut self.in_message,
-            in_queued: self.in_queued,
+            author: &mut self.author,
+            was_closing: &mut self.was_closing,
         };
         around.handler.on_event(&mut Peer::new(self.id, &mut desk), event);
-        self.close_noted(around.link);
+        if self.tx.free() < before {
+            self.next = Next::Tasks { since: now };
+        }
         true
     }
 
-    /// Moves messages of other tasks into the transmit buffer, and starts closing when that is asked for; false when
-    /// there is no room.
-    fn take_queued(&mut self, link: Link<'_>, keys: &mut dyn MaskKeys, now: Instant) -> bool {
-        // RFC 6455 5.4: the fragments of a message follow each other.
-        while !self.in_message {
-            let taken = link.with(|slot, ring| {
-                let front = slot.queue.front(ring)?;
-                let mut outflow = self.lane.as_mut().map(|lane| lane.flows().1);
-                let outflow = outflow.as_mut();
-                let appended = self.tx.append(self.core, keys, outflow, front.kind, front.pieces, front.fin);
-                if appended != Err(AppendError::Full) {
-                    self.in_queued = !front.fin;
-                    slot.queue.pop(ring);
-                }
-                Some(appended)
-            });
-            match taken.flatten() {
-                None => break,
-                Some(Err(AppendError::Full)) => return false,
-                Some(_) => {}
+    /// Whether a message of a task goes before the next answer.
+    fn is_tasks_turn(&self, link: Link<'_>, now: Instant) -> bool {
+        match self.next {
+            Next::Tasks { since } if self.author == Author::Nobody && since.plus(TURN_TIME) > now => {
+                link.with(|slot, _| !slot.queue.is_empty()) == Some(true)
             }
+            _ => false,
         }
-        let waits = |slot: &mut crate::table::Slot| slot.queue.is_empty() || self.in_message;
-        let close = link.with(|slot, _| if waits(slot) { slot.close } else { None }).flatten();
-        let Some(code) = close else { return true };
-        if self.core.state() == State::Open
-            && self.core.close(code, "", &mut &mut *keys, now) == Err(wirelet_proto::SendError::Busy)
-        {
+    }
+
+    /// The tasks' turn: moves a message of theirs into the transmit buffer, or starts closing when that is asked for. False
+    /// when nothing has changed.
+    fn take_queued(&mut self, link: Link<'_>, keys: &mut dyn MaskKeys, now: Instant) -> bool {
+        if !self.can_answer() {
             return false;
         }
-        link.with(|slot, _| slot.close = None);
-        self.close_noted(link);
-        self.tx.append_control(self.core);
-        true
+        // RFC 6455 5.4: the fragments of a message follow each other.
+        let may_take = match self.author {
+            Author::Nobody => self.inbound != Inbound::Event || self.next != Next::Peer,
+            Author::Handler => false,
+            Author::Task => true,
+        };
+        let (compressed, tx) = (self.lane.is_some(), &self.tx);
+        let task = link.with(|slot, ring| {
+            let Some(front) = slot.queue.front(ring).filter(|_| self.author != Author::Handler) else {
+                return slot.order.code().map(Task::Close);
+            };
+            let most = if compressed { largest(front.len()) } else { front.len() };
+            if !may_take || !tx.admits(most) {
+                return Some(Task::Waits);
+            }
+            slot.queue.claim(ring);
+            Some(Task::Message(front))
+        });
+        match task.flatten() {
+            None | Some(Task::Waits) => false,
+            Some(Task::Message(front)) => {
+                self.send_claimed(link, front, keys, now);
+                true
+            }
+            Some(Task::Close(code)) => {
+                let closed = self.core.close(code, "", &mut &mut *keys, now);
+                self.was_closing |= closed.is_ok();
+                // The slot is free as soon as what is in it has room.
+                closed != Err(SendError::Busy)
+            }
+        }
+    }
+
+    fn send_claimed(&mut self, link: Link<'_>, front: Front, keys: &mut dyn MaskKeys, now: Instant) {
+        let mut outflow = self.lane.as_mut().map(|lane| lane.flows().1);
+        let frame = Frame { kind: front.kind, len: front.len(), fin: front.fin };
+        let sent = self.tx.append(self.core, keys, outflow.as_mut(), frame, &mut Claimed(link));
+        self.next = Next::Peer;
+        match sent {
+            Ok(()) => self.author = if front.fin { Author::Nobody } else { Author::Task },
+            // Who emptied the queue closes the connection.
+            Err(AppendError::Gone) => {}
+            // It was accepted, so that it must not disappear in silence.
+            Err(_) => {
+                self.core.fail(CloseCode::INTERNAL_ERROR, &mut &mut *keys, now);
+                self.fail_with(Cause::Unsendable);
+            }
+        }
     }
 
     /// Other tasks see that the connection is closing, and nothing is queued for it any more.
-    fn close_noted(&self, link: Link<'_>) {
-        if self.core.state() != State::Open {
+    fn tell_closing(&self, link: Link<'_>) {
+        if !self.can_answer() {
             link.with(|slot, _| {
                 if slot.phase == Phase::Open {
                     slot.queue.clear();
@@ -399,21 +570,21 @@ impl<'m, 'c> Session<'m, 'c> {
         }
     }
 
-    fn cause(&self) -> Cause {
-        match (self.failure, self.expired) {
-            (Some(failure), _) => Cause::Failed(failure),
-            (_, Some(expired)) => Cause::Expired(expired),
-            _ if self.ended && !self.core.close_info().is_clean() => Cause::EndOfStream,
-            _ => Cause::Closed,
-        }
-    }
-
     /// After the closing handshake: ends the writing side and throws away what arrives until the peer's stream ends or
     /// the closing deadline has come. Closing at once would reset the connection and could destroy the close frame on its
     /// way. A client leaves it to the server to end the stream first (RFC 6455 7.1.1).
-    pub(crate) async fn linger<S: Socket, C: Clock>(&mut self, socket: &mut S, clock: &C, server: bool) {
+    pub(crate) async fn linger<S: Socket, C: Clock>(
+        &mut self,
+        socket: &mut S,
+        around: &Surroundings<'_, C>,
+        server: bool,
+    ) {
+        let clock = around.clock;
         // Without a deadline everything is over.
-        let Some(deadline) = self.core.poll_deadline() else { return };
+        let Some(mut deadline) = self.core.poll_deadline() else { return };
+        if let Some(ends) = around.link.ends(clock.now(), around.closing_time) {
+            deadline = deadline.min(ends);
+        }
         if server {
             let _ = before(clock, deadline, pin!(socket.shutdown())).await;
         }

@@ -5,10 +5,12 @@
 
 use core::cell::RefCell;
 use core::task::{Context, Poll, Waker};
+use core::time::Duration;
 
 use critical_section::Mutex;
 use wirelet_proto::{CloseCode, Instant, MessageKind};
 
+use crate::outgoing::largest_queued;
 use crate::queue::Queue;
 
 /// A connection, or one that was: ids are never used twice while anybody can tell.
@@ -50,7 +52,8 @@ pub enum Overflow {
     /// The sender gets it back: [`SendReason::Full`].
     #[default]
     Refuse,
-    /// The messages that have waited longest are dropped for it.
+    /// The messages that have waited longest are dropped for it. Fragments, and a message that is just leaving the queue, are
+    /// not: then the sender gets it back, [`SendReason::Full`].
     DropOldest,
     /// The sender gets it back, and the peer is closed with 1013: it is too slow.
     Close,
@@ -152,20 +155,126 @@ pub(crate) struct Slot {
     pub(crate) subprotocol: Option<u16>,
     pub(crate) overflow: Overflow,
     pub(crate) queue: Queue,
+    /// Messages go out compressed, which bounds a fragment by less ([`Table::largest`]).
+    pub(crate) compressed: bool,
     /// A task sends a message in fragments.
     pub(crate) fragments: bool,
-    /// Somebody wants the connection closed.
-    pub(crate) close: Option<CloseCode>,
-    /// The worker is to return once its connection has ended.
-    pub(crate) stop: bool,
-    /// Since when the connection has only waited for a request.
-    pub(crate) waits: Option<Instant>,
-    /// Who only waits is to make way for a newcomer.
-    pub(crate) evicted: bool,
+    pub(crate) order: Order,
+    pub(crate) waits: Waits,
+    /// What a client does. In a server's slots nobody looks at it.
+    pub(crate) standing: Standing,
     /// Something here has changed since the worker looked last.
     noticed: bool,
     worker: Option<Waker>,
-    watcher: Option<Waker>,
+    pub(crate) watch: Watch,
+}
+
+/// What others want of a connection, and of the worker or client that owns it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum Order {
+    /// Nothing.
+    #[default]
+    None,
+    /// The connection is to be closed.
+    Close(CloseCode),
+    /// The same, and `run` is to return.
+    Stop(CloseCode),
+    /// The worker has noticed: all ends at that moment at the latest.
+    Ends(CloseCode, Instant),
+}
+
+impl Order {
+    /// Who asks first names the code.
+    pub(crate) fn close(&mut self, code: CloseCode) {
+        if *self == Self::None {
+            *self = Self::Close(code);
+        }
+    }
+
+    pub(crate) fn stop(&mut self, code: CloseCode) {
+        if !self.stops() {
+            *self = Self::Stop(self.code().unwrap_or(code));
+        }
+    }
+
+    pub(crate) const fn code(self) -> Option<CloseCode> {
+        match self {
+            Self::None => None,
+            Self::Close(code) | Self::Stop(code) | Self::Ends(code, _) => Some(code),
+        }
+    }
+
+    const fn stops(self) -> bool {
+        matches!(self, Self::Stop(_) | Self::Ends(..))
+    }
+
+    /// The connection has ended.
+    fn released(&mut self) {
+        if let Self::Close(_) = self {
+            *self = Self::None;
+        }
+    }
+}
+
+/// Whether a connection only waits for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum Waits {
+    /// It does not.
+    #[default]
+    No,
+    /// It has since then.
+    Since(Instant),
+    /// It has, and is to make way for a newcomer.
+    Evicted,
+}
+
+/// What a client does while it has no connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum Standing {
+    /// It has not begun to run, or it runs.
+    #[default]
+    Running,
+    /// It waits for the next attempt.
+    Waiting,
+    /// The next attempt is to begin at once.
+    Hurried,
+    /// Its `run` has returned.
+    Finished,
+}
+
+/// Tasks that wait for a change, any number of them, in the memory of one.
+///
+/// They form a chain: here is who came last, and everybody keeps the waker of who came before. When the chain is rung, who is
+/// here is woken, and everybody wakes the next in it. Invariant: the waker of everybody who has registered in the present
+/// epoch is here, or is kept by somebody who has registered in it later.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    epoch: u32,
+    /// The epoch in which the last has registered.
+    registered: u32,
+    last: Option<Waker>,
+}
+
+impl Watch {
+    pub(crate) const fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Everybody is to look again, and to register again who still waits.
+    pub(crate) const fn ring(&mut self) {
+        self.epoch = self.epoch.wrapping_add(1);
+    }
+
+    /// Registers in the present epoch; answers the waker that the caller is to keep and to wake in its turn.
+    pub(crate) fn register(&mut self, waker: Waker) -> Option<Waker> {
+        self.registered = self.epoch;
+        self.last.replace(waker)
+    }
+
+    /// Who has been rung for.
+    fn due(&mut self) -> Option<Waker> {
+        if self.registered == self.epoch { None } else { self.last.take() }
+    }
 }
 
 impl Slot {
@@ -177,49 +286,55 @@ impl Slot {
             subprotocol: None,
             overflow: Overflow::Refuse,
             queue: Queue::new(),
+            compressed: false,
             fragments: false,
-            close: None,
-            stop: false,
-            waits: None,
-            evicted: false,
+            order: Order::None,
+            waits: Waits::No,
+            standing: Standing::Running,
             noticed: false,
             worker: None,
-            watcher: None,
+            watch: Watch { epoch: 0, registered: 0, last: None },
         }
     }
 
-    /// Wakes the worker.
-    pub(crate) fn notice(&mut self) {
+    /// The worker is to look.
+    pub(crate) const fn notice(&mut self) {
         self.noticed = true;
-        if let Some(worker) = self.worker.take() {
-            worker.wake();
-        }
     }
 
-    /// The phase changes; who waits for that is woken.
-    pub(crate) fn enter(&mut self, phase: Phase) {
+    /// The phase changes; who waits for that looks.
+    pub(crate) const fn enter(&mut self, phase: Phase) {
         self.phase = phase;
-        if let Some(watcher) = self.watcher.take() {
-            watcher.wake();
+        self.watch.ring();
+    }
+
+    /// The client's standing changes; who waits for that looks.
+    pub(crate) const fn stand(&mut self, standing: Standing) {
+        self.standing = standing;
+        self.watch.ring();
+    }
+
+    /// Whether there is an open connection; `None` while there may be one.
+    pub(crate) fn connected(&self) -> Option<bool> {
+        match (self.phase, self.standing) {
+            (Phase::Open, _) => Some(true),
+            (_, Standing::Finished) => Some(false),
+            _ => None,
         }
     }
 
-    /// The worker's question whether anything has changed.
-    pub(crate) fn poll_noticed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// The worker's question whether anything has changed. If not, its waker stays here in the place of `waker`.
+    fn poll_noticed(&mut self, waker: &mut Option<Waker>) -> Poll<()> {
         if core::mem::take(&mut self.noticed) {
             return Poll::Ready(());
         }
-        register(&mut self.worker, cx);
+        core::mem::swap(&mut self.worker, waker);
         Poll::Pending
     }
 
-    /// Waits until `phase` is entered.
-    pub(crate) fn poll_phase(&mut self, phase: Phase, cx: &mut Context<'_>) -> Poll<()> {
-        if self.phase == phase {
-            return Poll::Ready(());
-        }
-        register(&mut self.watcher, cx);
-        Poll::Pending
+    /// The wakers of those who are to look.
+    fn due(&mut self) -> [Option<Waker>; 2] {
+        [if self.noticed { self.worker.take() } else { None }, self.watch.due()]
     }
 
     /// The connection has ended; its id with it.
@@ -228,10 +343,11 @@ impl Slot {
         self.route = None;
         self.subprotocol = None;
         self.queue.clear();
+        self.compressed = false;
         self.fragments = false;
-        self.close = None;
-        self.waits = None;
-        self.evicted = false;
+        self.order.released();
+        self.waits = Waits::No;
+        self.noticed = false;
         self.enter(Phase::Free);
     }
 
@@ -252,12 +368,10 @@ impl Slot {
         while !self.queue.push(ring, message.kind(), message.bytes()) {
             match self.overflow {
                 // Half a message is not dropped.
-                Overflow::DropOldest if self.queue.front(ring).is_some_and(|front| front.whole) => {
-                    self.queue.pop(ring);
-                }
+                Overflow::DropOldest if self.queue.drop_whole(ring) => {}
                 Overflow::Close => {
                     self.queue.clear();
-                    self.close = Some(CloseCode::TRY_AGAIN_LATER);
+                    self.order.close(CloseCode::TRY_AGAIN_LATER);
                     self.notice();
                     return Err(SendReason::Full);
                 }
@@ -289,26 +403,16 @@ impl Slot {
     }
 }
 
-fn register(place: &mut Option<Waker>, cx: &Context<'_>) {
-    match place {
-        Some(waker) if waker.will_wake(cx.waker()) => {}
-        // Another task waits here already: it is woken, and asks again if it still cares.
-        _ => {
-            if let Some(other) = place.replace(cx.waker().clone()) {
-                other.wake();
-            }
-        }
-    }
-}
-
 /// All slots of a server or client, whatever their number and size.
 pub(crate) trait Table: Sync {
     fn count(&self) -> usize;
 
-    /// The largest message that can be queued, payload bytes.
-    fn largest(&self) -> usize;
+    /// The largest message that can be queued, payload bytes; `compressed`: the largest fragment of a message that may be
+    /// compressed, which has to fit when it can't be.
+    fn largest(&self, compressed: bool) -> usize;
 
-    /// `act` on a slot and its ring, within a critical section.
+    /// `act` on a slot and its ring, within a critical section. It must not be the application's or the executor's code: who
+    /// is to be woken is woken after it.
     fn visit(&self, index: usize, act: &mut dyn FnMut(&mut Slot, &mut [u8]));
 }
 
@@ -349,7 +453,7 @@ impl dyn Table + '_ {
         let mut longest: Option<(Instant, usize)> = None;
         for at in 0..self.count() {
             self.visit(at, &mut |slot, _| {
-                if let Some(since) = slot.waits.filter(|_| !slot.evicted)
+                if let Waits::Since(since) = slot.waits
                     && longest.is_none_or(|(other, _)| since < other)
                 {
                     longest = Some((since, at));
@@ -358,7 +462,7 @@ impl dyn Table + '_ {
         }
         if let Some((_, at)) = longest {
             self.visit(at, &mut |slot, _| {
-                slot.evicted = true;
+                slot.waits = Waits::Evicted;
                 slot.notice();
             });
         }
@@ -369,7 +473,7 @@ impl dyn Table + '_ {
         id: ConnectionId,
         message: Message<'m>,
     ) -> Result<(), SendError<Message<'m>>> {
-        let most = self.largest();
+        let most = self.largest(false);
         let queued = self.with_id(id, |slot, ring| match slot.phase {
             Phase::Open => slot.queue(ring, most, message),
             _ => Err(SendReason::Gone),
@@ -408,19 +512,20 @@ impl<const COUNT: usize, const TX: usize, const QUEUE: usize> Table for Slots<CO
         COUNT
     }
 
-    fn largest(&self) -> usize {
-        TX.saturating_sub(wirelet_proto::MAX_HEADER).min(QUEUE.saturating_sub(crate::queue::RECORD))
+    fn largest(&self, compressed: bool) -> usize {
+        largest_queued(TX, compressed).min(QUEUE.saturating_sub(crate::queue::RECORD))
     }
 
     fn visit(&self, index: usize, act: &mut dyn FnMut(&mut Slot, &mut [u8])) {
         let Some(slot) = self.slots.get(index) else { return };
-        critical_section::with(|section| {
-            // Nobody keeps a borrow beyond a critical section, and `act` is never the application's code.
-            if let Ok(mut slot) = slot.borrow(section).try_borrow_mut() {
-                let (slot, ring) = &mut *slot;
-                act(slot, ring);
-            }
+        let due = critical_section::with(|section| {
+            // Nobody keeps a borrow beyond a critical section, and `act` comes back to no slot.
+            let mut slot = slot.borrow(section).try_borrow_mut().ok()?;
+            let (slot, ring) = &mut *slot;
+            act(slot, ring);
+            Some(slot.due())
         });
+        due.into_iter().flatten().flatten().for_each(Waker::wake);
     }
 }
 
@@ -437,7 +542,9 @@ impl Link<'_> {
     }
 
     pub(crate) fn poll_noticed(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.with(|slot, _| slot.poll_noticed(cx)).unwrap_or(Poll::Pending)
+        // Cloned before the critical section and dropped after it: wakers are the executor's code.
+        let mut waker = Some(cx.waker().clone());
+        self.with(|slot, _| slot.poll_noticed(&mut waker)).unwrap_or(Poll::Pending)
     }
 
     pub(crate) fn id(&self) -> ConnectionId {
@@ -446,7 +553,30 @@ impl Link<'_> {
     }
 
     pub(crate) fn stopped(&self) -> bool {
-        self.with(|slot, _| slot.stop).unwrap_or(true)
+        self.with(|slot, _| slot.order.stops()).unwrap_or(true)
+    }
+
+    /// When all has to have ended after a stop, whatever waits: `time` after the worker noticed it, which is when it asks
+    /// here for the first time.
+    pub(crate) fn ends(&self, now: Instant, time: Duration) -> Option<Instant> {
+        let ends = self.with(|slot, _| {
+            if let Order::Stop(code) = slot.order {
+                slot.order = Order::Ends(code, now.plus(time));
+            }
+            match slot.order {
+                Order::Ends(_, when) => Some(when),
+                _ => None,
+            }
+        });
+        ends.flatten()
+    }
+
+    /// `run` returns: what is asked for from now on is for the next one.
+    pub(crate) fn returned(&self) {
+        self.with(|slot, _| {
+            slot.order = Order::None;
+            slot.stand(Standing::Finished);
+        });
     }
 }
 

@@ -6,6 +6,8 @@ use core::task::Poll;
 
 use wirelet_proto::Instant;
 
+use crate::table::Link;
+
 /// A monotonic clock that can wait.
 pub trait Clock {
     /// Milliseconds since any fixed moment.
@@ -40,8 +42,16 @@ impl Clock for EmbassyClock {
     }
 
     fn wait_until(&self, deadline: Instant) -> impl Future<Output = ()> {
-        embassy_time::Timer::at(embassy_time::Instant::from_millis(deadline.as_millis()))
+        let ticks = ticks(deadline, embassy_time::TICK_HZ);
+        embassy_time::Timer::at(embassy_time::Instant::from_ticks(ticks))
     }
+}
+
+/// The first tick of a clock with `hz` ticks a second at which `deadline` has come: rounded down, it would be too early, and
+/// whoever waits would wait for a moment that has passed again and again.
+#[cfg(any(feature = "embassy-time", test))]
+fn ticks(deadline: Instant, hz: u64) -> u64 {
+    deadline.as_millis().saturating_mul(hz).div_ceil(1_000)
 }
 
 /// `future`, but not beyond `deadline`: `None` when that comes first. (It is pinned by the caller because the future of an
@@ -61,6 +71,18 @@ pub(crate) async fn before<C: Clock, F: Future>(
     .await
 }
 
+/// `future`, unless the worker or client of the slot is told to stop: then `None`.
+pub(crate) async fn unless_stopped<F: Future>(link: Link<'_>, mut future: Pin<&mut F>) -> Option<F::Output> {
+    poll_fn(|cx| {
+        while link.poll_noticed(cx).is_ready() {}
+        if link.stopped() {
+            return Poll::Ready(None);
+        }
+        future.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
+
 /// Lets other tasks run once.
 pub(crate) async fn yield_now() {
     let mut yielded = false;
@@ -73,4 +95,23 @@ pub(crate) async fn yield_now() {
         Poll::Pending
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A deadline that was rounded down to a tick had not come when its alarm rang, so that the worker spun until it had.
+    #[test]
+    fn an_alarm_never_rings_before_its_deadline() {
+        for hz in [1_000, 32_768, 1_000_000, 3_000_000] {
+            for millis in (0..2_000).chain([u64::from(u32::MAX) + 1, 1 << 40]) {
+                let at = ticks(Instant::from_millis(millis), hz);
+                let now = |ticks: u64| (u128::from(ticks) * 1_000 / u128::from(hz)) as u64;
+                assert!(now(at) >= millis, "{hz} {millis}");
+                assert!(at == 0 || now(at - 1) < millis, "{hz} {millis}");
+            }
+        }
+        assert!(ticks(Instant::from_millis(u64::MAX), 32_768) > 1 << 50);
+    }
 }

@@ -25,8 +25,8 @@ use crate::handler::{Cause, End, Handler, Opened};
 use crate::net::{Connect, Remote, Socket};
 use crate::server::{Memory, Place};
 use crate::session::{Session, Surroundings};
-use crate::table::{Link, Occupied, Phase, Slots};
-use crate::time::{Clock, before};
+use crate::table::{Link, Occupied, Phase, Slots, Standing};
+use crate::time::{Clock, before, unless_stopped};
 use redirect::Course;
 
 /// The memory of a client: `RX` bytes to receive into, `TX` to send from, and `QUEUE` for what other tasks send.
@@ -133,9 +133,11 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         self
     }
 
-    /// Connects, and connects again, until there is a reason to stop: by default only [`Sender::stop`].
+    /// Connects, and connects again, until there is a reason to stop: by default only [`Sender::stop`]. Called again, it
+    /// connects again.
     ///
-    /// `keys` mask what is sent and make each handshake unpredictable: a CSPRNG, or the hardware's random source.
+    /// `keys` mask what is sent and make each handshake unpredictable: a CSPRNG, or the hardware's random source. `Csprng`
+    /// (feature `rand_core`) takes only what says so by its type.
     ///
     /// # Cancel safety
     /// Dropping it ends the connection without a closing handshake; the handler's `on_close` is called. It may be called
@@ -147,30 +149,59 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         keys: &mut K,
         handler: &dyn ClientHandler,
     ) -> Finished {
+        self.link.with(|slot, _| slot.stand(Standing::Running));
         let mut policy = Reconnect::new(self.options.reconnect);
-        loop {
-            let failure = match self.attempt(network, clock, keys, handler, &mut policy).await {
-                Outcome::Stopped => return Finished::Stopped,
-                Outcome::Ended(_) if self.link.stopped() => return Finished::Stopped,
-                Outcome::Ended(end) if !self.connects_after(&end) => return Finished::Ended(end),
+        let finished = loop {
+            // Who has no network has not failed.
+            if unless_stopped(self.link, pin!(network.available())).await.is_none() {
+                break Finished::Stopped;
+            }
+            let outcome = self.attempt(network, clock, keys, handler, &mut policy).await;
+            // Who else shares the memory for compression may have it meanwhile.
+            self.lane = None;
+            let failure = match outcome {
+                Outcome::Stopped => break Finished::Stopped,
+                Outcome::Ended(_) if self.link.stopped() => break Finished::Stopped,
+                Outcome::Ended(end) if !self.connects_after(&end) => break Finished::Ended(end),
                 Outcome::Ended(_) => None,
-                Outcome::Failed(Failure::Request(error)) => return Finished::Request(error),
+                Outcome::Failed(Failure::Request(error)) => break Finished::Request(error),
                 Outcome::Failed(Failure::Refused(status)) if !policy.is_worth_retrying(status) => {
-                    return Finished::Refused(status);
+                    break Finished::Refused(status);
                 }
                 Outcome::Failed(failure) => Some(failure),
             };
             policy.disconnected(clock.now().as_millis());
             let random = u32::from_ne_bytes(keys.next_key());
             let Some(delay) = policy.next_delay(random) else {
-                return Finished::GaveUp(failure.unwrap_or(Failure::EndOfStream));
+                break Finished::GaveUp(failure.unwrap_or(Failure::EndOfStream));
             };
             handler.on_waiting(Duration::from_millis(delay));
             let until = clock.now().plus(Duration::from_millis(delay));
-            if self.unless_stopped(pin!(clock.wait_until(until))).await.is_none() {
-                return Finished::Stopped;
+            if self.rest(pin!(clock.wait_until(until)), pin!(network.restored())).await.is_none() {
+                break Finished::Stopped;
             }
-        }
+        };
+        self.link.returned();
+        finished
+    }
+
+    /// Waits for the next attempt: for its time, or until the network is back or [`Sender::retry_now`] asks for it. `None` when
+    /// the client is told to stop.
+    async fn rest<A: Future, B: Future>(
+        &self,
+        mut alarm: Pin<&mut A>,
+        mut restored: Pin<&mut B>,
+    ) -> Option<()> {
+        let link = self.link;
+        link.with(|slot, _| slot.standing = Standing::Waiting);
+        let over = poll_fn(|cx| {
+            let hurried = link.with(|slot, _| slot.standing == Standing::Hurried) == Some(true);
+            let over = alarm.as_mut().poll(cx).is_ready() || restored.as_mut().poll(cx).is_ready();
+            if over || hurried { Poll::Ready(()) } else { Poll::Pending }
+        });
+        let rested = unless_stopped(link, pin!(over)).await;
+        link.with(|slot, _| slot.standing = Standing::Running);
+        rested
     }
 
     fn connects_after(&self, end: &End) -> bool {
@@ -179,19 +210,6 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         } else {
             self.options.connect_after_loss
         }
-    }
-
-    /// `future`, unless the client is told to stop.
-    async fn unless_stopped<F: Future>(&self, mut future: Pin<&mut F>) -> Option<F::Output> {
-        let link = self.link;
-        poll_fn(|cx| {
-            while link.poll_noticed(cx).is_ready() {}
-            if link.stopped() {
-                return Poll::Ready(None);
-            }
-            future.as_mut().poll(cx).map(Some)
-        })
-        .await
     }
 
     /// One connection from its beginning to its end, with the redirects that it takes.
@@ -215,6 +233,7 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
                 None => return Outcome::Stopped,
             };
             let _occupied = Occupied::new(self.link);
+            // Of the connection before a redirect.
             self.lane = None;
             self.lane = self.compression.and_then(Compression::reserve);
             let handshake = self.handshake(&mut socket, keys, handler, course);
@@ -230,9 +249,7 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
                 None => return failed(handler, Failure::Timeout),
             };
             policy.connected(clock.now().as_millis());
-            let end = self.talk(&mut socket, clock, keys, handler, agreed).await;
-            self.lane = None;
-            return Outcome::Ended(end);
+            return Outcome::Ended(self.talk(&mut socket, clock, keys, handler, agreed).await);
         }
     }
 
@@ -247,7 +264,7 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         let uri = destination(self.options, self.memory.rx.get(RX.saturating_sub(course.kept)..));
         let to = Remote { host: uri.host_name(), port: uri.port(), secure: uri.is_secure() };
         let connect = pin!(network.connect(to));
-        let connected = self.unless_stopped(pin!(before(clock, deadline, connect))).await?;
+        let connected = unless_stopped(self.link, pin!(before(clock, deadline, connect))).await?;
         Some(match connected {
             Some(connected) => connected.map_err(|error| Failure::Network(error.kind())),
             None => Err(Failure::Timeout),
@@ -275,7 +292,7 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
             Err(error) => return Some(Err(Failure::Request(error))),
         };
         let request = self.memory.tx.get(..len).unwrap_or_default();
-        if let Err(error) = self.unless_stopped(pin!(writer.write_all(request))).await? {
+        if let Err(error) = unless_stopped(self.link, pin!(writer.write_all(request))).await? {
             return Some(Err(Failure::Network(error.kind())));
         }
         let mut filled = 0;
@@ -285,13 +302,8 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
                 Ok(Some(answered)) => return Some(Ok(answered)),
                 Err(failure) => return Some(Err(failure)),
             }
-            let link = self.link;
-            let mut read = pin!(reader.read(self.memory.rx.get_mut(filled..room).unwrap_or_default()));
-            let read = poll_fn(|cx| {
-                while link.poll_noticed(cx).is_ready() {}
-                if link.stopped() { Poll::Ready(None) } else { read.as_mut().poll(cx).map(Some) }
-            });
-            match read.await? {
+            let read = pin!(reader.read(self.memory.rx.get_mut(filled..room).unwrap_or_default()));
+            match unless_stopped(self.link, read).await? {
                 Ok(0) => return Some(Err(Failure::EndOfStream)),
                 Ok(n) => filled = filled.saturating_add(n),
                 Err(error) => return Some(Err(Failure::Network(error.kind()))),
@@ -368,23 +380,22 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         self.link.with(|slot, _| {
             slot.subprotocol = upgraded.subprotocol;
             slot.overflow = self.options.overflow;
+            slot.compressed = upgraded.extensions.deflate.is_some();
             slot.enter(Phase::Open);
         });
         let id = self.link.id();
         let (rx, tx) = ((&mut rx[..], received), (&mut tx[..], 0));
-        let mut session = Session::begin(core, rx, tx, self.lane.as_mut(), id, now);
+        let mut session = Session::begin(core, rx, tx, self.lane.as_mut(), id);
         let base: &dyn Handler = handler;
         let mut open = Opened::new(base, id);
         session.open(base, keys, now);
-        let around =
-            Surroundings { link: self.link, clock, handler: base, send_time: self.options.send_time };
+        let closing_time = config.limits.closing_time;
+        let around = Surroundings { link: self.link, clock, handler: base, closing_time };
         let cause = session.run(socket, &around, keys).await;
         let end = session.end(cause);
         self.link.with(|slot, _| slot.enter(Phase::Closing));
         open.ended(end);
-        if matches!(cause, Cause::Closed | Cause::Failed(_) | Cause::Expired(_)) {
-            session.linger(socket, clock, false).await;
-        }
+        session.linger(socket, &around, false).await;
         end
     }
 }

@@ -41,10 +41,9 @@ pub struct Options<'c> {
     /// port) takes none of them along. From TLS to where there is none nobody goes. Each attempt begins at
     /// [`uri`](Self::uri) again.
     pub redirects: u8,
-    /// From the beginning of an attempt (resolving the name) to the end of the opening handshake. Default: 10 s.
+    /// From the beginning of an attempt (resolving the name) to the end of the opening handshake. Default: 10 s. Waiting for a
+    /// network ([`Connect::available`](crate::net::Connect::available)) is no part of an attempt.
     pub connect_time: Duration,
-    /// How long the server may take no byte of what is sent. Default: 10 s.
-    pub send_time: Duration,
     /// What happens when tasks send faster than the server takes.
     pub overflow: Overflow,
 }
@@ -80,7 +79,6 @@ impl<'c> Options<'c> {
             connect_after_close: false,
             redirects: 0,
             connect_time: Duration::from_secs(10),
-            send_time: Duration::from_secs(10),
             overflow: Overflow::Refuse,
         }
     }

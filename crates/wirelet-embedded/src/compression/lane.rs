@@ -215,26 +215,25 @@ impl<const ENCODER: usize> Outflow for Compressing<ENCODER> {
         self.message == Some(true)
     }
 
-    fn compress(&mut self, pieces: [&[u8]; 2], out: &mut [u8], fin: bool) -> Option<usize> {
-        let [first, second] = pieces;
+    fn compress(&mut self, mut piece: &[u8], out: &mut [u8], flush: Flush) -> Option<usize> {
         let deflater = self.deflater.as_mut()?;
-        let end = if fin { Flush::Message } else { Flush::Fragment };
         let mut len = 0;
-        for (mut piece, flush) in [(first, Flush::None), (second, end)] {
-            loop {
-                let room = out.get_mut(len..).unwrap_or_default();
-                let progress = deflater.compress(piece, room, flush);
-                len = len.saturating_add(progress.produced);
-                if progress.done {
-                    break;
-                }
-                piece = piece.get(progress.consumed..).unwrap_or_default();
-                if progress.produced == 0 && progress.consumed == 0 {
-                    self.unusable = true;
-                    return None;
-                }
+        loop {
+            let room = out.get_mut(len..).unwrap_or_default();
+            let progress = deflater.compress(piece, room, flush);
+            len = len.saturating_add(progress.produced);
+            if progress.done {
+                return Some(len);
+            }
+            piece = piece.get(progress.consumed..).unwrap_or_default();
+            if progress.produced == 0 && progress.consumed == 0 {
+                self.unusable = true;
+                return None;
             }
         }
-        Some(len)
+    }
+
+    fn abandon(&mut self) {
+        self.unusable = true;
     }
 }

@@ -32,7 +32,9 @@ pub use lane::{Pool, encoder};
 use core::{convert::Infallible as Never, marker::PhantomData};
 
 use wirelet_proto::deflate::{Params, Settings};
-use wirelet_proto::{Config, Connection, Event, Failure, Fixed, Instant, MaskKeys, RecvBuffer, Role, Status};
+use wirelet_proto::{
+    Config, Connection, Event, Failure, Fixed, Flush, Instant, MaskKeys, RecvBuffer, Role, Status,
+};
 
 /// The memory that a session receives into.
 pub(crate) type Received<'m> = RecvBuffer<Fixed<&'m mut [u8]>>;
@@ -63,9 +65,12 @@ pub(crate) trait Outflow {
     /// Whether a compressed message has begun and not ended.
     fn in_message(&self) -> bool;
 
-    /// Compresses a whole frame's payload, which comes in pieces, to the front of `out`; how long it has become. `None`
-    /// when there was no room after all, which [`largest`] rules out.
-    fn compress(&mut self, pieces: [&[u8]; 2], out: &mut [u8], fin: bool) -> Option<usize>;
+    /// Compresses the next piece of a frame's payload, which `flush` says the end of, to the front of `out`; how long it has
+    /// become. `None` when there was no room after all, which [`largest`] rules out.
+    fn compress(&mut self, piece: &[u8], out: &mut [u8], flush: Flush) -> Option<usize>;
+
+    /// The rest of a payload of which pieces were compressed will never come: the encoder knows what the peer does not.
+    fn abandon(&mut self);
 }
 
 /// Both ways, for one connection at a time.

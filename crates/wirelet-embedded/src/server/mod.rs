@@ -20,8 +20,15 @@ use crate::table::{Link, Slots};
 ///
 /// - `RX` bounds a request's head with its body, and whole messages: one takes up to `RX − 139`
 ///   ([`wirelet_proto::FIXED_OVERHEAD`]). Chunks pass at any size.
-/// - `TX` bounds a frame that is sent: its payload is at most `TX − 14`. An echo needs as much as was received.
+/// - `TX` bounds a frame that is sent: its payload is at most `TX − 14` from a handler, which needs as much for an echo as was
+///   received, and `TX − 153` from other tasks, which leave 139 bytes free for control frames and short answers.
 /// - `QUEUE` holds messages, each with four bytes more.
+///
+/// What tasks send never holds up what a peer says, and two ends that both send much at once never wait for each other, when
+/// `TX` has room for a queued message of the largest size, for the answer to a received one, 14 bytes more for each, and 139.
+/// Several small messages of tasks take at most half of `TX − 139`. With a smaller `TX` that is still true for received messages
+/// of up to 125 bytes, for chunks of any message, and for control frames; a larger message is delivered when its answer has
+/// room, which is as soon as the peer has taken what waits.
 ///
 /// Besides these a connection takes the core's state (some 300 bytes on 32 bits) and a slot (some 80).
 #[derive(Debug)]
@@ -93,10 +100,16 @@ pub struct Settings<'c> {
     /// How long a connection is kept for the next request. Default: 5 s. When all workers are taken, who has waited longest
     /// for a request makes way for the next newcomer.
     pub keep_alive_time: Duration,
-    /// How long a peer may take no byte of what is sent. Default: 10 s.
-    pub send_time: Duration,
-    /// After a refusal that ends the connection: how long its peer's bytes are thrown away, so that it can read the
-    /// refusal. Default: 2 s.
+    /// How long a peer may take no byte of a response. Default: 10 s. `None`: for ever. WebSockets have
+    /// [`Limits::stalled_time`](wirelet_proto::Limits::stalled_time).
+    pub stalled_time: Option<Duration>,
+    /// Bytes a second that a peer has to take of a response on average. Looked at after 10 minutes. Default: 32. `None`: any
+    /// speed will do. WebSockets have [`Limits::slowest`](wirelet_proto::Limits::slowest).
+    pub slowest: Option<u32>,
+    /// From the moment that a worker notices [`Handle::stop`] to the end of its connection, whatever is queued. Default: 5 s.
+    pub closing_time: Duration,
+    /// After the last response of a connection: how long its peer's bytes are thrown away, so that it can read the response.
+    /// Default: 5 s, in which TCP sends a lost packet again twice.
     pub linger_time: Duration,
     /// Header lines of a request. Default: 32. Their bytes are bounded by the receive buffer. Beyond either: 431.
     pub headers: u16,
@@ -111,8 +124,10 @@ impl<'c> Settings<'c> {
             routes,
             request_time: Duration::from_secs(10),
             keep_alive_time: Duration::from_secs(5),
-            send_time: Duration::from_secs(10),
-            linger_time: Duration::from_secs(2),
+            stalled_time: Some(Duration::from_secs(10)),
+            slowest: Some(32),
+            closing_time: Duration::from_secs(5),
+            linger_time: Duration::from_secs(5),
             headers: 32,
             spare: 1,
         }

@@ -1,6 +1,6 @@
 //! The worker: accepts, speaks HTTP, and drives the WebSocket that comes out of it.
 
-use core::future::poll_fn;
+use core::future::{pending, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
 use core::time::Duration;
@@ -13,12 +13,13 @@ use super::exchange::{Exchange, Plan, Then, announced};
 use super::route::WebSocketRoute;
 use super::{Memory, Place, Settings};
 use crate::compression::{Compression, Reservation};
-use crate::handler::{Cause, Opened};
+use crate::handler::Opened;
 use crate::http::{Request, expects_continue};
 use crate::net::{Listen, Socket};
+use crate::progress::Progress;
 use crate::session::{Session, Surroundings, discard};
-use crate::table::{Link, Occupied, Phase};
-use crate::time::{Clock, before};
+use crate::table::{Link, Occupied, Order, Phase, Waits};
+use crate::time::{Clock, before, unless_stopped};
 
 /// After a listener's failure.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
@@ -69,43 +70,31 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
         self.compression = Some(compression);
     }
 
-    /// Serves until [`Handle::stop`](crate::Handle::stop).
+    /// Serves until [`Handle::stop`](crate::Handle::stop). Called again, it serves again.
     ///
     /// # Cancel safety
     /// Dropping it ends the connection without a closing handshake; the handler's `on_close` is called. It may be called
     /// again.
     pub async fn run<L: Listen, C: Clock>(&mut self, listener: &mut L, clock: &C) {
-        while !self.link.stopped() {
-            match self.accept(listener).await {
+        loop {
+            match unless_stopped(self.link, pin!(listener.accept())).await {
+                None => break,
                 Some(Ok(mut socket)) => {
                     let _occupied = Occupied::new(self.link);
-                    self.serve(&mut socket, clock).await;
+                    // Of a WebSocket whose future was dropped.
+                    self.lane = None;
+                    if let Some(opening) = self.http(&mut socket, clock).await {
+                        self.websocket(&mut socket, clock, &opening).await;
+                    }
+                    self.lane = None;
                 }
-                Some(Err(_)) => clock.wait_until(clock.now().plus(LISTEN_AGAIN)).await,
-                None => {}
+                Some(Err(_)) => {
+                    let again = clock.now().plus(LISTEN_AGAIN);
+                    unless_stopped(self.link, pin!(clock.wait_until(again))).await;
+                }
             }
         }
-    }
-
-    /// A connection; `None` when something else is to be looked at.
-    async fn accept<'l, L: Listen>(&self, listener: &'l mut L) -> Option<Result<L::Socket<'l>, L::Error>> {
-        let mut accept = pin!(listener.accept());
-        poll_fn(|cx| {
-            if let Poll::Ready(accepted) = accept.as_mut().poll(cx) {
-                return Poll::Ready(Some(accepted));
-            }
-            self.link.poll_noticed(cx).map(|()| None)
-        })
-        .await
-    }
-
-    async fn serve<S: Socket, C: Clock>(&mut self, socket: &mut S, clock: &C) {
-        // Of a WebSocket whose future was dropped.
-        self.lane = None;
-        if let Some(opening) = self.http(socket, clock).await {
-            self.websocket(socket, clock, &opening).await;
-        }
-        self.lane = None;
+        self.link.returned();
     }
 
     /// Answers requests until the connection ends or becomes a WebSocket.
@@ -113,7 +102,10 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
         let mut filled = 0;
         let mut first = true;
         loop {
-            let spoken = self.request(socket, clock, &mut filled, first).await;
+            let spoken = match self.head(socket, clock, &mut filled, first).await {
+                Ok((head, deadline)) => self.body(socket, clock, &mut filled, head, deadline).await,
+                Err(spoken) => spoken,
+            };
             first = false;
             let (plan, used) = match spoken {
                 Spoken::Over => return None,
@@ -126,11 +118,12 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
                 return Some(Opening { route, config, upgraded, received: filled, tx: plan.tx });
             }
             let last = matches!(plan.then, Then::Close) || self.link.stopped();
+            let mut patience = self.patience(clock);
             let Memory { rx, tx, .. } = &mut *self.memory;
             for part in [tx.get(..plan.tx).unwrap_or_default(), plan.rest] {
                 // Who is refused may still be sending, and would not read before all is sent.
                 let scratch = if last { &mut rx[..] } else { &mut [] };
-                send(socket, clock, part, scratch, self.settings.send_time).await?;
+                patience.send(socket, part, scratch).await?;
             }
             if last {
                 return self.end(socket, clock).await;
@@ -140,7 +133,11 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
 
     /// Ends the writing side and lets the peer read what it was sent.
     async fn end<S: Socket, C: Clock>(&mut self, socket: &mut S, clock: &C) -> Option<Opening<'c>> {
-        let deadline = clock.now().plus(self.settings.linger_time);
+        let now = clock.now();
+        let mut deadline = now.plus(self.settings.linger_time);
+        if let Some(ends) = self.link.ends(now, self.settings.closing_time) {
+            deadline = deadline.min(ends);
+        }
         before(clock, deadline, pin!(socket.shutdown())).await?.ok()?;
         let (mut reader, _writer) = socket.split();
         before(clock, deadline, pin!(discard(&mut reader, &mut self.memory.rx))).await;
@@ -166,43 +163,52 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
         !self.link.stopped() && (self.link.table.count() == 1 || self.link.table.free() > 0)
     }
 
+    /// The limits of a response that begins.
+    fn patience<'p, C: Clock>(&self, clock: &'p C) -> Patience<'p, C>
+    where
+        'r: 'p,
+        'c: 'p,
+    {
+        let progress = Progress::new(clock.now());
+        Patience { link: self.link, clock, settings: self.settings, progress }
+    }
+
     fn vacancy(&self) -> bool {
         let table = self.link.table;
         let websockets = table.count_of(|phase| matches!(phase, Phase::Open | Phase::Closing));
         websockets < table.count().saturating_sub(self.settings.spare).max(1)
     }
 
-    /// Reads a request.
-    async fn request<S: Socket, C: Clock>(
+    /// Reads the head of a request: how long it is, and until when the body has to arrive.
+    async fn head<S: Socket, C: Clock>(
         &mut self,
         socket: &mut S,
         clock: &C,
         filled: &mut usize,
         first: bool,
-    ) -> Spoken<'c> {
+    ) -> Result<(usize, Instant), Spoken<'c>> {
         let mut scanner = HeadScanner::new();
         let limits = HeadLimits { bytes: RX, headers: self.settings.headers };
         let mut waiting = *filled == 0;
         let patience = if first { self.settings.request_time } else { self.settings.keep_alive_time };
         let mut deadline = clock.now().plus(if waiting { patience } else { self.settings.request_time });
-        let head = loop {
+        loop {
             match scanner.scan(self.memory.rx.get(..*filled).unwrap_or_default(), &limits) {
-                Ok(Some(len)) => break len,
+                Ok(Some(len)) => return Ok((len, deadline)),
                 Ok(None) => {}
-                Err(error) => return self.refused(error.status(), error.text()),
+                Err(error) => return Err(self.refused(error.status(), error.text())),
             }
             match self.read(socket, clock, *filled, deadline, waiting).await {
-                Some(0) => return Spoken::Over,
+                Some(0) => return Err(Spoken::Over),
                 Some(n) => *filled = filled.saturating_add(n),
-                None if waiting => return Spoken::Over,
-                None => return self.refused(408, "the request did not arrive in time"),
+                None if waiting => return Err(Spoken::Over),
+                None => return Err(self.refused(408, "the request did not arrive in time")),
             }
             if waiting {
                 waiting = false;
                 deadline = clock.now().plus(self.settings.request_time);
             }
-        };
-        self.body(socket, clock, filled, head, deadline).await
+        }
     }
 
     /// Reads the body of a request whose head is there.
@@ -224,8 +230,8 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
         };
         let end = head.saturating_add(body);
         if expects && *filled < end {
-            let leave = b"HTTP/1.1 100 Continue\r\n\r\n";
-            if send(socket, clock, leave, &mut [], self.settings.send_time).await.is_none() {
+            let mut patience = self.patience(clock);
+            if patience.send(socket, b"HTTP/1.1 100 Continue\r\n\r\n", &mut []).await.is_none() {
                 return Spoken::Over;
             }
         }
@@ -256,9 +262,9 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
         waits: bool,
     ) -> Option<usize> {
         let link = self.link;
-        let since = waits.then(|| clock.now());
+        let since = if waits { Waits::Since(clock.now()) } else { Waits::No };
         link.with(|slot, _| slot.waits = since);
-        let given_up = || link.with(|slot, _| slot.stop || slot.close.is_some() || (waits && slot.evicted));
+        let given_up = || link.with(|slot, _| slot.order != Order::None || slot.waits == Waits::Evicted);
         let (mut reader, _writer) = socket.split();
         let mut read = pin!(reader.read(self.memory.rx.get_mut(filled..).unwrap_or_default()));
         let mut alarm = pin!(clock.wait_until(deadline));
@@ -273,7 +279,7 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
             alarm.as_mut().poll(cx).map(|()| None)
         })
         .await;
-        link.with(|slot, _| slot.waits = None);
+        link.with(|slot, _| slot.waits = Waits::No);
         read
     }
 
@@ -287,25 +293,24 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
             slot.route = Some(opening.route);
             slot.subprotocol = opening.upgraded.subprotocol;
             slot.overflow = config.overflow;
+            slot.compressed = opening.upgraded.extensions.deflate.is_some();
             slot.enter(Phase::Open);
         });
         let id = self.link.id();
         let (rx, tx) = ((&mut rx[..], opening.received), (&mut tx[..], opening.tx));
-        let mut session = Session::begin(core, rx, tx, self.lane.as_mut(), id, now);
+        let mut session = Session::begin(core, rx, tx, self.lane.as_mut(), id);
         let mut open = Opened::new(config.handler, id);
         session.open(config.handler, &mut NoKeys, now);
         let around = Surroundings {
             link: self.link,
             clock,
             handler: config.handler,
-            send_time: self.settings.send_time,
+            closing_time: self.settings.closing_time,
         };
         let cause = session.run(socket, &around, &mut NoKeys).await;
         self.link.with(|slot, _| slot.enter(Phase::Closing));
         open.ended(session.end(cause));
-        if matches!(cause, Cause::Closed | Cause::Failed(_) | Cause::Expired(_)) {
-            session.linger(socket, clock, true).await;
-        }
+        session.linger(socket, &around, true).await;
     }
 }
 
@@ -315,28 +320,59 @@ impl<const RX: usize, const TX: usize> core::fmt::Debug for Worker<'_, '_, RX, T
     }
 }
 
-/// Writes all of `bytes`, unless the peer takes none for `patience`. What arrives meanwhile is thrown away where there is
-/// a `scratch` for it.
-async fn send<S: Socket, C: Clock>(
-    socket: &mut S,
-    clock: &C,
-    bytes: &[u8],
-    scratch: &mut [u8],
-    patience: Duration,
-) -> Option<()> {
-    let (mut reader, mut writer) = socket.split();
-    let mut discard = pin!(discard(&mut reader, scratch));
-    let mut discarding = true;
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let write = pin!(writer.write(rest));
-        let mut write = pin!(before(clock, clock.now().plus(patience), write));
-        let written = poll_fn(|cx| {
-            discarding = discarding && discard.as_mut().poll(cx).is_pending();
-            write.as_mut().poll(cx)
-        });
-        let written = written.await?.ok()?;
-        rest = rest.get(written..).filter(|_| written > 0)?;
+/// How long a peer may take for a response.
+struct Patience<'p, C> {
+    link: Link<'p>,
+    clock: &'p C,
+    settings: &'p Settings<'p>,
+    progress: Progress,
+}
+
+impl<C: Clock> Patience<'_, C> {
+    /// When there is none left, if the peer takes nothing more.
+    fn deadline(&self, now: Instant) -> Option<Instant> {
+        let Settings { stalled_time, slowest, closing_time, .. } = *self.settings;
+        let ends = self.link.ends(now, closing_time);
+        [ends, self.progress.deadline(stalled_time, slowest)].into_iter().flatten().min()
     }
-    Some(())
+
+    /// Writes all of `bytes`, unless the peer is too slow, or the server stops. What arrives meanwhile is thrown away where
+    /// there is a `scratch` for it.
+    async fn send<S: Socket>(&mut self, socket: &mut S, bytes: &[u8], scratch: &mut [u8]) -> Option<()> {
+        let (mut reader, mut writer) = socket.split();
+        let mut discard = pin!(discard(&mut reader, scratch));
+        let mut discarding = true;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let now = self.clock.now();
+            let deadline = self.deadline(now);
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                return None;
+            }
+            let mut write = pin!(writer.write(rest));
+            let mut alarm = pin!(async {
+                match deadline {
+                    Some(deadline) => self.clock.wait_until(deadline).await,
+                    None => pending().await,
+                }
+            });
+            let written = poll_fn(|cx| {
+                discarding = discarding && discard.as_mut().poll(cx).is_pending();
+                if let Poll::Ready(written) = write.as_mut().poll(cx) {
+                    return Poll::Ready(Some(written));
+                }
+                // A stop makes the deadline another one.
+                if self.link.poll_noticed(cx).is_ready() {
+                    return Poll::Ready(None);
+                }
+                alarm.as_mut().poll(cx).map(|()| None)
+            });
+            if let Some(written) = written.await {
+                let n = written.ok().filter(|n| *n > 0)?;
+                rest = rest.get(n..)?;
+                self.progress.took(n, self.settings.slowest, self.clock.now());
+            }
+        }
+        Some(())
+    }
 }

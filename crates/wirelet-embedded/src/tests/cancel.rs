@@ -47,14 +47,8 @@ fn echoed(role: Role, config: &Config, wire: &[u8], capacity: usize, restless: b
     link.with(|slot, _| slot.enter(Phase::Open));
     let (mut rx, mut tx) = ([0; 256], [0; 256]);
     let mut core = Connection::new(role, config, crate::Clock::now(&clock));
-    let mut session = Session::new(
-        &mut core,
-        Fixed::new(&mut rx[..]),
-        Outgoing::new(&mut tx, 0),
-        link.id(),
-        crate::Clock::now(&clock),
-    );
-    let around = Surroundings { link, clock: &clock, handler: &Echo, send_time: Duration::from_secs(10) };
+    let mut session = Session::new(&mut core, Fixed::new(&mut rx[..]), Outgoing::new(&mut tx, 0), link.id());
+    let around = Surroundings { link, clock: &clock, handler: &Echo, closing_time: Duration::from_secs(5) };
     let (mut here, there) = self::wire(capacity);
     let mut peer = Dialed::new(there);
     let (_, mut writer) = peer.wire.split();

@@ -54,9 +54,13 @@ fn a_message_larger_than_all_buffers_leaves_in_fragments_and_nothing_comes_betwe
     rig(Overflow::Refuse, async |rig, mut peer| {
         let mut fragments = begun(rig, MessageKind::Binary).await;
         let id = rig.handle.connections().next().unwrap().id;
-        assert_eq!(rig.handle.fragments(id, MessageKind::Text).unwrap_err(), SendReason::Full);
+        assert_eq!(fragments.largest(), 60);
         assert_eq!(fragments.try_send(&[0; 61], false), Err(SendReason::TooLong));
+        // Before its first fragment it holds nobody up; who comes first, comes first.
+        let mut second = rig.handle.fragments(id, MessageKind::Text).unwrap();
         send(rig, &mut fragments, &[0; 50], false).await;
+        assert_eq!(second.try_send(b"second", true), Err(SendReason::Full));
+        assert_eq!(rig.handle.fragments(id, MessageKind::Text).unwrap_err(), SendReason::Full);
         rig.clock.sleep(1).await;
         // What would come between waits, or is given back; pings are answered as soon as there is room.
         peer.send(masked(0x81, "echo")).await;

@@ -18,7 +18,7 @@ use crate::net::Socket as _;
 use crate::outgoing::Outgoing;
 use crate::session::{Session, Surroundings};
 use crate::table::{Link, Phase, Slots, Table};
-use crate::{Cause, Clock as _, Handler, Peer};
+use crate::{Clock as _, Handler, Peer};
 
 struct Echo;
 
@@ -80,16 +80,14 @@ fn ends(scenario: &Scenario, delivery: Delivery, capacity: usize, restless: bool
     let (mut rx, mut tx) = ([0; 512], [0; 256]);
     let mut core = Connection::new(scenario.role, &config, clock.now());
     let rx = Fixed::new(&mut rx[..]);
-    let mut session = Session::new(&mut core, rx, Outgoing::new(&mut tx, 0), link.id(), clock.now());
-    let around = Surroundings { link, clock: &clock, handler: &Echo, send_time: Duration::from_secs(10) };
+    let mut session = Session::new(&mut core, rx, Outgoing::new(&mut tx, 0), link.id());
+    let around = Surroundings { link, clock: &clock, handler: &Echo, closing_time: Duration::from_secs(5) };
     let (mut here, there) = wire(capacity);
     let (polls, mut keys) = (Cell::new(0), Keys::new(1));
     let server = scenario.role == wirelet_proto::Role::Server;
     let run = async {
         let cause = run_session(restless, &polls, &mut session, &mut here, &around, &mut keys).await;
-        if matches!(cause, Cause::Closed | Cause::Failed(_)) {
-            session.linger(&mut here, &clock, server).await;
-        }
+        session.linger(&mut here, &around, server).await;
         drop(here);
         session.end(cause).close
     };

@@ -288,7 +288,9 @@ fn a_full_queue_gives_the_message_back_and_nobody_else_waits() {
 
 #[test]
 fn a_peer_that_takes_nothing_is_given_up() {
-    with_echo::<2, 512>(&QUIET, 8, async |rig, echo| {
+    let limits = Limits { stalled_time: Some(Duration::from_secs(10)), ..Limits::new() };
+    let config = Config { limits, ..QUIET };
+    with_echo::<2, 512>(&config, 8, async |rig, echo| {
         let mut peer = opened(&rig).await;
         peer.send(masked(0x81, "a".repeat(100))).await;
         rig.clock.sleep(9_000).await;
@@ -296,7 +298,7 @@ fn a_peer_that_takes_nothing_is_given_up() {
         rig.clock.sleep(9_000).await;
         assert_eq!(echo.take(), ["open None"]);
         rig.clock.sleep(1_001).await;
-        assert_eq!(echo.take(), ["end Stalled"]);
+        assert_eq!(echo.take(), ["end Expired(Stalled)"]);
         assert_eq!(rig.handle.connections().count(), 0);
     });
 }

@@ -200,6 +200,14 @@ impl<C: Connect> Connect for Connector<'_, C> {
         let connected = connect(&mut self.inner, self.rx, self.tx, &self.config, to).await;
         connected.inspect_err(|error| report(error))
     }
+
+    fn available(&mut self) -> impl Future<Output = ()> {
+        self.inner.available()
+    }
+
+    fn restored(&mut self) -> impl Future<Output = ()> {
+        self.inner.restored()
+    }
 }
 
 async fn connect<'c, C: Connect>(
