@@ -5,6 +5,7 @@ mod client;
 #[cfg(feature = "deflate")]
 mod compression;
 mod day;
+mod duplex;
 mod fragments;
 mod http;
 mod scenarios;
