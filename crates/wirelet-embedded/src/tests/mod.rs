@@ -8,6 +8,7 @@ mod day;
 mod duplex;
 mod fragments;
 mod http;
+mod limits;
 mod scenarios;
 mod support;
 #[cfg(feature = "tls")]

@@ -278,6 +278,11 @@ impl Net {
         self.0.borrow().wires.len()
     }
 
+    /// Breaks the connections that nobody has accepted.
+    pub(crate) fn refuse_waiting(&self) {
+        self.0.borrow_mut().wires.clear();
+    }
+
     /// Connections of which an end is left.
     pub(crate) fn open(&self) -> usize {
         self.0.borrow().pipes.iter().filter(|pipe| pipe.strong_count() > 0).count()
