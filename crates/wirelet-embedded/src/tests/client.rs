@@ -1,10 +1,13 @@
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
 use core::time::Duration;
 use std::boxed::Box;
 use std::string::{String, ToString};
 use std::vec;
 use std::vec::Vec;
 
+use embedded_io_async::ErrorKind;
 use wirelet_proto::handshake::{HandshakeError, ResponseHead, Uri, UriError, accept_key};
 use wirelet_proto::{CloseCode, Config, Event, Keepalive, MaskKeys, ReconnectConfig};
 
@@ -12,9 +15,10 @@ use super::support::*;
 use crate::client::{
     Client, ClientHandler, ClientResources, Credentials, Failure, Finished, Options, RedirectError, Sender,
 };
-use crate::net::Listen as _;
+use crate::net::{Connect, Listen as _, Remote};
 use crate::server::{Route, Settings, WebSocketRoute};
-use crate::{Cause, ConnectionId, End, Handler, Peer, SendReason};
+use crate::time::before;
+use crate::{Cause, Clock as _, ConnectionId, End, Handler, Peer, SendReason};
 
 #[derive(Default)]
 struct Diary(RefCell<Vec<String>>);
@@ -452,4 +456,245 @@ fn futures_and_state_are_small() {
     let run = size_of_val(&client.run(&mut net, &clock, &mut keys, &diary));
     std::println!("a client besides its buffers: {state} bytes; its future: {run} bytes");
     assert!(state <= 512 && run <= 1280, "{state} {run}");
+}
+
+/// A network that comes and goes.
+struct Radio<'r> {
+    net: Net,
+    up: &'r Cell<bool>,
+    changed: &'r RefCell<Vec<Waker>>,
+}
+
+impl Radio<'_> {
+    async fn until(&self, up: bool) {
+        poll_fn(|cx| {
+            if self.up.get() == up {
+                return Poll::Ready(());
+            }
+            self.changed.borrow_mut().push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+impl Connect for Radio<'_> {
+    type Socket<'c>
+        = Wire
+    where
+        Self: 'c;
+    type Error = ErrorKind;
+
+    async fn connect(&mut self, to: Remote<'_>) -> Result<Wire, ErrorKind> {
+        self.net.connect(to).await
+    }
+
+    async fn available(&mut self) {
+        self.until(true).await;
+    }
+
+    async fn restored(&mut self) {
+        self.until(false).await;
+        self.until(true).await;
+    }
+}
+
+/// An attempt without a network took the time of one, failed, and made the next delay longer; a network that had come back was
+/// not noticed until the delay was over.
+#[test]
+fn a_client_waits_for_its_network_and_comes_back_with_it() {
+    let (clock, net, diary) = (ManualClock::default(), Net::new(512), Diary::default());
+    let (up, changed) = (Cell::new(false), RefCell::default());
+    let mut network = Radio { net: net.clone(), up: &up, changed: &changed };
+    let switch = |on| {
+        up.set(on);
+        changed.take().into_iter().for_each(Waker::wake);
+    };
+    let options = options();
+    let mut resources = Box::new(ClientResources::<512, 512, 64>::new());
+    let (mut client, sender) = Client::new(&mut *resources, &options);
+    let mut keys = Keys(0);
+    let run = client.run(&mut network, &clock, &mut keys, &diary);
+    let script = async {
+        clock.sleep(600_000).await;
+        assert!(diary.take().is_empty());
+        switch(true);
+        let server = opened(&net, "").await;
+        sender.connected().await;
+        assert_eq!(clock.now.get(), 600_000);
+        // The access point restarts.
+        switch(false);
+        drop(server);
+        clock.sleep(1).await;
+        assert_eq!(diary.take().last().unwrap(), "waiting 5s");
+        clock.sleep(2_000).await;
+        switch(true);
+        let _server = opened(&net, "").await;
+        sender.connected().await;
+        assert_eq!(clock.now.get(), 602_001);
+        // It is stopped as fast while there is no network.
+        switch(false);
+        drop(_server);
+        clock.sleep(10_000).await;
+        sender.stop();
+    };
+    let (finished, ()) = block_on(&clock, both(run, script), Vec::new());
+    assert_eq!(finished, Finished::Stopped);
+}
+
+/// A task that knew better could not end the wait for the next attempt.
+#[test]
+fn retry_now_ends_the_wait() {
+    run(&options(), async |clock, net, sender, diary| {
+        assert!(!sender.retry_now());
+        net.refuse(true);
+        clock.sleep(1).await;
+        net.refuse(false);
+        assert!(sender.retry_now());
+        let _server = opened(&net, "").await;
+        sender.connected().await;
+        assert_eq!(clock.now.get(), 1);
+        assert_eq!(diary.take()[2..4], ["waiting 5s", "connecting 1"]);
+        assert!(!sender.retry_now());
+        sender.stop();
+    });
+}
+
+/// Two tasks that waited for a connection woke each other without end; and who waited never learned that the client had
+/// finished.
+#[test]
+fn any_number_of_tasks_wait_for_a_connection_in_peace() {
+    let (clock, net, diary, options) = (ManualClock::default(), Net::new(512), Diary::default(), options());
+    let mut resources = Box::new(ClientResources::<512, 512, 64>::new());
+    let (mut client, sender) = Client::new(&mut *resources, &options);
+    let (polls, connected, finished) = (Cell::new(0), Cell::new(0), Cell::new(0));
+    let tasks: Vec<Task<'_>> = (0..50_u64)
+        .map(|at| -> Task<'_> {
+            let (clock, polls, connected, finished) = (&clock, &polls, &connected, &finished);
+            Box::pin(async move {
+                loop {
+                    let mut wait = core::pin::pin!(sender.connected());
+                    let wait = core::pin::pin!(poll_fn(|cx| {
+                        polls.set(polls.get() + 1);
+                        wait.as_mut().poll(cx)
+                    }));
+                    // Some give up and come again.
+                    let until = clock.now().plus(Duration::from_millis(7 + at));
+                    let answer = match at % 3 {
+                        0 => before(clock, until, wait).await,
+                        _ => Some(wait.await),
+                    };
+                    match answer {
+                        Some(true) => {
+                            connected.set(connected.get() + 1);
+                            while sender.is_connected() {
+                                clock.sleep(1_000).await;
+                            }
+                        }
+                        Some(false) => return finished.set(finished.get() + 1),
+                        None => {}
+                    }
+                }
+            })
+        })
+        .collect();
+    let (mut network, mut keys) = (net.clone(), Keys(0));
+    let run = client.run(&mut network, &clock, &mut keys, &diary);
+    let script = async {
+        clock.sleep(100).await;
+        // Everybody once; each of those who came again made all the others look once more.
+        let restarts: u64 = (0..50).step_by(3).map(|at| 100 / (7 + at)).sum();
+        assert!(polls.get() <= 50 + restarts * 52 * 2, "{}", polls.get());
+        for round in 1..=3 {
+            let server = opened(&net, "").await;
+            clock.sleep(1).await;
+            assert_eq!(connected.get(), 50 * round);
+            drop(server);
+            clock.sleep(4_000).await;
+        }
+        sender.stop();
+        clock.sleep(1_000).await;
+        assert_eq!(finished.get(), 50);
+    };
+    block_on(&clock, both(run, script), tasks);
+}
+
+/// Stop was for ever: the same client could not be run again.
+#[test]
+fn a_client_starts_again_after_it_was_stopped() {
+    let (clock, net, diary, options) = (ManualClock::default(), Net::new(512), Diary::default(), options());
+    let mut resources = Box::new(ClientResources::<512, 512, 64>::new());
+    let (mut client, sender) = Client::new(&mut *resources, &options);
+    let (mut network, mut keys) = (net.clone(), Keys(0));
+    for _ in 0..3 {
+        let run = client.run(&mut network, &clock, &mut keys, &diary);
+        let script = async {
+            let mut server = opened(&net, "").await;
+            assert!(sender.connected().await);
+            sender.try_send("hello").unwrap();
+            assert_eq!(frame(&mut server).await.2, b"hello");
+            sender.stop();
+            assert_eq!(frame(&mut server).await.2, NORMAL);
+            server.send(unmasked(0x88, NORMAL)).await;
+            server.finish().await;
+        };
+        let (finished, ()) = block_on(&clock, both(run, script), Vec::new());
+        assert_eq!(finished, Finished::Stopped);
+        assert!(!block_on(&clock, sender.connected(), Vec::new()));
+    }
+}
+
+/// A stopped client waited for a server that takes a byte now and then, whatever its queue held.
+#[test]
+fn a_stopped_client_returns_in_time_whatever_the_server_takes() {
+    let returned = Cell::new(0);
+    run(&options(), async |clock, net, sender, _| {
+        let mut server = opened(&net, "").await;
+        sender.connected().await;
+        while sender.try_send("0123456789012345678901234567890123456789").is_ok() {
+            clock.sleep(1).await;
+        }
+        sender.stop();
+        let from = clock.now.get();
+        while !server.wire.is_broken() {
+            server.take(1).await;
+            clock.sleep(900).await;
+        }
+        returned.set(clock.now.get() - from);
+    });
+    assert!((5_000..6_000).contains(&returned.get()), "{}", returned.get());
+}
+
+/// Masking keys come from the application, which may look at its connection while it makes one: it saw none, because the table
+/// was in use.
+#[test]
+fn the_application_is_not_called_within_a_critical_section() {
+    struct Curious<'t>(RefCell<Option<Sender<'t>>>, Cell<u32>);
+    impl MaskKeys for &Curious<'_> {
+        fn next_key(&mut self) -> [u8; 4] {
+            if let Some(sender) = *self.0.borrow()
+                && sender.is_connected()
+            {
+                self.1.set(self.1.get() + 1);
+            }
+            [1, 2, 3, 4]
+        }
+    }
+    let (clock, net, diary, options) = (ManualClock::default(), Net::new(512), Diary::default(), options());
+    let mut resources = Box::new(ClientResources::<512, 512, 64>::new());
+    let (mut client, sender) = Client::new(&mut *resources, &options);
+    let curious = Curious(RefCell::new(Some(sender)), Cell::new(0));
+    let (mut network, mut keys) = (net.clone(), &curious);
+    let run = client.run(&mut network, &clock, &mut keys, &diary);
+    let script = async {
+        let mut server = opened(&net, "").await;
+        sender.connected().await;
+        for _ in 0..3 {
+            sender.try_send("hello").unwrap();
+            assert_eq!(frame(&mut server).await.2, b"hello");
+        }
+        assert_eq!(curious.1.get(), 3);
+        sender.stop();
+    };
+    block_on(&clock, both(run, script), Vec::new());
 }

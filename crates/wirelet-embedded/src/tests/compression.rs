@@ -382,3 +382,106 @@ fn memory_is_what_the_documentation_says() {
     std::println!("a lane with windows of 9 bits and 1 KiB of room: {size} bytes");
     assert!(size <= 16 * 1024 + 256, "{size}");
 }
+
+/// A fragment that fits as it is, but not when it can't be compressed, was accepted, and disappeared from the middle of its message;
+/// when it was the last one, nothing was sent ever again.
+#[test]
+fn a_fragment_that_was_accepted_arrives() {
+    use wirelet_proto::MessageKind;
+    let echo = Echo::default();
+    let route = WebSocketRoute::new(&echo, &QUIET);
+    let routes = [Route::websocket("/ws", &route)];
+    let settings = Settings::new(&routes);
+    let pool = Box::new(Small::new());
+    let (clock, net) = (ManualClock::default(), Net::new(64));
+    let mut resources = Box::new(Resources::<1, 512, 512, 600>::new());
+    let (server, handle) = Server::new(&mut *resources, &settings);
+    let [mut worker] = server.with_compression(pool.compression()).into_workers();
+    let mut listener = net.clone();
+    let run: Task<'_> = Box::pin(async { worker.run(&mut listener, &clock).await });
+    let script = async {
+        let mut peer = net.dial();
+        peer.upgrade("/ws", OFFER).await;
+        let id = handle.connections().next().unwrap().id;
+        let mut inflater = Inflater::new(vec![0; 1024], Window::kept(10)).unwrap();
+        let mut rng = testkit::random::Rng::new(5);
+        for round in 0..10 {
+            let mut fragments = handle.fragments(id, MessageKind::Binary).unwrap();
+            let largest = fragments.largest();
+            assert!(largest < handle.largest_message());
+            // What can't be compressed, and is larger than it was afterwards.
+            let pieces = [100, largest, [100, largest][round % 2]].map(|len| rng.bytes(len).to_vec());
+            assert_eq!(fragments.try_send(&vec![0; largest + 1], false), Err(crate::SendReason::TooLong));
+            let send = async {
+                for (piece, fin) in pieces.iter().zip([false, false, true]) {
+                    while let Err(reason) = fragments.try_send(piece, fin) {
+                        assert_eq!(reason, crate::SendReason::Full);
+                        clock.sleep(1).await;
+                    }
+                }
+                while handle.try_send(id, "a next message").is_err() {
+                    clock.sleep(1).await;
+                }
+            };
+            let receive = async {
+                let mut received = Vec::new();
+                for first in [0x42, 0x00, 0x80] {
+                    let (byte, payload) = peer.frame().await;
+                    assert_eq!(byte, first);
+                    received.extend(inflated(&mut inflater, &payload, byte & 0x80 != 0));
+                }
+                assert!(received == pieces.concat(), "round {round}");
+                assert_eq!(peer.frame().await, (0x81, b"a next message".to_vec()));
+            };
+            both(send, receive).await;
+        }
+    };
+    block_on(&clock, script, [run].into());
+}
+
+fn inflated(inflater: &mut Inflater<Vec<u8>>, mut data: &[u8], last: bool) -> Vec<u8> {
+    let mut out = Vec::new();
+    loop {
+        let mut room = [0; 100];
+        let progress = inflater.decompress(data, &mut room, last).unwrap();
+        out.extend(&room[..progress.produced]);
+        data = &data[progress.consumed..];
+        if progress.done {
+            return out;
+        }
+    }
+}
+
+/// A client that waited for its next attempt kept its lane, so that nobody else of the device was compressed.
+#[test]
+fn a_client_that_waits_gives_its_lane_back() {
+    struct Quiet;
+    impl Handler for Quiet {
+        fn on_event(&self, _: &mut Peer<'_>, _: Event<'_>) {}
+    }
+    impl ClientHandler for Quiet {}
+    let (clock, net) = (ManualClock::default(), Net::new(512));
+    let pool = Box::new(Pool::<512, 512, { encoder(9) }, 1>::new());
+    let options = Options::new(Uri::parse("ws://device/ws").unwrap());
+    let mut resources = Box::new(ClientResources::<512, 1024, 64>::new());
+    let (client, sender) = Client::new(&mut *resources, &options);
+    let mut client = client.with_compression(pool.compression());
+    let (mut network, mut keys) = (net.clone(), testkit::random::Keys::new(3));
+    let run = client.run(&mut network, &clock, &mut keys, &Quiet);
+    let script = async {
+        use crate::net::Listen as _;
+        let mut listener = net.clone();
+        for answer in ["HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", "SSH-2.0\r\n\r\n", "HTTP/1.1 10"] {
+            let Ok(wire) = listener.accept().await;
+            let mut peer = Dialed::new(wire);
+            peer.head().await;
+            assert_eq!(pool.free(), 0);
+            peer.send(answer).await;
+            drop(peer);
+            clock.sleep(1).await;
+            assert_eq!(pool.free(), 1, "{answer}");
+        }
+        sender.stop();
+    };
+    block_on(&clock, both(run, script), Vec::new());
+}

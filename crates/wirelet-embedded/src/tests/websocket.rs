@@ -572,3 +572,40 @@ fn the_place_of_a_peer_that_never_answers_a_close_is_free_at_the_deadline() {
         assert_eq!(rig.handle.connections().count(), 0);
     });
 }
+
+/// Whoever is woken may look at the connections at once: an executor that did saw none, because the table was in use.
+#[test]
+fn nobody_is_woken_within_a_critical_section() {
+    use core::pin::pin;
+    use core::task::{Context, Waker};
+    use std::boxed::Box;
+    use std::sync::{Arc, OnceLock};
+
+    static HANDLE: OnceLock<crate::Handle<'static>> = OnceLock::new();
+    static SEEN: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+    struct Looking;
+    impl std::task::Wake for Looking {
+        fn wake(self: Arc<Self>) {
+            SEEN.lock().unwrap().push(HANDLE.get().unwrap().connections().count());
+        }
+    }
+
+    let echo = Box::leak(Box::new(Echo::default()));
+    let route = Box::leak(Box::new(WebSocketRoute::new(echo, &QUIET)));
+    let routes = Box::leak(Box::new([Route::websocket("/ws", route)]));
+    let settings = Box::leak(Box::new(Settings::new(routes)));
+    let resources = Box::leak(Box::new(crate::Resources::<1, 512, 512, 64>::new()));
+    let (server, handle) = crate::Server::new(resources, settings);
+    assert!(HANDLE.set(handle).is_ok());
+    let [mut worker] = server.into_workers();
+    let (clock, net) = (ManualClock::default(), Net::new(512));
+    let (mut listener, mut peer) = (net.clone(), net.dial());
+    block_on(&clock, peer.send(upgrade_request("/ws", "")), Vec::new());
+    let waker = Waker::from(Arc::new(Looking));
+    let mut run = pin!(worker.run(&mut listener, &clock));
+    assert!(run.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    let id = handle.connections().next().unwrap().id;
+    SEEN.lock().unwrap().clear();
+    handle.try_send(id, "hello").unwrap();
+    assert_eq!(*SEEN.lock().unwrap(), [1]);
+}
