@@ -208,21 +208,19 @@ impl<'m, 'c> Session<'m, 'c> {
                 self.core.end_by(when);
             }
             let rested = self.exchange(around, keys, now);
-            if self.is_over(now) {
+            if rested && self.is_over(now) {
                 return self.because();
             }
             // What has arrived counts before what is due.
             if rested && self.core.poll_deadline().is_some_and(|when| when <= now) {
-                if self.expires(keys, now) {
-                    return self.because();
-                }
+                self.expire(keys, now);
                 continue;
             }
             self.core.hold_reading(self.readable() == 0, now);
             match self.turn(&mut reader, &mut writer, around, rested).await {
-                Came::Wrote(Ok(0)) => self.output_failed(Cause::Io(ErrorKind::WriteZero), around.clock.now()),
+                Came::Wrote(Ok(0)) => self.write_failed(Cause::Io(ErrorKind::WriteZero), around.clock.now()),
                 Came::Wrote(Ok(n)) => self.wrote(n, around.clock.now()),
-                Came::Wrote(Err(error)) => self.output_failed(Cause::Io(error.kind()), around.clock.now()),
+                Came::Wrote(Err(error)) => self.write_failed(Cause::Io(error.kind()), around.clock.now()),
                 Came::Read(Err(error)) => {
                     self.cause.get_or_insert(Cause::Io(error.kind()));
                     return self.because();
@@ -342,12 +340,16 @@ impl<'m, 'c> Session<'m, 'c> {
         }
     }
 
-    /// Nothing can be written any more; what has arrived is delivered.
-    fn output_failed(&mut self, cause: Cause, now: Instant) {
-        self.cause.get_or_insert(cause);
+    /// Nothing can be written any more. What has arrived is read and delivered: with the peer's close frame, if it sent one.
+    fn write_failed(&mut self, cause: Cause, now: Instant) {
         self.core.output_failed();
+        self.output_failed(cause, now.plus(self.core.config().limits.closing_time));
+    }
+
+    /// Nothing can be written any more, as the core knows.
+    fn output_failed(&mut self, cause: Cause, until: Instant) {
+        self.cause.get_or_insert(cause);
         self.tx.written(usize::MAX);
-        let until = now.plus(self.core.config().limits.closing_time);
         self.transport = Transport::Failed { until };
         if self.inbound == Inbound::Control {
             self.inbound = Inbound::Arrived;
@@ -368,16 +370,16 @@ impl<'m, 'c> Session<'m, 'c> {
         self.cause.unwrap_or(if unclean { Cause::EndOfStream } else { Cause::Closed })
     }
 
-    /// Does what is due; answers whether that is to give the socket up at once.
-    fn expires(&mut self, keys: &mut dyn MaskKeys, now: Instant) -> bool {
+    /// Does what is due.
+    fn expire(&mut self, keys: &mut dyn MaskKeys, now: Instant) {
         let mut keys = keys;
-        let Some(expired) = self.core.handle_deadline(&mut keys, now) else { return false };
+        let Some(expired) = self.core.handle_deadline(&mut keys, now) else { return };
         let cause = Cause::Expired(expired);
         match expired {
-            Expired::Stalled | Expired::Slow => self.output_failed(cause, now),
+            // The socket is given up at once; what was read before is delivered.
+            Expired::Closing | Expired::Stalled | Expired::Slow => self.output_failed(cause, now),
             _ => self.fail_with(cause),
         }
-        expired == Expired::Closing
     }
 
     /// The core has failed the connection: it has a close frame, and delivers nothing more but the event that is ready.

@@ -433,7 +433,7 @@ fn a_fragment_that_was_accepted_arrives() {
                 assert!(received == pieces.concat(), "round {round}");
                 assert_eq!(peer.frame().await, (0x81, b"a next message".to_vec()));
             };
-            both(send, receive).await;
+            Box::pin(both(send, receive)).await;
         }
     };
     block_on(&clock, script, [run].into());

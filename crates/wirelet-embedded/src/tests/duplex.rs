@@ -307,3 +307,27 @@ fn what_a_peer_said_before_it_vanished_is_delivered() {
         assert_eq!(end.close.received, Some(CloseCode::POLICY_VIOLATION));
     });
 }
+
+/// A message that had arrived and waited for room when the server stopped was thrown away with its connection.
+#[test]
+fn what_was_received_before_the_last_moment_is_delivered() {
+    let listener = Listener::default();
+    let route = WebSocketRoute::new(&listener, &QUIET);
+    let routes = [Route::websocket("/ws", &route)];
+    serve::<2, 512, 256, 256>(&Settings::new(&routes), 16, async |rig| {
+        let mut peer = rig.net.dial();
+        peer.upgrade("/ws", "").await;
+        let id = rig.handle.connections().next().unwrap().id;
+        rig.handle.try_send(id, "t".repeat(100).as_str()).unwrap();
+        rig.handle.try_send(id, "t".repeat(100).as_str()).unwrap();
+        rig.clock.sleep(1).await;
+        // Its echo has no room, and the peer reads nothing more.
+        peer.send(masked(0x82, "b".repeat(200))).await;
+        rig.clock.sleep(1).await;
+        assert_eq!(listener.heard(), 0);
+        rig.handle.stop();
+        rig.clock.sleep(5_001).await;
+        assert_eq!(*listener.heard.lock().unwrap(), ["b".repeat(200).into_bytes()]);
+        assert_eq!(rig.handle.connections().count(), 0);
+    });
+}

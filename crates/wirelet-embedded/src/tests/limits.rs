@@ -230,7 +230,7 @@ fn trickle(http: bool, stop: bool, pause: u64) -> (u64, Option<u64>) {
         clock.sleep(10_000).await;
         (over, returned.get().map(|at| at - from))
     };
-    block_on(&clock, async { both(run, script).await }, Vec::new()).1
+    block_on(&clock, async { Box::pin(both(run, script)).await }, Vec::new()).1
 }
 
 /// A peer that took a byte now and then held a stopped server for days.
