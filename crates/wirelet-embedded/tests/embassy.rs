@@ -1,0 +1,258 @@
+//! Sockets of embassy-net: two stacks, a wire with delay and loss between them, and a clock that moves when nobody can go on.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use embassy_net::tcp::TcpSocket;
+use embassy_net::{Config, Ipv4Address, Ipv4Cidr, Runner, Stack, StackResources, StaticConfigV4};
+use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
+use embassy_time::{Duration, Instant, MockDriver, Timer};
+use embedded_io_async::{Read as _, Write as _};
+use wirelet_embedded::http::File;
+use wirelet_embedded::net::{Listen as _, Socket as _};
+use wirelet_embedded::server::{Route, Server, Settings};
+use wirelet_embedded::{EmbassyClock, EmbassyListener, EmbassySocket, Resources};
+
+/// One way between the stacks: packets, and when they arrive.
+#[derive(Default)]
+struct Way {
+    packets: VecDeque<(Instant, Vec<u8>)>,
+    waker: Option<Waker>,
+}
+
+/// One end of the wire.
+#[derive(Clone)]
+struct Port {
+    rx: Rc<RefCell<Way>>,
+    tx: Rc<RefCell<Way>>,
+    address: u8,
+    /// So many more packets with data are sent before one is lost.
+    lost: Rc<RefCell<Option<usize>>>,
+}
+
+const DELAY: Duration = Duration::from_millis(5);
+/// A packet that is larger has data.
+const BARE: usize = 80;
+
+struct Received(Vec<u8>);
+struct Sending(Port);
+
+impl RxToken for Received {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(mut self, f: F) -> R {
+        f(&mut self.0)
+    }
+}
+
+impl TxToken for Sending {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        let mut packet = vec![0; len];
+        let result = f(&mut packet);
+        if len > BARE {
+            let mut lost = self.0.lost.borrow_mut();
+            let left = *lost;
+            *lost = left.and_then(|left| left.checked_sub(1));
+            if left == Some(0) {
+                return result;
+            }
+        }
+        let mut way = self.0.tx.borrow_mut();
+        way.packets.push_back((Instant::now() + DELAY, packet));
+        result
+    }
+}
+
+impl Driver for Port {
+    type RxToken<'a> = Received;
+    type TxToken<'a> = Sending;
+
+    fn receive(&mut self, cx: &mut Context<'_>) -> Option<(Received, Sending)> {
+        let mut way = self.rx.borrow_mut();
+        if way.packets.front().is_some_and(|(at, _)| *at <= Instant::now()) {
+            let (_, packet) = way.packets.pop_front()?;
+            return Some((Received(packet), Sending(self.clone())));
+        }
+        way.waker = Some(cx.waker().clone());
+        None
+    }
+
+    fn transmit(&mut self, _: &mut Context<'_>) -> Option<Sending> {
+        Some(Sending(self.clone()))
+    }
+
+    fn link_state(&mut self, _: &mut Context<'_>) -> LinkState {
+        LinkState::Up
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::default();
+        capabilities.max_transmission_unit = 1514;
+        capabilities
+    }
+
+    fn hardware_address(&self) -> HardwareAddress {
+        HardwareAddress::Ethernet([2, 0, 0, 0, 0, self.address])
+    }
+}
+
+/// Both stacks, and what runs them.
+struct Pair {
+    server: Stack<'static>,
+    client: Stack<'static>,
+    runners: [Runner<'static, Port>; 2],
+}
+
+fn stack(port: Port) -> (Stack<'static>, Runner<'static, Port>) {
+    let address = Ipv4Cidr::new(Ipv4Address::new(10, 0, 0, port.address), 24);
+    let config =
+        Config::ipv4_static(StaticConfigV4 { address, gateway: None, dns_servers: Default::default() });
+    let resources = Box::leak(Box::new(StackResources::<4>::new()));
+    let seed = port.address.into();
+    embassy_net::new(port, config, resources, seed)
+}
+
+/// `lost`: that packet with data of the server's is lost, counted from 0.
+fn pair(lost: Option<usize>) -> Pair {
+    let (there, back) = (Rc::<RefCell<Way>>::default(), Rc::<RefCell<Way>>::default());
+    let lost = Rc::new(RefCell::new(lost));
+    let (server, first) = stack(Port { rx: there.clone(), tx: back.clone(), address: 1, lost });
+    let (client, second) = stack(Port { rx: back, tx: there, address: 2, lost: Rc::default() });
+    Pair { server, client, runners: [first, second] }
+}
+
+/// The clock is everybody's: one test at a time.
+fn clock() -> MutexGuard<'static, ()> {
+    static CLOCK: Mutex<()> = Mutex::new(());
+    CLOCK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs `main` to its end beside `tasks`, for at most a minute of the clock, which moves by a millisecond after each round.
+fn block_on<T>(main: impl Future<Output = T>, mut tasks: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>) -> T {
+    let mut main = pin!(main);
+    let mut cx = Context::from_waker(Waker::noop());
+    for _ in 0..60_000 {
+        for task in &mut tasks {
+            let _ = task.as_mut().poll(&mut cx);
+        }
+        if let Poll::Ready(output) = main.as_mut().poll(&mut cx) {
+            return output;
+        }
+        MockDriver::get().advance(Duration::from_millis(1));
+    }
+    panic!("after a minute it is not over");
+}
+
+fn run(runners: [Runner<'static, Port>; 2]) -> Vec<Pin<Box<dyn Future<Output = ()>>>> {
+    let tasks = runners.into_iter().map(|mut runner| -> Pin<Box<dyn Future<Output = ()>>> {
+        Box::pin(async move { runner.run().await })
+    });
+    tasks.collect()
+}
+
+static BODY: [u8; 8_000] = [b'x'; 8_000];
+
+/// What a client receives of a page when a packet is lost, how the stream ended, and after how many milliseconds.
+fn fetched(lost: Option<usize>, half_close: bool) -> (usize, bool, u64) {
+    let _clock = clock();
+    let Pair { server: stack, client, runners } = pair(lost);
+    let routes = [Route::file("/", File::new(&BODY, "text/plain"))];
+    let settings = Settings::new(&routes);
+    let mut resources = Box::new(Resources::<1, 512, 512, 64>::new());
+    let (server, _) = Server::new(&mut *resources, &settings);
+    let [mut worker] = server.into_workers();
+    let (mut rx, mut tx) = ([0; 2920], [0; 2920]);
+    let mut listener = EmbassyListener::new(stack, 80, &mut rx, &mut tx, None);
+    let mut tasks: Vec<Pin<Box<dyn Future<Output = ()> + '_>>> = Vec::new();
+    tasks.extend(run(runners).into_iter().map(|task| -> Pin<Box<dyn Future<Output = ()> + '_>> { task }));
+    tasks.push(Box::pin(async { worker.run(&mut listener, &EmbassyClock).await }));
+    let script = async {
+        let (mut rx, mut tx) = ([0; 8192], [0; 2048]);
+        let mut socket = TcpSocket::new(client, &mut rx, &mut tx);
+        socket.connect((Ipv4Address::new(10, 0, 0, 1), 80)).await.unwrap();
+        socket.write_all(b"GET / HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n").await.unwrap();
+        if half_close {
+            socket.close();
+        }
+        let (mut buffer, mut total, start) = ([0; 1000], 0, Instant::now());
+        loop {
+            match socket.read(&mut buffer).await {
+                Ok(0) => return (total, true, start.elapsed().as_millis()),
+                Ok(n) => total += n,
+                Err(_) => return (total, false, start.elapsed().as_millis()),
+            }
+        }
+    };
+    block_on(script, tasks)
+}
+
+/// The last packets of a response, and the end of the stream, were given 100 milliseconds to arrive when the client had ended its
+/// own stream: one that was lost was never sent again, and nobody told the client.
+#[test]
+fn a_response_arrives_through_a_lost_packet_whoever_ends_first() {
+    for half_close in [false, true] {
+        let (whole, ended, _) = fetched(None, half_close);
+        assert!(whole > BODY.len() && ended);
+        for lost in 0..8 {
+            let (total, ended, took) = fetched(Some(lost), half_close);
+            assert!(
+                total == whole && ended && took < 4_000,
+                "packet {lost}, half close {half_close}: {total} bytes, {ended}, {took} ms"
+            );
+        }
+    }
+}
+
+async fn greet(mut socket: EmbassySocket<'_, '_>) {
+    let (_, mut writer) = socket.split();
+    writer.write_all(b"welcome").await.expect("nobody resets it");
+    std::future::pending().await
+}
+
+/// Accepts for `millis`, then drops the accept; then does it again without limit. Answers how long the client waited for its
+/// greeting.
+fn greeted(millis: u64) -> u64 {
+    let _clock = clock();
+    let Pair { server: stack, client, runners } = pair(None);
+    let (mut rx, mut tx) = ([0; 512], [0; 512]);
+    let mut listener = EmbassyListener::new(stack, 80, &mut rx, &mut tx, None);
+    let mut tasks: Vec<Pin<Box<dyn Future<Output = ()> + '_>>> = Vec::new();
+    tasks.extend(run(runners).into_iter().map(|task| -> Pin<Box<dyn Future<Output = ()> + '_>> { task }));
+    tasks.push(Box::pin(async move {
+        {
+            let mut accept = pin!(listener.accept());
+            let mut alarm = pin!(Timer::after_millis(millis));
+            let accepted = poll_fn(|cx| match accept.as_mut().poll(cx) {
+                Poll::Ready(socket) => Poll::Ready(socket.ok()),
+                Poll::Pending => alarm.as_mut().poll(cx).map(|()| None),
+            });
+            if let Some(socket) = accepted.await {
+                return greet(socket).await;
+            }
+        }
+        greet(listener.accept().await.expect("it listens")).await;
+    }));
+    let script = async {
+        Timer::after_millis(20).await;
+        let (mut rx, mut tx) = ([0; 512], [0; 512]);
+        let mut socket = TcpSocket::new(client, &mut rx, &mut tx);
+        let start = Instant::now();
+        socket.connect((Ipv4Address::new(10, 0, 0, 1), 80)).await.expect("nobody resets it");
+        let mut greeting = [0; 7];
+        socket.read_exact(&mut greeting).await.expect("nobody resets it");
+        start.elapsed().as_millis()
+    };
+    block_on(script, tasks)
+}
+
+/// An accept that was dropped while a client was in the middle of its handshake reset that client.
+#[test]
+fn a_dropped_accept_keeps_the_client_that_is_connecting() {
+    for millis in 0..70 {
+        let took = greeted(millis);
+        assert!(took < 100, "dropped after {millis} ms: {took} ms");
+    }
+}
