@@ -1,7 +1,8 @@
 //! # wirelet-embedded
 //!
 //! An HTTP and WebSocket server and a WebSocket client for microcontrollers: `no_std`, async, without allocation. All memory
-//! is the caller's and its size is known at compile time; all waits have a limit. The protocol is
+//! is the caller's and its size is known at compile time; all waits have a limit, and what tasks send never holds up what a peer
+//! says ([`Resources`] has the sizes). The protocol is
 //! [`wirelet_proto`]'s, the same state machine that the tokio driver uses.
 //!
 //! ```text
@@ -56,7 +57,8 @@
 //! }
 //! ```
 //!
-//! `boards/` in the repository has the application of a whole device, for Linux and for an emulated RISC-V board.
+//! `boards/` in the repository has the application of a whole device, for Linux, for an emulated RISC-V board and for Espressif's
+//! chips.
 //!
 //! ## For those who know ESP-IDF
 //!
@@ -70,9 +72,9 @@
 //! | `max_open_sockets` | `CONNECTIONS` of [`Resources`] and a listener for each; [`Settings::spare`](server::Settings::spare) of them are kept from WebSockets |
 //! | `max_req_hdr_len`, `max_uri_len` | `RX` of [`Resources`], [`Settings::headers`](server::Settings::headers): 414 and 431 beyond |
 //! | `recv_wait_timeout` | [`Settings::request_time`](server::Settings::request_time), [`Settings::keep_alive_time`](server::Settings::keep_alive_time) |
-//! | `send_wait_timeout` | [`Settings::send_time`](server::Settings::send_time): for a peer that takes nothing at all; only that peer is given up |
+//! | `send_wait_timeout` | for responses [`Settings::stalled_time`](server::Settings::stalled_time) and [`slowest`](server::Settings::slowest), for WebSockets the same of [`Limits`](wirelet_proto::Limits); only that peer is given up |
 //! | `lru_purge_enable` | always: who has waited longest for a request makes way for a newcomer, a WebSocket never |
-//! | `enable_so_linger`, `linger_timeout` | [`Settings::linger_time`](server::Settings::linger_time), `Limits::closing_time` |
+//! | `enable_so_linger`, `linger_timeout` | [`Settings::linger_time`](server::Settings::linger_time), [`Limits::closing_time`](wirelet_proto::Limits::closing_time) |
 //! | `keep_alive_enable` | `keep_alive` of `EmbassyListener::new`; on WebSockets `Config::keepalive`, on by default |
 //! | `backlog` | smoltcp has none: as many listeners as workers |
 //! | `uri_match_fn` | exact, or a trailing `*` |
@@ -85,7 +87,8 @@
 //! | `httpd_ws_send_frame` | [`Peer::send`], [`Peer::send_fragment`] |
 //! | `httpd_queue_work` with `httpd_ws_send_frame_async`, `httpd_ws_send_data` | [`Handle::try_send`], [`Handle::fragments`] |
 //! | `httpd_get_client_list`, `httpd_ws_get_fd_info` | [`Handle::connections`] |
-//! | `httpd_sess_trigger_close`, `httpd_stop` | [`Handle::close`], [`Handle::stop`] |
+//! | `httpd_sess_trigger_close` | [`Handle::close`] |
+//! | `httpd_stop`, `httpd_start` | [`Handle::stop`], and [`Worker::run`](server::Worker::run) again |
 //! | `httpd_sess_set_send_override`, `_recv_`, `_pending_` | the [`Socket`](net::Socket) |
 //! | `httpd_sess_set_ctx` | a table of the application's by [`ConnectionId::index`] |
 //! | `httpd_query_key_value`, `httpd_req_get_cookie_val` | [`http::Request::parameter`], [`http::Request::cookie`] |
@@ -98,10 +101,10 @@
 //! | `buffer_size` | `RX`, `TX`, `QUEUE` of [`ClientResources`] |
 //! | `ping_interval_sec`, `pingpong_timeout_sec`, `disable_pingpong_discon` | `Config::keepalive` |
 //! | `reconnect_timeout_ms`, `disable_auto_reconnect`, `enable_close_reconnect` | [`Options::reconnect`](client::Options::reconnect), `connect_after_loss`, `connect_after_close` |
-//! | `network_timeout_ms` | [`Options::connect_time`](client::Options::connect_time), [`Options::send_time`](client::Options::send_time) |
+//! | `network_timeout_ms` | [`Options::connect_time`](client::Options::connect_time); `stalled_time` and `slowest` of [`Options::config`](client::Options::config) |
 //! | redirects | [`Options::redirects`](client::Options::redirects), none by default, never with credentials to another host |
 //! | `keep_alive_enable`, `if_name`, `ext_transport` | the [`Connect`](net::Connect) that is given |
-//! | `send_text`, `send_bin`, `is_connected`, `close`, `stop` | [`Sender`] |
+//! | `send_text`, `send_bin`, `is_connected`, `close`, `stop` | [`Sender`]; `start` is [`Client::run`], as often as you like |
 //! | `send_text_partial`, `send_cont_msg`, `send_fin` | [`Sender::fragments`] from any task, [`Peer::send_fragment`] in a handler |
 //! | `cert_pem`, `skip_cert_common_name_check`, `use_global_ca_store` | `tls::client_config`: always checked, roots given |
 //! | events | [`Handler`] and [`ClientHandler`](client::ClientHandler) |
