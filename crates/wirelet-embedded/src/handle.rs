@@ -118,7 +118,7 @@ impl<'t> Handle<'t> {
     /// ```
     pub fn stop(&self) {
         for at in 0..self.table.count() {
-            self.table.visit(at, &mut |slot, _| {
+            self.table.with(at, |slot, _| {
                 slot.order.stop(CloseCode::GOING_AWAY);
                 slot.notice();
             });

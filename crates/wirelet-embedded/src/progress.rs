@@ -4,6 +4,8 @@ use core::time::Duration;
 
 use wirelet_proto::Instant;
 
+use crate::time::earlier;
+
 /// The time after which the average is looked at.
 const PERIOD: Duration = Duration::from_secs(600);
 
@@ -38,7 +40,7 @@ impl Progress {
     pub(crate) fn deadline(&self, stalled_time: Option<Duration>, slowest: Option<u32>) -> Option<Instant> {
         let stalled = stalled_time.map(|time| self.took.plus(time));
         let slow = (self.bytes < least(slowest)).then(|| self.since.plus(PERIOD));
-        [stalled, slow].into_iter().flatten().min()
+        earlier(stalled, slow)
     }
 }
 

@@ -32,7 +32,7 @@ use crate::net::Socket;
 use crate::outgoing::{AppendError, Frame, Outgoing, Payload};
 use crate::queue::Front;
 use crate::table::{ConnectionId, Link, Phase};
-use crate::time::{Clock, before, yield_now};
+use crate::time::{Clock, before, earlier, yield_now};
 
 /// After so many turns without a rest other tasks are let in: a peer that floods must not starve them.
 pub(crate) const TURNS: u8 = 16;
@@ -103,6 +103,17 @@ enum Transport {
     Ended,
     /// Nothing can be written any more. What has arrived is read and delivered, at most until then.
     Failed { until: Instant },
+}
+
+/// How far a connection has come without waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// There is more to do, once others were let in.
+    Goes,
+    /// Nothing can be done before something comes.
+    Rests,
+    /// It has ended.
+    Over,
 }
 
 /// What came first.
@@ -203,57 +214,70 @@ impl<'m, 'c> Session<'m, 'c> {
         let (mut reader, mut writer) = socket.split();
         let mut turns = 0;
         loop {
-            let now = around.clock.now();
-            if let Some(when) = around.link.ends(now, around.closing_time) {
-                self.core.end_by(when);
-            }
-            let rested = self.exchange(around, keys, now);
-            if rested && self.is_over(now) {
-                return self.because();
-            }
-            // What has arrived counts before what is due.
-            if rested && self.core.poll_deadline().is_some_and(|when| when <= now) {
-                self.expire(keys, now);
-                continue;
-            }
-            self.core.hold_reading(self.readable() == 0, now);
-            match self.turn(&mut reader, &mut writer, around, rested).await {
-                Came::Wrote(Ok(0)) => self.write_failed(Cause::Io(ErrorKind::WriteZero), around.clock.now()),
+            let rests = match self.step(around, keys) {
+                Step::Over => return self.because(),
+                step => step == Step::Rests,
+            };
+            let failed = matches!(self.transport, Transport::Failed { .. });
+            match self.turn(&mut reader, &mut writer, around, rests).await {
+                Came::Wrote(Ok(0)) => self.write_failed(ErrorKind::WriteZero, around.clock.now()),
                 Came::Wrote(Ok(n)) => self.wrote(n, around.clock.now()),
-                Came::Wrote(Err(error)) => self.write_failed(Cause::Io(error.kind()), around.clock.now()),
+                Came::Wrote(Err(error)) => self.write_failed(error.kind(), around.clock.now()),
+                Came::Read(Ok(n)) => self.received(n),
                 Came::Read(Err(error)) => {
                     self.cause.get_or_insert(Cause::Io(error.kind()));
                     return self.because();
                 }
-                Came::Read(Ok(n)) => self.received(n),
-                Came::Due if matches!(self.transport, Transport::Failed { .. }) && rested => {
-                    return self.because();
-                }
+                // There is nothing left of what had arrived.
+                Came::Due if failed && rests => return self.because(),
                 Came::Noticed | Came::Due => {}
             }
             turns = (turns + 1) % TURNS;
-            if turns == 0 || !rested {
+            if turns == 0 || !rests {
                 yield_now().await;
             }
         }
     }
 
-    /// Waits for the socket, a note from another task, or a deadline; not at all when the exchange has not `rested`.
+    /// Does all that can be done without waiting.
+    fn step<C: Clock>(&mut self, around: &Surroundings<'_, C>, keys: &mut dyn MaskKeys) -> Step {
+        loop {
+            let now = around.clock.now();
+            if let Some(when) = around.link.ends(now, around.closing_time) {
+                self.core.end_by(when);
+            }
+            let rests = self.exchange(around.link, around.handler, keys, now);
+            self.core.hold_reading(self.readable() == 0, now);
+            if !rests {
+                return Step::Goes;
+            }
+            if self.is_over(now) {
+                return Step::Over;
+            }
+            // What has arrived counts before what is due.
+            if self.core.poll_deadline().is_none_or(|when| when > now) {
+                return Step::Rests;
+            }
+            self.expire(keys, now);
+        }
+    }
+
+    /// Waits for the socket, a note from another task, or a deadline; not at all when it does not rest (`rests`).
     async fn turn<R: Read, W: Write<Error = R::Error>, C: Clock>(
         &mut self,
         reader: &mut R,
         writer: &mut W,
         around: &Surroundings<'_, C>,
-        rested: bool,
+        rests: bool,
     ) -> Came<R::Error> {
-        let most = if rested && self.transport != Transport::Ended { self.readable() } else { 0 };
+        let most = if rests && self.transport != Transport::Ended { self.readable() } else { 0 };
         // The end of the tasks' turn; once it is known whether the peer takes anything, also what the core waits for.
         let due = Cell::new(match self.next {
             Next::Tasks { since } if self.inbound == Inbound::Event => Some(since.plus(TURN_TIME)),
             _ => None,
         });
         // What has arrived is there now.
-        let at_once = !rested || matches!(self.transport, Transport::Failed { .. });
+        let at_once = !rests || matches!(self.transport, Transport::Failed { .. });
         let (core, tx) = (&mut *self.core, &self.tx);
         let spare = self.rx.spare_mut();
         let len = spare.len().min(most);
@@ -278,7 +302,7 @@ impl<'m, 'c> Session<'m, 'c> {
                 let now = around.clock.now();
                 core.sent(0, tx.pending().len(), now);
                 let turn = due.get().filter(|turn| *turn > now);
-                due.set([core.poll_deadline(), turn].into_iter().flatten().min());
+                due.set(earlier(core.poll_deadline(), turn));
             }
             if let Poll::Ready(read) = read.as_mut().poll(cx) {
                 return Poll::Ready(Came::Read(read));
@@ -341,9 +365,9 @@ impl<'m, 'c> Session<'m, 'c> {
     }
 
     /// Nothing can be written any more. What has arrived is read and delivered: with the peer's close frame, if it sent one.
-    fn write_failed(&mut self, cause: Cause, now: Instant) {
+    fn write_failed(&mut self, error: ErrorKind, now: Instant) {
         self.core.output_failed();
-        self.output_failed(cause, now.plus(self.core.config().limits.closing_time));
+        self.output_failed(Cause::Io(error), now.plus(self.core.config().limits.closing_time));
     }
 
     /// Nothing can be written any more, as the core knows.
@@ -392,17 +416,18 @@ impl<'m, 'c> Session<'m, 'c> {
 
     /// The peer and the tasks have their turns as far as that goes without waiting. False when there is more to do, and
     /// others are to be let in first.
-    fn exchange<C: Clock>(
+    fn exchange(
         &mut self,
-        around: &Surroundings<'_, C>,
+        link: Link<'_>,
+        handler: &dyn Handler,
         keys: &mut dyn MaskKeys,
         now: Instant,
     ) -> bool {
         for _ in 0..EXCHANGES {
             self.tx.append_control(self.core);
-            let queued = self.take_queued(around.link, keys, now);
-            let received = self.receive(around, keys, now);
-            self.tell_closing(around.link);
+            let queued = self.take_queued(link, keys, now);
+            let received = self.receive(link, handler, keys, now);
+            self.tell_closing(link);
             if !received && !queued {
                 return true;
             }
@@ -411,9 +436,10 @@ impl<'m, 'c> Session<'m, 'c> {
     }
 
     /// The peer's turn: delivers the event that is ready, and goes on with what was received. False when nothing has changed.
-    fn receive<C: Clock>(
+    fn receive(
         &mut self,
-        around: &Surroundings<'_, C>,
+        link: Link<'_>,
+        handler: &dyn Handler,
         keys: &mut dyn MaskKeys,
         now: Instant,
     ) -> bool {
@@ -421,7 +447,7 @@ impl<'m, 'c> Session<'m, 'c> {
             Inbound::Exhausted | Inbound::Over => return false,
             Inbound::Control if !self.core.poll_transmit().is_empty() => return false,
             Inbound::Event => {
-                if !self.deliver(around, keys, now) {
+                if !self.deliver(link, handler, keys, now) {
                     return false;
                 }
             }
@@ -453,13 +479,14 @@ impl<'m, 'c> Session<'m, 'c> {
     }
 
     /// Hands the event that is ready to the handler, if an answer has room; false otherwise.
-    fn deliver<C: Clock>(
+    fn deliver(
         &mut self,
-        around: &Surroundings<'_, C>,
+        link: Link<'_>,
+        handler: &dyn Handler,
         keys: &mut dyn MaskKeys,
         now: Instant,
     ) -> bool {
-        let (can_answer, tasks_first) = (self.can_answer(), self.is_tasks_turn(around.link, now));
+        let (can_answer, tasks_first) = (self.can_answer(), self.is_tasks_turn(link, now));
         let (inflow, outflow) = self.lane.as_mut().map(|lane| lane.flows()).unzip();
         let event = match &inflow {
             None => self.core.event(&self.rx),
@@ -487,7 +514,7 @@ impl<'m, 'c> Session<'m, 'c> {
             author: &mut self.author,
             was_closing: &mut self.was_closing,
         };
-        around.handler.on_event(&mut Peer::new(self.id, &mut desk), event);
+        handler.on_event(&mut Peer::new(self.id, &mut desk), event);
         if self.tx.free() < before {
             self.next = Next::Tasks { since: now };
         }
@@ -583,10 +610,9 @@ impl<'m, 'c> Session<'m, 'c> {
     ) {
         let clock = around.clock;
         // Without a deadline everything is over.
-        let Some(mut deadline) = self.core.poll_deadline() else { return };
-        if let Some(ends) = around.link.ends(clock.now(), around.closing_time) {
-            deadline = deadline.min(ends);
-        }
+        let Some(deadline) = self.core.poll_deadline() else { return };
+        let ends = around.link.ends(clock.now(), around.closing_time);
+        let deadline = ends.map_or(deadline, |ends| deadline.min(ends));
         if server {
             let _ = before(clock, deadline, pin!(socket.shutdown())).await;
         }

@@ -413,7 +413,19 @@ pub(crate) trait Table: Sync {
 
     /// `act` on a slot and its ring, within a critical section. It must not be the application's or the executor's code: who
     /// is to be woken is woken after it.
-    fn visit(&self, index: usize, act: &mut dyn FnMut(&mut Slot, &mut [u8]));
+    fn visit(&self, index: usize, act: &mut dyn Act);
+}
+
+/// What is done with a slot and its ring: a closure. (Not `dyn FnMut`, whose table of functions has each of them a second time,
+/// for `FnOnce`: a kilobyte of flash.)
+pub(crate) trait Act {
+    fn act(&mut self, slot: &mut Slot, ring: &mut [u8]);
+}
+
+impl<F: FnMut(&mut Slot, &mut [u8])> Act for F {
+    fn act(&mut self, slot: &mut Slot, ring: &mut [u8]) {
+        self(slot, ring);
+    }
 }
 
 impl dyn Table + '_ {
@@ -421,7 +433,8 @@ impl dyn Table + '_ {
     pub(crate) fn with<R>(&self, index: usize, act: impl FnOnce(&mut Slot, &mut [u8]) -> R) -> Option<R> {
         let mut act = Some(act);
         let mut answer = None;
-        self.visit(index, &mut |slot, ring| answer = act.take().map(|act| act(slot, ring)));
+        let mut act = |slot: &mut Slot, ring: &mut [u8]| answer = act.take().map(|act| act(slot, ring));
+        self.visit(index, &mut act);
         answer
     }
 
@@ -452,7 +465,7 @@ impl dyn Table + '_ {
         }
         let mut longest: Option<(Instant, usize)> = None;
         for at in 0..self.count() {
-            self.visit(at, &mut |slot, _| {
+            self.with(at, |slot, _| {
                 if let Waits::Since(since) = slot.waits
                     && longest.is_none_or(|(other, _)| since < other)
                 {
@@ -461,7 +474,7 @@ impl dyn Table + '_ {
             });
         }
         if let Some((_, at)) = longest {
-            self.visit(at, &mut |slot, _| {
+            self.with(at, |slot, _| {
                 slot.waits = Waits::Evicted;
                 slot.notice();
             });
@@ -516,13 +529,13 @@ impl<const COUNT: usize, const TX: usize, const QUEUE: usize> Table for Slots<CO
         largest_queued(TX, compressed).min(QUEUE.saturating_sub(crate::queue::RECORD))
     }
 
-    fn visit(&self, index: usize, act: &mut dyn FnMut(&mut Slot, &mut [u8])) {
+    fn visit(&self, index: usize, act: &mut dyn Act) {
         let Some(slot) = self.slots.get(index) else { return };
         let due = critical_section::with(|section| {
             // Nobody keeps a borrow beyond a critical section, and `act` comes back to no slot.
             let mut slot = slot.borrow(section).try_borrow_mut().ok()?;
             let (slot, ring) = &mut *slot;
-            act(slot, ring);
+            act.act(slot, ring);
             Some(slot.due())
         });
         due.into_iter().flatten().flatten().for_each(Waker::wake);
@@ -541,6 +554,7 @@ impl Link<'_> {
         self.table.with(self.index, act)
     }
 
+    #[inline(never)] // flash: it is called in many places, as are the next two
     pub(crate) fn poll_noticed(&self, cx: &mut Context<'_>) -> Poll<()> {
         // Cloned before the critical section and dropped after it: wakers are the executor's code.
         let mut waker = Some(cx.waker().clone());
@@ -552,12 +566,14 @@ impl Link<'_> {
         ConnectionId { index: self.index as u16, generation }
     }
 
+    #[inline(never)]
     pub(crate) fn stopped(&self) -> bool {
         self.with(|slot, _| slot.order.stops()).unwrap_or(true)
     }
 
     /// When all has to have ended after a stop, whatever waits: `time` after the worker noticed it, which is when it asks
     /// here for the first time.
+    #[inline(never)]
     pub(crate) fn ends(&self, now: Instant, time: Duration) -> Option<Instant> {
         let ends = self.with(|slot, _| {
             if let Order::Stop(code) = slot.order {

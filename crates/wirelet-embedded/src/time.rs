@@ -54,6 +54,15 @@ fn ticks(deadline: Instant, hz: u64) -> u64 {
     deadline.as_millis().saturating_mul(hz).div_ceil(1_000)
 }
 
+/// The earlier of two moments, where there are any.
+#[inline(never)] // flash: it is called in many places
+pub(crate) fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// `future`, but not beyond `deadline`: `None` when that comes first. (It is pinned by the caller because the future of an
 /// async function holds its arguments twice.)
 pub(crate) async fn before<C: Clock, F: Future>(

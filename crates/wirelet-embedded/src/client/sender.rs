@@ -110,7 +110,7 @@ impl<'t> Sender<'t> {
     ///
     /// To start again, call `run` again once it has returned. When it does not run, its next call returns at once.
     pub fn stop(&self) {
-        self.table.visit(0, &mut |slot, _| {
+        self.table.with(0, |slot, _| {
             slot.order.stop(CloseCode::NORMAL);
             slot.notice();
         });

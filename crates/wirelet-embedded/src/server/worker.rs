@@ -19,7 +19,7 @@ use crate::net::{Listen, Socket};
 use crate::progress::Progress;
 use crate::session::{Session, Surroundings, discard};
 use crate::table::{Link, Occupied, Order, Phase, Waits};
-use crate::time::{Clock, before, unless_stopped};
+use crate::time::{Clock, before, earlier, unless_stopped};
 
 /// After a listener's failure.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
@@ -134,10 +134,9 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
     /// Ends the writing side and lets the peer read what it was sent.
     async fn end<S: Socket, C: Clock>(&mut self, socket: &mut S, clock: &C) -> Option<Opening<'c>> {
         let now = clock.now();
-        let mut deadline = now.plus(self.settings.linger_time);
-        if let Some(ends) = self.link.ends(now, self.settings.closing_time) {
-            deadline = deadline.min(ends);
-        }
+        let ends = self.link.ends(now, self.settings.closing_time);
+        let deadline = now.plus(self.settings.linger_time);
+        let deadline = ends.map_or(deadline, |ends| deadline.min(ends));
         before(clock, deadline, pin!(socket.shutdown())).await?.ok()?;
         let (mut reader, _writer) = socket.split();
         before(clock, deadline, pin!(discard(&mut reader, &mut self.memory.rx))).await;
@@ -333,7 +332,7 @@ impl<C: Clock> Patience<'_, C> {
     fn deadline(&self, now: Instant) -> Option<Instant> {
         let Settings { stalled_time, slowest, closing_time, .. } = *self.settings;
         let ends = self.link.ends(now, closing_time);
-        [ends, self.progress.deadline(stalled_time, slowest)].into_iter().flatten().min()
+        earlier(ends, self.progress.deadline(stalled_time, slowest))
     }
 
     /// Writes all of `bytes`, unless the peer is too slow, or the server stops. What arrives meanwhile is thrown away where
