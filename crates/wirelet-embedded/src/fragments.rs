@@ -2,7 +2,7 @@
 
 use wirelet_proto::{CloseCode, MessageKind};
 
-use crate::table::{ConnectionId, Phase, SendReason, Table};
+use crate::table::{ConnectionId, Order, Phase, SendReason, Table};
 
 /// A fragmented message of a task's own (RFC 6455 5.4): what is too large for the queue, or not there yet.
 ///
@@ -49,6 +49,7 @@ impl<'t> Fragments<'t> {
     pub fn try_send(&mut self, payload: &[u8], fin: bool) -> Result<(), SendReason> {
         let table = self.table;
         let queued = table.with_id(self.id, |slot, ring| match (slot.phase, self.stage) {
+            (Phase::Open, Stage::New) if slot.order != Order::None => Err(SendReason::Gone),
             (Phase::Open, Stage::New) if slot.fragments => Err(SendReason::Full),
             (Phase::Open, Stage::New | Stage::Begun) => {
                 slot.queue_fragment(ring, table.largest(slot.compressed), self.kind, payload, fin)

@@ -84,7 +84,7 @@ impl<'t> Handle<'t> {
         self.table.info(id.index()).filter(|info| info.id == id && info.phase != Phase::Free)
     }
 
-    /// Starts the closing handshake of a WebSocket, after what is queued for it, or at once when its handler has not ended a
+    /// Starts the closing handshake of a WebSocket, after what is queued for it now, or at once when its handler has not ended a
     /// fragmented message, which would hold the queue up. An HTTP connection just ends. Answers whether there is such a
     /// connection.
     ///

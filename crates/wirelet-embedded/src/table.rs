@@ -67,7 +67,7 @@ pub enum SendReason {
     Full,
     /// It is larger than the queue or the buffer behind it: it will never fit.
     TooLong,
-    /// No such connection is open: it has ended, or its closing handshake has begun.
+    /// No such connection is open: it has ended, or its closing handshake has begun or was asked for.
     Gone,
 }
 
@@ -360,6 +360,11 @@ impl Slot {
     ) -> Result<(), SendReason> {
         if message.bytes().len() > most {
             return Err(SendReason::TooLong);
+        }
+        // Who is to close takes nothing more: it would never come to it while others send, and what they send behind an
+        // abandoned message would be taken for its end.
+        if self.order != Order::None {
+            return Err(SendReason::Gone);
         }
         // RFC 6455 5.4: the fragments of a message follow each other.
         if self.fragments {

@@ -14,7 +14,7 @@ use super::support::*;
 use crate::http::File;
 use crate::net::{Listen, Socket as _};
 use crate::server::{Route, Server, Settings, WebSocketRoute};
-use crate::{ConnectionId, End, Fragments, Handler, Overflow, Peer, Phase, Resources};
+use crate::{ConnectionId, End, Fragments, Handler, Overflow, Peer, Phase, Resources, SendReason};
 
 const QUIET: Config = Config { keepalive: Keepalive::off(), ..Config::new() };
 
@@ -127,9 +127,13 @@ fn the_closing_handshake_ends_after_an_overflow() {
 fn the_code_that_was_asked_for_first_is_sent() {
     with_echo(&QUIET, Overflow::Close, async |rig, _| {
         let (mut peer, id) = opened(&rig).await;
-        assert!(rig.handle.close(id, CloseCode::GOING_AWAY));
         rig.handle.try_send(id, "x".repeat(60).as_str()).unwrap();
-        rig.handle.try_send(id, "y".repeat(60).as_str()).unwrap_err();
+        assert!(rig.handle.close(id, CloseCode::GOING_AWAY));
+        // It would have run over; and a stop has a code of its own.
+        assert_eq!(rig.handle.try_send(id, "y".repeat(60).as_str()).unwrap_err().reason, SendReason::Gone);
+        rig.handle.close(id, CloseCode::NORMAL);
+        rig.handle.stop();
+        assert_eq!(peer.frame().await, (0x81, "x".repeat(60).into_bytes()));
         assert_eq!(peer.frame().await, (0x88, 1001_u16.to_be_bytes().to_vec()));
     });
 }
@@ -388,4 +392,43 @@ fn an_eviction_ends_with_its_wait() {
         assert_eq!(handle.connections().count(), 1);
     };
     block_on(&clock, script, tasks);
+}
+
+/// A message that was queued behind an abandoned one, before the worker had looked, was sent as its end.
+#[test]
+fn a_message_behind_an_abandoned_one_is_not_its_end() {
+    with_echo(&QUIET, Overflow::Refuse, async |rig, _| {
+        let (mut peer, id) = opened(&rig).await;
+        let fragments = begun(&rig, &mut peer, id).await;
+        drop(fragments);
+        assert_eq!(rig.handle.try_send(id, "another").unwrap_err().reason, SendReason::Gone);
+        let mut others = rig.handle.fragments(id, MessageKind::Text).unwrap();
+        assert_eq!(others.try_send(b"another", true), Err(SendReason::Gone));
+        assert_eq!(peer.frame().await, (0x88, 1011_u16.to_be_bytes().to_vec()));
+    });
+}
+
+/// A connection that was to be closed never was while tasks went on sending to it.
+#[test]
+fn who_goes_on_sending_does_not_hold_a_close_up() {
+    with_echo(&QUIET, Overflow::DropOldest, async |rig, _| {
+        let (mut peer, id) = opened(&rig).await;
+        for number in 0..200 {
+            let _ = rig.handle.try_send(id, std::format!("{number:050}").as_str());
+            if number == 100 {
+                rig.handle.close(id, CloseCode::GOING_AWAY);
+            }
+            rig.clock.sleep(1).await;
+        }
+        let mut last = Vec::new();
+        loop {
+            let (first, payload) = peer.frame().await;
+            if first == 0x88 {
+                break assert_eq!(payload, 1001_u16.to_be_bytes());
+            }
+            last = payload;
+        }
+        // The last that was accepted before is the last that is sent.
+        assert_eq!(last, std::format!("{:050}", 100).into_bytes());
+    });
 }
