@@ -64,6 +64,9 @@ pub(crate) struct Session<'m, 'c> {
     next: Next,
     author: Author,
     transport: Transport,
+    step: Step,
+    /// Counts the turns with the socket.
+    turns: u8,
     /// What ended the connection first.
     cause: Option<Cause>,
     /// This side's application has begun the closing handshake on a connection that had not failed.
@@ -176,6 +179,8 @@ impl<'m, 'c> Session<'m, 'c> {
             next: Next::Peer,
             author: Author::Nobody,
             transport: Transport::Open,
+            step: Step::Rests,
+            turns: 0,
             cause: None,
             was_closing: false,
         }
@@ -212,14 +217,12 @@ impl<'m, 'c> Session<'m, 'c> {
         keys: &mut dyn MaskKeys,
     ) -> Cause {
         let (mut reader, mut writer) = socket.split();
-        let mut turns = 0;
         loop {
-            let rests = match self.step(around, keys) {
-                Step::Over => return self.because(),
-                step => step == Step::Rests,
-            };
-            let failed = matches!(self.transport, Transport::Failed { .. });
-            match self.turn(&mut reader, &mut writer, around, rests).await {
+            self.step = self.step(around, keys);
+            if self.step == Step::Over {
+                return self.because();
+            }
+            match self.turn(&mut reader, &mut writer, around).await {
                 Came::Wrote(Ok(0)) => self.write_failed(ErrorKind::WriteZero, around.clock.now()),
                 Came::Wrote(Ok(n)) => self.wrote(n, around.clock.now()),
                 Came::Wrote(Err(error)) => self.write_failed(error.kind(), around.clock.now()),
@@ -229,11 +232,11 @@ impl<'m, 'c> Session<'m, 'c> {
                     return self.because();
                 }
                 // There is nothing left of what had arrived.
-                Came::Due if failed && rests => return self.because(),
+                Came::Due if self.step == Step::Rests && self.has_failed() => return self.because(),
                 Came::Noticed | Came::Due => {}
             }
-            turns = (turns + 1) % TURNS;
-            if turns == 0 || !rests {
+            self.turns = (self.turns + 1) % TURNS;
+            if self.turns == 0 || self.step == Step::Goes {
                 yield_now().await;
             }
         }
@@ -262,14 +265,15 @@ impl<'m, 'c> Session<'m, 'c> {
         }
     }
 
-    /// Waits for the socket, a note from another task, or a deadline; not at all when it does not rest (`rests`).
+    /// Waits for the socket, a note from another task, or a deadline; not at all when there is more to do without. Reading and
+    /// writing take turns in being asked first: neither keeps the other waiting.
     async fn turn<R: Read, W: Write<Error = R::Error>, C: Clock>(
         &mut self,
         reader: &mut R,
         writer: &mut W,
         around: &Surroundings<'_, C>,
-        rests: bool,
     ) -> Came<R::Error> {
+        let (rests, reads_first) = (self.step != Step::Goes, self.turns % 2 == 1);
         let most = if rests && self.transport != Transport::Ended { self.readable() } else { 0 };
         // The end of the tasks' turn; once it is known whether the peer takes anything, also what the core waits for.
         let due = Cell::new(match self.next {
@@ -277,7 +281,7 @@ impl<'m, 'c> Session<'m, 'c> {
             _ => None,
         });
         // What has arrived is there now.
-        let at_once = !rests || matches!(self.transport, Transport::Failed { .. });
+        let at_once = !rests || self.has_failed();
         let (core, tx) = (&mut *self.core, &self.tx);
         let spare = self.rx.spare_mut();
         let len = spare.len().min(most);
@@ -294,6 +298,9 @@ impl<'m, 'c> Session<'m, 'c> {
         });
         let mut tried = false;
         poll_fn(|cx| {
+            if reads_first && let Poll::Ready(read) = read.as_mut().poll(cx) {
+                return Poll::Ready(Came::Read(read));
+            }
             if let Poll::Ready(wrote) = write.as_mut().poll(cx) {
                 return Poll::Ready(Came::Wrote(wrote));
             }
@@ -304,7 +311,7 @@ impl<'m, 'c> Session<'m, 'c> {
                 let turn = due.get().filter(|turn| *turn > now);
                 due.set(earlier(core.poll_deadline(), turn));
             }
-            if let Poll::Ready(read) = read.as_mut().poll(cx) {
+            if !reads_first && let Poll::Ready(read) = read.as_mut().poll(cx) {
                 return Poll::Ready(Came::Read(read));
             }
             if around.link.poll_noticed(cx).is_ready() {
@@ -329,6 +336,10 @@ impl<'m, 'c> Session<'m, 'c> {
             Inbound::Exhausted | Inbound::Over => usize::MAX,
             Inbound::Arrived | Inbound::Event | Inbound::Control => 0,
         }
+    }
+
+    const fn has_failed(&self) -> bool {
+        matches!(self.transport, Transport::Failed { .. })
     }
 
     /// Whether anything that a handler sends would be accepted.

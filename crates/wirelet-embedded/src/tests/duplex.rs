@@ -331,3 +331,75 @@ fn what_was_received_before_the_last_moment_is_delivered() {
         assert_eq!(rig.handle.connections().count(), 0);
     });
 }
+
+/// A socket that took everything at once was written to as long as tasks had something, and never read from.
+#[test]
+fn a_peer_that_takes_everything_at_once_is_heard_too() {
+    let listener = Listener::default();
+    let route = WebSocketRoute::new(&listener, &QUIET);
+    let routes = [Route::websocket("/ws", &route)];
+    serve::<2, 512, 256, 4096>(&Settings::new(&routes), 1 << 20, async |rig| {
+        let mut peer = rig.net.dial();
+        peer.upgrade("/ws", "").await;
+        let id = rig.handle.connections().next().unwrap().id;
+        let (done, taken) = (Cell::new(false), Cell::new(0));
+        let produce = async {
+            while !done.get() {
+                while rig.handle.try_send(id, "telemetry 0123456789").is_ok() {}
+                crate::time::yield_now().await;
+            }
+        };
+        let (mut reader, mut writer) = peer.wire.split();
+        let drain = async {
+            let mut some = [0; 64];
+            while !done.get() {
+                taken.set(taken.get() + reader.read(&mut some).await.unwrap());
+            }
+        };
+        let speak = async {
+            for round in 1..=20 {
+                writer.write_all(&masked(0x81, "hello")).await.unwrap();
+                let from = taken.get();
+                while listener.heard() < round {
+                    assert!(taken.get() - from < 4_000, "round {round}");
+                    crate::time::yield_now().await;
+                }
+            }
+            done.set(true);
+        };
+        Box::pin(both(both(produce, drain), speak)).await;
+    });
+}
+
+/// A device that had stood still for longer than the keepalive gave its peers up, though what they had said meanwhile was there
+/// to be read.
+#[test]
+fn what_has_arrived_counts_before_what_is_due() {
+    let listener = Listener::default();
+    let config = Config::new();
+    let route = WebSocketRoute::new(&listener, &config);
+    let routes = [Route::websocket("/ws", &route)];
+    let settings = Settings::new(&routes);
+    let (clock, net) = (ManualClock::default(), Net::new(64));
+    let mut resources = Box::new(crate::Resources::<1, 512, 256, 256>::new());
+    let (server, handle) = crate::Server::new(&mut *resources, &settings);
+    let [mut worker] = server.into_workers();
+    let mut port = net.clone();
+    // It looks only when it is woken, and nobody wakes it while it stands still.
+    let run: Task<'_> = Box::pin(async { worker.run(&mut port, &clock).await });
+    let script = async {
+        let mut peer = net.dial();
+        peer.upgrade("/ws", "").await;
+        let id = handle.connections().next().unwrap().id;
+        // The ping.
+        assert_eq!(peer.frame().await.0, 0x89);
+        peer.send(masked(0x81, "still here")).await;
+        handle.try_send(id, "news").unwrap();
+        clock.now.set(clock.now.get() + 125_000);
+        assert_eq!(peer.frame().await, (0x81, b"news".to_vec()));
+        clock.sleep(1).await;
+        assert_eq!((listener.heard(), handle.connection(id).is_some()), (1, true));
+        assert!(listener.end.lock().unwrap().is_none());
+    };
+    block_on(&clock, script, [run].into());
+}

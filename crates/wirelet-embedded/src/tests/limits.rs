@@ -432,3 +432,25 @@ fn who_goes_on_sending_does_not_hold_a_close_up() {
         assert_eq!(last, std::format!("{:050}", 100).into_bytes());
     });
 }
+
+/// A peer that never stops sending keeps no deadline waiting.
+#[test]
+fn a_flood_does_not_hold_a_stop_up() {
+    with_echo(&QUIET, Overflow::Refuse, async |rig, echo| {
+        let (mut peer, _) = opened(&rig).await;
+        rig.handle.stop();
+        assert_eq!(peer.frame().await, (0x88, 1001_u16.to_be_bytes().to_vec()));
+        let flood = masked(0x82, [7; 100]);
+        // The clock moves although nobody rests.
+        let mut rest = &flood[..];
+        while rig.handle.connections().count() > 0 {
+            let (_, mut writer) = peer.wire.split();
+            let n = embedded_io_async::Write::write(&mut writer, rest).await.unwrap_or(0);
+            rest = if n < rest.len() { &rest[n..] } else { &flood };
+            rig.clock.now.set(rig.clock.now.get() + 1);
+            assert!(rig.clock.now.get() < 6_000);
+        }
+        let diary = echo.take();
+        assert!(diary.last().unwrap().starts_with("Expired(Closing)"), "{diary:?}");
+    });
+}
