@@ -275,13 +275,8 @@ impl<'m, 'c> Session<'m, 'c> {
     ) -> Came<R::Error> {
         let (rests, reads_first) = (self.step != Step::Goes, self.turns % 2 == 1);
         let most = if rests && self.transport != Transport::Ended { self.readable() } else { 0 };
-        // The end of the tasks' turn; once it is known whether the peer takes anything, also what the core waits for.
-        let due = Cell::new(match self.next {
-            Next::Tasks { since } if self.inbound == Inbound::Event => Some(since.plus(TURN_TIME)),
-            _ => None,
-        });
-        // What has arrived is there now.
-        let at_once = !rests || self.has_failed();
+        // Once it is known whether the peer takes anything, also what the core waits for.
+        let due = Cell::new(self.looks_again(around.clock.now()));
         let (core, tx) = (&mut *self.core, &self.tx);
         let spare = self.rx.spare_mut();
         let len = spare.len().min(most);
@@ -306,19 +301,14 @@ impl<'m, 'c> Session<'m, 'c> {
             }
             if !tried {
                 tried = true;
-                let now = around.clock.now();
-                core.sent(0, tx.pending().len(), now);
-                let turn = due.get().filter(|turn| *turn > now);
-                due.set(earlier(core.poll_deadline(), turn));
+                core.sent(0, tx.pending().len(), around.clock.now());
+                due.set(earlier(core.poll_deadline(), due.get()));
             }
             if !reads_first && let Poll::Ready(read) = read.as_mut().poll(cx) {
                 return Poll::Ready(Came::Read(read));
             }
             if around.link.poll_noticed(cx).is_ready() {
                 return Poll::Ready(Came::Noticed);
-            }
-            if at_once {
-                return Poll::Ready(Came::Due);
             }
             alarm.as_mut().poll(cx).map(|()| Came::Due)
         })
@@ -335,6 +325,18 @@ impl<'m, 'c> Session<'m, 'c> {
             // RFC 6455 5.5.1: after the last event whatever arrives is thrown away.
             Inbound::Exhausted | Inbound::Over => usize::MAX,
             Inbound::Arrived | Inbound::Event | Inbound::Control => 0,
+        }
+    }
+
+    /// When the session has to look again, apart from what the core waits for: at once when there is more to do, or when only
+    /// what has arrived is read; or when the tasks' turn is over.
+    fn looks_again(&self, now: Instant) -> Option<Instant> {
+        match self.next {
+            _ if self.step == Step::Goes || self.has_failed() => Some(now),
+            Next::Tasks { since } if self.inbound == Inbound::Event => {
+                Some(since.plus(TURN_TIME)).filter(|turn| *turn > now)
+            }
+            _ => None,
         }
     }
 
