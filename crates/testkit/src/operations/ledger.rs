@@ -332,6 +332,16 @@ impl Ledger {
         first
     }
 
+    /// As [`closes`](Self::closes), but what other tasks have queued may be dropped.
+    pub fn closes_own(&self, code: u16) {
+        if self.closes(code) {
+            let mut books = self.lock();
+            for sent in &mut books.sent {
+                sent.droppable |= !sent.direct;
+            }
+        }
+    }
+
     /// The end under test has not begun to close after all.
     pub fn does_not_close(&self) {
         self.lock().facts[Fact::Closes as usize] = None;
@@ -650,7 +660,11 @@ impl Books {
             "Slow" => now >= SLOW_AFTER,
             "Stalled" => self.link.longest_blocked() >= self.times.stalled,
             // It begins when the close frame has left.
-            "Closing" => now - self.link.written_at() >= self.times.closing,
+            "Closing" => {
+                // One that stops does not wait for that.
+                let stops = self.fact(Fact::Stops).map_or(u64::MAX, |(_, since)| since);
+                now - self.link.written_at().min(stops) >= self.times.closing
+            }
             _ => self.link.longest_silence() >= self.times.pong && now >= self.times.pong,
         }
     }

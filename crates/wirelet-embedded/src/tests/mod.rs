@@ -9,6 +9,7 @@ mod duplex;
 mod fragments;
 mod http;
 mod limits;
+mod operations;
 mod scenarios;
 mod support;
 #[cfg(feature = "tls")]
