@@ -93,6 +93,7 @@ mod pool;
 mod race;
 mod sender;
 pub mod server;
+mod sync;
 mod system;
 mod time;
 mod transport;

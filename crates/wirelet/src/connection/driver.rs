@@ -6,7 +6,6 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
@@ -16,6 +15,7 @@ use super::budget::again;
 use super::engine::{Engine, Reads};
 use super::{Shared, local};
 use crate::Outcome;
+use crate::sync::atomic::Ordering;
 
 /// A handler, as the connection sees it: whether it ended well.
 pub(crate) type Handler = Pin<Box<dyn Future<Output = bool> + Send>>;

@@ -10,7 +10,7 @@ use std::task::Poll;
 use super::Shared;
 use super::engine::Engine;
 
-thread_local! {
+crate::sync::thread_local! {
     static CURRENT: Cell<Option<Box<Engine>>> = const { Cell::new(None) };
 }
 

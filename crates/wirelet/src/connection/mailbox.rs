@@ -5,14 +5,15 @@
 //! [`Attention`] first, so that it takes no lock where nobody has left anything.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 
 use tokio::sync::Notify;
 use wirelet_proto::CloseCode;
 
 use super::queue::{Queue, Queued};
+use crate::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 use crate::{Error, Event, SendError, SlowReceiver, TrySendError};
 
 /// Payload that waits for a receiver in another task, bytes; the last event may go beyond.

@@ -26,8 +26,7 @@ mod send;
 mod state;
 mod timer;
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
@@ -38,6 +37,8 @@ use wirelet_proto::{
 use crate::deflate::{Compress, Deflate, Negotiated};
 #[cfg(feature = "deflate")]
 use crate::deflate::{CompressionInfo, Traffic};
+use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 use crate::time::Clock;
 use crate::transport::Transport;
 use crate::{Error, Event, SlowReceiver, TrySendError};

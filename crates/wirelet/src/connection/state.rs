@@ -1,8 +1,8 @@
 //! What is known outside of how far a connection's closing is, without a lock.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use wirelet_proto::{CloseCode, CloseInfo, Initiator, State};
+
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// A connection's [`State`] and [`CloseInfo`] as its owner has published them last.
 ///

@@ -1,8 +1,8 @@
 //! When the owner of a connection is woken because something is due.
 
+use crate::sync::atomic::Ordering;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use tokio::time::{Sleep, sleep_until};
