@@ -1,6 +1,5 @@
 //! When the owner of a connection is woken because something is due.
 
-use crate::sync::atomic::Ordering;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,6 +8,7 @@ use tokio::time::{Sleep, sleep_until};
 use wirelet_proto::Instant;
 
 use super::Shared;
+use crate::sync::atomic::Ordering;
 use crate::time::Clock;
 
 /// Who keeps the next deadline.
