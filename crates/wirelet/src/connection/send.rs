@@ -182,6 +182,8 @@ impl Engine {
     /// [`Error::Closed`] when it has been started already, [`Error::Misuse`]; nothing has changed then.
     pub(super) fn close(&mut self, shared: &Shared, code: CloseCode, reason: &str) -> Result<(), Error> {
         CloseFrame { code, reason }.check()?;
+        // Why: who has asked first, in another task, names the code.
+        self.read_mailbox(shared);
         if !self.is_open() {
             return Err(Error::Closed);
         }
