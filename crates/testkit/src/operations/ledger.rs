@@ -572,9 +572,17 @@ impl Books {
             }
             _ => {}
         }
-        let ours = self.knows(Fact::Closes) && code == self.close_code;
-        if !ours || self.knows(Fact::PeerCloses) || self.knows(Fact::Fails) {
+        if !self.knows(Fact::Closes) || self.knows(Fact::PeerCloses) || self.knows(Fact::Fails) {
             return Ok(());
+        }
+        if code != self.close_code {
+            let failed = matches!(code, Some(1002 | 1003 | 1007 | 1008 | 1009 | 1011 | 1013 | 3008));
+            let asked = self.close_code;
+            return if failed {
+                Ok(())
+            } else {
+                Err(format!("the peer is told {code:?}, and asked was {asked:?}"))
+            };
         }
         match self.sent.iter().position(|sent| sent.is_missing() && sent.taken < self.closed_at) {
             Some(lost) => {
