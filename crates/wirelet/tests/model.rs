@@ -19,7 +19,7 @@ use testkit::operations::ledger::{End, Fact, Times};
 use testkit::operations::link::{Local, Shape};
 use testkit::operations::peer::{Act, Pace};
 use testkit::operations::{Ledger, Link, Peer, Pulse};
-use testkit::wire;
+use testkit::wire::{self, Frame};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wirelet::{
     CloseCode, Config, Error, Keepalive, Limits, ReceiveHalf, Role, SendHalf, Sender, SlowReceiver, WebSocket,
@@ -95,7 +95,8 @@ struct Bench {
 
 fn bench(outgoing: usize, queued: usize, script: &[Act]) -> (WebSocket, Bench) {
     let pulse = Pulse::default();
-    let shape = Shape { outgoing, incoming: 1 << 16, most: usize::MAX, hesitates: 0 };
+    // A message of the peer comes alone: the receiver waits for each.
+    let shape = Shape { outgoing, incoming: 30, most: usize::MAX, hesitates: 0 };
     let (link, local) = Link::new(shape, 1, pulse.clone());
     let times =
         Times { pong: u64::MAX, stalled: u64::MAX, closing: u64::MAX, earliest: u64::MAX, delivers: true };
@@ -442,4 +443,52 @@ fn a_connection_without_a_task_is_moved_by_both_halves() {
         playing.playing.abort();
         assert_eq!(playing.ledger.failure(), None);
     });
+}
+
+/// Question and answer by halves in two other tasks: nothing but the wake-up for the one message moves them on.
+#[test]
+fn a_receiver_in_another_task_is_woken_for_each_message() {
+    check(|| {
+        let (ws, Bench { link, .. }) = bench(1 << 16, 1 << 20, &[]);
+        let driver = spawn(ws.drive(|ws| async move {
+            let (mut half, mut receive) = ws.split();
+            let (to, mut from) = tokio::sync::mpsc::unbounded_channel();
+            let receiving = spawn(async move {
+                while let Ok(Some(message)) = receive.recv().await {
+                    let _ = to.send(message);
+                }
+            });
+            let answering = spawn(async move {
+                while let Some(message) = from.recv().await {
+                    half.send(message).await.expect("the peer listens");
+                }
+            });
+            let _ = receiving.await;
+            let _ = answering.await;
+        }));
+        for _ in 0..3 {
+            let frame = Frame::text("question").masked([1, 2, 3, 4]).bytes();
+            assert_eq!(block_on(talk(&link, &frame, 10)), b"\x81\x08question");
+        }
+        let close = Frame::close(1000, "").masked([0; 4]).bytes();
+        assert_eq!(block_on(talk(&link, &close, 4)), b"\x88\x02\x03\xe8");
+        link.peer_end();
+        block_on(driver).expect("the driver ends");
+    });
+}
+
+/// Sends `bytes` and takes `len` for an answer.
+async fn talk(link: &Link, bytes: &[u8], len: usize) -> Vec<u8> {
+    let mut sent = 0;
+    while sent < bytes.len() {
+        sent += poll_fn(|cx| link.peer_write(cx, &bytes[sent..])).await.expect("the connection is there");
+    }
+    let mut answer = vec![0; len];
+    let mut got = 0;
+    while got < len {
+        let n = poll_fn(|cx| link.peer_read(cx, &mut answer[got..])).await.expect("the connection is there");
+        assert!(n > 0, "the connection ends after {:?}", answer[..got].escape_ascii().to_string());
+        got += n;
+    }
+    answer
 }
