@@ -135,6 +135,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
     }
 
     /// Open, closing or closed.
+    #[inline]
     pub fn state(&self) -> State {
         match (self.close.sent, self.close.received) {
             _ if self.transport.has_ended() => State::Closed,

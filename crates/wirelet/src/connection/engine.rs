@@ -26,6 +26,10 @@ use crate::{Bytes, Chunk, Error, Event, Message};
 
 /// After a read of so many bytes the clock is looked at again.
 const LARGE_READ: usize = 32 * 1024;
+/// A peer that does not take all is looked at so much later, when it has not taken more meanwhile.
+const LOOK: Duration = Duration::from_secs(1);
+/// An instant that does not come.
+const NEVER: Instant = Instant::from_millis(u64::MAX);
 /// An owner that is polled so much later than a deadline was not there. The ticker of a server looks every 500 ms.
 const LATE: Duration = Duration::from_secs(2);
 /// How long such an owner has to read what has arrived meanwhile, milliseconds.
@@ -58,6 +62,8 @@ pub(crate) struct Engine {
     pub(super) task: Option<Waker>,
     /// Where the system stood when the peer was looked at last, for [`Self::peer_has_acknowledged`].
     acknowledged: Option<Acknowledged>,
+    /// When the peer is to be looked at next. Why not whenever it does not take all: that is often, and costs a system call.
+    look: Instant,
 }
 
 /// An event that was read ahead. Why not as it is: a message is by far the most frequent one, and the smallest.
@@ -204,6 +210,7 @@ impl Engine {
             timer: Timer::own(),
             task: None,
             acknowledged: None,
+            look: NEVER,
         }
     }
 
@@ -233,10 +240,12 @@ impl Engine {
         matches!(self.phase, Phase::Ended { .. })
     }
 
+    #[inline]
     pub(super) fn is_open(&self) -> bool {
         self.core.state() == State::Open && !matches!(self.phase, Phase::Receiving(Output::Failed(_)))
     }
 
+    #[inline]
     pub(super) const fn has_room(&self) -> bool {
         self.out.len() < HIGH_WATER
     }
@@ -275,8 +284,8 @@ impl Engine {
             }
             self.leave(cx);
             self.hold_or_resume(shared);
-            let deadline = self.next_deadline();
-            if self.timer.poll(self.clock, deadline, shared, cx).is_pending() {
+            let alarm = self.next_alarm();
+            if self.timer.poll(self.clock, alarm, shared, cx).is_pending() {
                 break;
             }
         }
@@ -451,6 +460,7 @@ impl Engine {
     }
 
     /// Looks for the next event in what has been received. The socket is not touched.
+    #[inline]
     fn parse(&mut self, shared: &Shared, mut cx: Option<&mut Context<'_>>) -> Parsed {
         loop {
             if !self.budget.take_message() {
@@ -611,12 +621,12 @@ impl Engine {
             self.core.sent(left, self.out.len(), self.now);
             match flushed {
                 Poll::Pending => {
-                    if left > 0 || self.acknowledged.is_none() {
-                        self.look_at_acknowledgements();
+                    if left > 0 || self.acknowledged.is_none() && self.look == NEVER {
+                        self.look = self.now.plus(LOOK);
                     }
                     return Poll::Pending;
                 }
-                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Ok(())) => self.look = NEVER,
                 Poll::Ready(Err(error)) => self.fail_output(Error::Io(error)),
             }
         }
@@ -732,6 +742,12 @@ impl Engine {
         self.core.poll_deadline().filter(|_| !self.is_gone())
     }
 
+    /// When the owner is to be woken; `None`: not for the sake of time.
+    fn next_alarm(&self) -> Option<Instant> {
+        let look = Some(self.look).filter(|look| *look != NEVER && !self.is_gone());
+        self.next_deadline().into_iter().chain(look).min()
+    }
+
     fn is_due(&self) -> bool {
         self.next_deadline().is_some_and(|deadline| deadline <= self.now)
     }
@@ -767,6 +783,9 @@ impl Engine {
 
     /// Does what is due.
     fn handle_deadlines(&mut self) {
+        if self.look <= self.now && self.look != NEVER {
+            self.look_at_acknowledgements();
+        }
         while let Some(deadline) = self.next_deadline().filter(|deadline| *deadline <= self.now) {
             let ends = self.core.poll_expiry();
             if matches!(ends, Some(Expired::Pong | Expired::Stalled)) && self.peer_has_acknowledged() {
@@ -793,6 +812,7 @@ impl Engine {
         let written = self.out.written() as u32;
         let outstanding = self.transport.unacknowledged();
         self.acknowledged = outstanding.map(|outstanding| Acknowledged { outstanding, written });
+        self.look = NEVER;
     }
 
     /// Whether the peer's system has acknowledged some bytes since it was looked at last, and not all of them yet. Why not

@@ -55,6 +55,12 @@ impl Attention {
         self.0.load(Ordering::Acquire) & flag.0 != 0
     }
 
+    /// Whether nobody has left anything.
+    #[inline]
+    pub(crate) fn is_clear(&self) -> bool {
+        self.0.load(Ordering::Acquire) == 0
+    }
+
     fn set(&self, flag: Flag) {
         self.0.fetch_or(flag.0, Ordering::Release);
     }

@@ -88,8 +88,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Closed`] and [`Error::Misuse`]; nothing is queued then.
     pub(super) fn send(&mut self, shared: &Shared, frame: Outgoing<'_>) -> Result<(), Error> {
-        self.read_mailbox(shared);
-        self.take_mail(shared, true);
+        self.let_others_first(shared);
         self.append(frame)
     }
 
@@ -98,9 +97,17 @@ impl Engine {
     /// # Errors
     /// [`Error::Closed`], [`Error::Misuse`] for more than 125 bytes.
     pub(super) fn ping(&mut self, shared: &Shared, payload: &[u8]) -> Result<(), Error> {
-        self.read_mailbox(shared);
-        self.take_mail(shared, true);
+        self.let_others_first(shared);
         self.append_ping(payload)
+    }
+
+    /// Does what other tasks have asked for, and queues all that they have queued.
+    #[inline]
+    fn let_others_first(&mut self, shared: &Shared) {
+        if !shared.attention.is_clear() {
+            self.read_mailbox(shared);
+            self.take_mail(shared, true);
+        }
     }
 
     /// Queues what other tasks have queued, as far as there is room, or all of it. Whether there was something.
@@ -126,6 +133,7 @@ impl Engine {
         taken
     }
 
+    #[inline]
     fn append(&mut self, frame: Outgoing<'_>) -> Result<(), Error> {
         let Outgoing { kind, payload, fin, compress } = frame;
         // A compressor's context can't be taken back.
@@ -152,6 +160,7 @@ impl Engine {
         }
     }
 
+    #[inline]
     fn append_plain(&mut self, kind: MessageKind, payload: Payload<'_>, fin: bool) -> Result<(), Error> {
         let len = payload.bytes().len();
         let head = self.core.begin_frame(kind, len as u64, fin, &mut ThreadKeys)?;
@@ -183,11 +192,10 @@ impl Engine {
     pub(super) fn close(&mut self, shared: &Shared, code: CloseCode, reason: &str) -> Result<(), Error> {
         CloseFrame { code, reason }.check()?;
         // Why: who has asked first, in another task, names the code.
-        self.read_mailbox(shared);
+        self.let_others_first(shared);
         if !self.is_open() {
             return Err(Error::Closed);
         }
-        self.take_mail(shared, true);
         while self.move_slot_once() {}
         self.refresh_clock();
         self.core.close(code, reason, &mut ThreadKeys, self.now())?;
