@@ -29,7 +29,8 @@ pub struct Limits {
     /// the message received.
     /// Default: 60 s.
     pub message_time: Option<Duration>,
-    /// From the connection's start to the end of the opening handshake. Default: 10 s. Kept by drivers.
+    /// From the connection's start to the end of the opening handshake. Default: 10 s. For `wirelet`; `wirelet-embedded` has
+    /// settings of its own.
     pub handshake_time: Duration,
     /// From the moment that this endpoint's close frame has left to the end of the connection. Default: 5 s. Until it has
     /// left, `stalled_time` and `slowest` hold.
@@ -44,11 +45,13 @@ pub struct Limits {
     /// a message that was begun and forgotten would keep the connection from sending any other. Default: 60 s. `None`:
     /// for ever.
     pub fragment_time: Option<Duration>,
-    /// Request or response head, bytes. Default: 8 KiB.
+    /// Request or response head, bytes. Default: 8 KiB. For `wirelet` (later requests of a kept HTTP connection may have 8 KiB
+    /// even if this is less); `wirelet-embedded` has the receive buffer.
     pub head_bytes: usize,
-    /// Header fields of a head. Default: 64.
+    /// Header fields of a head. Default: 64. For `wirelet`; an embedded server has a setting of its own.
     pub head_fields: u16,
-    /// Payload bytes that wait to be sent to one peer. Default: 1 MiB. Kept by drivers.
+    /// What senders of other tasks may queue for one connection, bytes: payload, and 40 for each message. Default: 1 MiB. For
+    /// `wirelet`, where the output may hold as much again; `wirelet-embedded` has a queue of fixed size.
     pub queued: usize,
 }
 
@@ -57,6 +60,10 @@ pub struct Limits {
 /// Whatever arrives is a sign of life, and so are bytes that the peer takes after it had taken none for a while
 /// ([`Connection::sent`](crate::Connection::sent)). A peer that takes nothing is the matter of
 /// [`Limits::stalled_time`], whatever is set here.
+///
+/// While the application does not take what has arrived, no ping is sent, and `ping`, `pong`, `idle` and
+/// [`Limits::message_time`] stand still. A dead peer is then noticed only by [`Limits::stalled_time`], when something waits to
+/// be sent. So keep receiving.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keepalive {
     /// A ping is sent when there has been no sign of life for this long. Default: 20 s. `None`: no pings.

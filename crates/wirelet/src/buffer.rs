@@ -10,7 +10,7 @@ const SMALL: usize = BLOCK / 8;
 /// Bytes of an incomplete message keep the block that they are in when there are at least so many.
 const KEEPS_BLOCK: usize = BLOCK / 4;
 
-/// See the module.
+/// Received bytes, in a block of the pool or in memory of their own.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     pub(crate) bytes: BytesMut,

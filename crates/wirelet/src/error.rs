@@ -50,11 +50,13 @@ pub enum Timeout {
 }
 
 impl Error {
-    /// The code that says this to a peer.
+    /// A code for logs. Protocol and limit errors, and the timeouts `Pong`, `Idle`, `Message` and `Fragment`, were sent to the
+    /// peer with it; the others were not sent.
     pub const fn close_code(&self) -> CloseCode {
         match self {
             Self::Protocol(error) => error.close_code(),
             Self::Limit(error) => error.close_code(),
+            Self::Timeout(Timeout::Fragment) => CloseCode::INTERNAL_ERROR,
             Self::Timeout(_) => CloseCode::TIMEOUT,
             Self::Io(_) | Self::Abnormal | Self::Closed => CloseCode::ABNORMAL,
             Self::Misuse(_) => CloseCode::INTERNAL_ERROR,

@@ -60,15 +60,14 @@ impl ReceiveHalf {
     }
 
     pub(crate) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
+        // Why before anything is taken: the chunk would be lost.
+        if self.shared.delivers_chunks() {
+            return Poll::Ready(Some(Err(Error::Misuse("chunks are delivered: receive them as such"))));
+        }
         loop {
             match ready!(self.shared.poll_recv(cx, false)) {
                 Some(Ok(Event::Message(message))) => return Poll::Ready(Some(Ok(message))),
-                Some(Ok(Event::Chunk(_))) => {
-                    return Poll::Ready(Some(Err(Error::Misuse(
-                        "chunks are delivered: receive them as such",
-                    ))));
-                }
-                Some(Ok(Event::Ping(_) | Event::Pong(_))) => {}
+                Some(Ok(Event::Chunk(_) | Event::Ping(_) | Event::Pong(_))) => {}
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(None),
             }
@@ -184,15 +183,16 @@ impl SendHalf {
         self.flush_without_task().await
     }
 
-    /// Starts the closing handshake and returns when its close frame has been queued and, without a server,
-    /// written: the receiving half sees the end. [`WebSocket::close`](crate::WebSocket::close) waits for it.
+    /// Starts the closing handshake. Returns when the close frame is queued; on a connection without a task, when it has been
+    /// written. It does not wait for the peer: the receiving half sees the end, and [`WebSocket::close`](crate::WebSocket::close)
+    /// waits for it.
     ///
     /// # Errors
     /// [`Error::Closed`] when it has been started before; [`Error::Misuse`] for a code that must not be sent or a
     /// reason of more than 123 bytes.
     ///
     /// # Cancel safety
-    /// A dropped future has queued the close frame.
+    /// Once polled, the closing handshake has begun.
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.shared.close(code, reason)?;
         self.flush_without_task().await

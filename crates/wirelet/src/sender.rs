@@ -32,12 +32,12 @@ pub enum SlowReceiver {
     /// [`send`](Sender::send) waits, [`try_send`](Sender::try_send) hands the message back.
     #[default]
     Wait,
-    /// It is dropped.
+    /// The new message is dropped. Who sends gets `Ok`, and is not told.
     DropNewest,
-    /// It takes the place of the oldest ones.
+    /// The oldest messages of senders are dropped until the new one fits.
     DropOldest,
-    /// The connection is closed with 1013. What waits in the queue is dropped, so that what the receiver has got is an unbroken
-    /// beginning.
+    /// The connection is closed with 1013, and all that waits in the queue is dropped, so that what the receiver has got is an
+    /// unbroken beginning. The new message comes back as [`TrySendError::Closed`].
     Close,
 }
 
@@ -67,7 +67,8 @@ impl Sender {
         self
     }
 
-    /// Queues `message`, waiting for room where the policy is [`SlowReceiver::Wait`].
+    /// Queues `message`. With [`SlowReceiver::Wait`] it waits for room; otherwise it does at once what the policy says. `Ok` with
+    /// [`SlowReceiver::DropNewest`] does not mean that the message was queued.
     ///
     /// # Errors
     /// The connection is closed, or closing.

@@ -30,8 +30,9 @@ use crate::{BinaryFragments, Chunk, Error, Event, Message, ReceiveHalf, SendHalf
 /// [`recv`](Self::recv), [`send`](Self::send), [`flush`](Self::flush) or [`close`](Self::close) is waited for, and not otherwise.
 /// [`drive`](Self::drive) gives it a task.
 ///
-/// Dropping it drops the connection: at once where it is open; where a close frame is on its way, when that has
-/// arrived.
+/// Dropping it: a connection without a task ends at once. If its closing handshake has begun, a task finishes that first (inside a
+/// tokio runtime). In a handler, of a server or of [`drive`](Self::drive), the connection stays until the handler returns; what
+/// arrives is discarded. Return from the handler, or call [`close`](Self::close), to end it.
 ///
 /// It is a [`Stream`] of messages and a [`Sink`] for them too.
 #[derive(Debug)]
@@ -122,7 +123,8 @@ impl WebSocket {
     ///
     /// # Errors
     /// [`Error::Protocol`], [`Error::Limit`], [`Error::Timeout`], [`Error::Io`], [`Error::Abnormal`]: once, and `None`
-    /// from then on. [`Error::Misuse`] where chunks are delivered.
+    /// from then on. [`Error::Misuse`] with [`Delivery::Chunks`](wirelet_proto::Delivery::Chunks): use
+    /// [`recv_chunk`](Self::recv_chunk).
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
@@ -248,10 +250,10 @@ impl WebSocket {
         self.send.ping(payload).await
     }
 
-    /// Closes the connection behind all that was sent, and waits for the peer's close frame: at most
-    /// [`Limits::closing_time`](wirelet_proto::Limits::closing_time) from when this end's has left, which
+    /// Closes the connection behind all that was sent, and waits for the end. First this end's close frame has to leave:
     /// [`Limits::stalled_time`](wirelet_proto::Limits::stalled_time) and [`Limits::slowest`](wirelet_proto::Limits::slowest)
-    /// bound. Messages that still arrive are discarded. A fragmented message that has begun stays without an end.
+    /// limit that. Then the peer has [`Limits::closing_time`](wirelet_proto::Limits::closing_time) to answer. Messages that still
+    /// arrive are discarded. A fragmented message that has begun stays without an end.
     /// [`CloseCode::NO_STATUS`] closes without a code.
     ///
     /// Where the closing handshake has begun already it waits for its end.
@@ -261,8 +263,8 @@ impl WebSocket {
     /// [`Error::Misuse`] for a code that must not be sent or a reason of more than 123 bytes.
     ///
     /// # Cancel safety
-    /// A dropped future has started the closing handshake; it goes on in a server's handler, and when this is called
-    /// again.
+    /// Once polled, the closing handshake has begun. With a task it goes on by itself; without one, while something of the
+    /// connection is polled.
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         match self.shared().close(code, reason) {
             Ok(()) | Err(Error::Closed) => poll_fn(|cx| self.shared().poll_closed(cx)).await,

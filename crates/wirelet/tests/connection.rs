@@ -454,3 +454,15 @@ async fn a_connection_that_is_driven_inside_the_handler_of_another_reaches_it() 
         driver.await.unwrap();
     }
 }
+
+/// A chunk was lost to a call that asks for whole messages.
+#[tokio::test]
+async fn asking_for_a_message_where_chunks_are_delivered_takes_nothing() {
+    let (mut server, mut client) = pair(Config { delivery: Delivery::Chunks, ..Config::new() }, 1000);
+    client.send("one").await.unwrap();
+    client.send("two").await.unwrap();
+    for text in ["one", "two"] {
+        assert!(matches!(server.recv().await, Err(Error::Misuse(_))));
+        assert_eq!(&server.recv_chunk().await.unwrap().unwrap().data[..], text.as_bytes());
+    }
+}

@@ -32,8 +32,8 @@ pub enum Event {
         reason: Reason,
         /// When the next attempt starts; `None`: never, and [`Closed`](Self::Closed) follows.
         retry_in: Option<Duration>,
-        /// How many messages had been begun to be sent and will be sent again, before all others that wait: not all
-        /// of their bytes had left, so that the server has none of them whole.
+        /// How many messages the connection had taken whose last byte had not left. They are sent again, before all
+        /// others. The server has none of them whole.
         requeued: usize,
     },
     /// The client has ended: it was closed, or goes on no more.

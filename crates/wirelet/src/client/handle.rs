@@ -37,8 +37,8 @@ use crate::{Error, Message, SendError, TrySendError};
 /// [`sender`](Self::sender) queues messages whether there is a connection or not, up to
 /// [`Limits::queued`](wirelet_proto::Limits::queued) bytes.
 /// - A message that waits when a connection breaks waits on, in its place.
-/// - A message of which a connection took some bytes but not all, when it broke, is sent again, first
-///   ([`Event::Disconnected`] says how many these are). The server cannot have received it whole, so it gets it once.
+/// - A message that a connection had taken, and whose last byte had not left when it broke, is sent again, first
+///   ([`Event::Disconnected`] says how many). The server cannot have received it whole, so it gets it once.
 /// - A message has been *sent* when the operating system has taken its last byte. What the server does not read of
 ///   that before the connection breaks is lost, as with every program that uses TCP: where that matters the
 ///   application protocol has to acknowledge.

@@ -263,8 +263,8 @@ impl Engine {
     /// Reads, writes, and handles what is due, as far as it goes without waiting and within the budget. Whoever is to be
     /// woken, when no lock is held, is the answer. `cx` is woken when there is more to do.
     ///
-    /// Nothing is read ahead of the application but one event; of a connection that is closing a bounded number, since its
-    /// end stands behind them.
+    /// One event is read ahead of a receiver that is here. For one in another task, and while the connection closes, it is up to
+    /// 64 KiB.
     pub(super) fn drive(&mut self, shared: &Shared, reads: Reads, cx: &mut Context<'_>) -> Woken {
         loop {
             self.refresh_clock();

@@ -598,7 +598,6 @@ impl Mail {
     }
 }
 
-/// What has been queued, in its order, until the connection takes it.
 #[cfg(test)]
 mod tests {
     use super::*;

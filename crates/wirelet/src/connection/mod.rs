@@ -31,7 +31,8 @@ use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
 use wirelet_proto::{
-    CloseCode, CloseFrame, CloseInfo, Config, Connection, Extensions, MessageKind, Role, State, Upgraded,
+    CloseCode, CloseFrame, CloseInfo, Config, Connection, Delivery, Extensions, MessageKind, Role, State,
+    Upgraded,
 };
 
 use crate::deflate::{Compress, Deflate, Negotiated};
@@ -66,6 +67,7 @@ pub(crate) struct Shared {
     #[cfg(feature = "deflate")]
     traffic: Option<Arc<Traffic>>,
     role: Role,
+    delivers_chunks: bool,
     subprotocol: Option<u16>,
     /// How many halves the application holds.
     halves: AtomicU8,
@@ -103,6 +105,7 @@ impl Shared {
         let Made { transport, role, config, subprotocol, negotiated, leftover, response, clock } = made;
         let now = clock.now();
         let queued = config.limits.queued;
+        let delivers_chunks = config.delivery == Delivery::Chunks;
         let extensions =
             negotiated.as_ref().map_or(Extensions::NONE, |agreed| Extensions::deflate(agreed.params()));
         let deflate = negotiated.map(|agreed| Deflate::new(agreed, role, config.delivery));
@@ -120,6 +123,7 @@ impl Shared {
             #[cfg(feature = "deflate")]
             traffic,
             role,
+            delivers_chunks,
             subprotocol,
             halves: AtomicU8::new(2),
             queued,
@@ -469,6 +473,10 @@ impl Shared {
         self.role
     }
 
+    pub(crate) const fn delivers_chunks(&self) -> bool {
+        self.delivers_chunks
+    }
+
     pub(crate) const fn subprotocol(&self) -> Option<u16> {
         self.subprotocol
     }
@@ -657,7 +665,7 @@ mod tests {
     #[cfg(target_pointer_width = "64")]
     fn sizes() {
         assert!(size_of::<Connection<Arc<Config>>>() <= 448);
-        assert!(size_of::<Engine>() <= 800, "{}", size_of::<Engine>());
+        assert!(size_of::<Engine>() <= 816, "{}", size_of::<Engine>());
         assert!(size_of::<Shared>() <= 176, "{}", size_of::<Shared>());
         assert!(size_of::<driver::Driver<driver::Handler>>() <= 32);
     }

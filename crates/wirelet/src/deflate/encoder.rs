@@ -53,7 +53,7 @@ impl Effort {
     }
 }
 
-/// See the module.
+/// An encoder that keeps nothing between messages.
 pub(super) struct Encoder {
     /// The last position of each hash, or rather its last 16 bits.
     heads: Box<[u16; TABLE]>,

@@ -44,7 +44,7 @@ const BLOCK_END: u16 = 1;
 /// A code's bit in an entry: once for the code, once for code and number.
 const CODE_BIT: Entry = 0x0101;
 
-/// See the module. 19 KB.
+/// The tables and the input of the decompressor for small messages. 19 KB.
 pub(super) struct Small {
     input: [u8; MOST + PADDING],
     precode: Table<PRECODE_TABLE>,
