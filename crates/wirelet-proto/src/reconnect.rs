@@ -120,8 +120,8 @@ impl Reconnect {
     }
 }
 
-/// Whether the same request would get the same refusal again: the statuses 3xx and 4xx but 408 (Request Timeout), 421
-/// (Misdirected Request), 425 (Too Early) and 429 (Too Many Requests), and 501 and 505. So 401, 403 and 404 are final,
+/// Whether the same request would get the same refusal again: the statuses 3xx; 4xx except 408 (Request Timeout), 421
+/// (Misdirected Request), 425 (Too Early) and 429 (Too Many Requests); 501; 505. So 401, 403 and 404 are final,
 /// 503 is not.
 pub const fn is_final(status: u16) -> bool {
     matches!(status, 300..=499 | 501 | 505) && !matches!(status, 408 | 421 | 425 | 429)

@@ -110,7 +110,7 @@ pub mod retry {
     /// What a client does unless it is told otherwise: goes on after whatever another attempt may change. That is
     /// everything but
     /// - a status of which [`is_final`](wirelet_proto::reconnect::is_final) says that the same request would get it
-    ///   again: 3xx and 4xx, without 408, 421, 425 and 429, and 501 and 505;
+    ///   again: 3xx; 4xx except 408, 421, 425 and 429; 501; 505;
     /// - a redirect that cannot be followed;
     /// - a connection that the server has closed with 1000: its purpose is fulfilled (RFC 6455 7.4.1).
     pub fn transient(reason: &Reason) -> bool {
