@@ -57,7 +57,8 @@ pub struct Times {
     pub closing: u64,
     /// The shortest time after the beginning at which any of them may end the connection.
     pub earliest: u64,
-    /// What was received is delivered before a deadline is told.
+    /// What was received is delivered before a deadline or a failed transport is told, whether there is room for an
+    /// answer or not.
     pub delivers: bool,
 }
 
@@ -332,12 +333,14 @@ impl Ledger {
         first
     }
 
-    /// As [`closes`](Self::closes), but what other tasks have queued may be dropped.
+    /// Source 0 closes at once: what other tasks have queued may be dropped, and a close that waits behind it, too.
     pub fn closes_own(&self, code: u16) {
-        if self.closes(code) {
-            let mut books = self.lock();
-            for sent in &mut books.sent {
-                sent.droppable |= !sent.direct;
+        self.closes(code);
+        let mut books = self.lock();
+        if !books.knows(Fact::CloseSeen) {
+            books.close_code = Some(code);
+            for sent in books.sent.iter_mut().filter(|sent| sent.source != 0) {
+                sent.droppable = true;
             }
         }
     }
@@ -685,7 +688,9 @@ impl Books {
             End::Clean => self.close_end.unwrap_or(u64::MAX),
             End::Peer => self.illegal_at.unwrap_or(u64::MAX),
             // All that was received stays readable.
-            End::Abnormal | End::Io => self.link.delivered(),
+            End::Abnormal => self.link.delivered(),
+            End::Io if self.times.delivers => self.link.delivered(),
+            End::Io => 0,
             End::Timeout(_) if self.times.delivers => self.link.read_before_time(self.times.earliest),
             End::Timeout(_) | End::Other(_) => 0,
         };
