@@ -168,7 +168,8 @@ impl SendHalf {
     /// # Cancel safety
     /// What is queued stays queued.
     pub async fn flush(&mut self) -> Result<(), Error> {
-        poll_fn(|cx| self.shared.poll_flush(cx)).await
+        let mut begins = true;
+        poll_fn(|cx| self.shared.poll_flush(cx, std::mem::take(&mut begins))).await
     }
 
     /// As [`WebSocket::ping`](crate::WebSocket::ping).

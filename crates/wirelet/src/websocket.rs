@@ -398,12 +398,12 @@ impl Sink<Message> for SendHalf {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.shared.poll_flush(cx)
+        self.shared.poll_flush(cx, true)
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         match self.shared.close(CloseCode::NORMAL, "") {
-            Ok(()) | Err(Error::Closed) => self.shared.poll_flush(cx),
+            Ok(()) | Err(Error::Closed) => self.shared.poll_flush(cx, true),
             Err(error) => Poll::Ready(Err(error)),
         }
     }
@@ -421,7 +421,7 @@ impl Sink<Message> for WebSocket {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.shared().poll_flush(cx)
+        self.shared().poll_flush(cx, true)
     }
 
     /// Closes with 1000 and waits for the end, as [`WebSocket::close`].

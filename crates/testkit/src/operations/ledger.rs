@@ -635,6 +635,8 @@ impl Books {
         let close_read = self.close_end.is_some_and(|close| close <= self.link.read());
         let legal = match &end {
             End::Clean => close_read || forced,
+            // An owner that was dropped has not seen the end.
+            End::Abnormal if self.knows(Fact::Aborted) => true,
             End::Abnormal => {
                 (self.knows(Fact::PeerEnds) || self.knows(Fact::PeerResets)) && (!close_read || forced)
             }

@@ -26,11 +26,19 @@ pub(crate) struct Budget {
     read: u32,
     written: u32,
     pub(crate) decompression: u32,
+    /// The owner was told to let others have their turn: the next poll begins anew.
+    refused: bool,
 }
 
 impl Budget {
     pub(crate) const fn new() -> Self {
-        Self { messages: MESSAGES, read: READ, written: WRITTEN, decompression: DECOMPRESSION }
+        Self {
+            messages: MESSAGES,
+            read: READ,
+            written: WRITTEN,
+            decompression: DECOMPRESSION,
+            refused: false,
+        }
     }
 
     /// One more message is looked for; `false`: not in this poll.
@@ -62,8 +70,25 @@ impl Budget {
         self.read as usize
     }
 
-    pub(crate) const fn may_write(&self) -> bool {
-        self.written > 0
+    /// How much may be written, bytes.
+    pub(crate) const fn writable(&self) -> usize {
+        self.written as usize
+    }
+
+    /// So many bytes of messages have been compressed.
+    pub(crate) const fn has_compressed(&mut self, n: usize) {
+        self.decompression = self.decompression.saturating_sub(bytes(n));
+    }
+
+    /// The owner goes on when others have had their turn.
+    pub(crate) fn refuse(&mut self, cx: &mut Context<'_>) {
+        self.refused = true;
+        again(cx);
+    }
+
+    /// Whether the owner was told to let others have their turn.
+    pub(crate) const fn is_refused(&self) -> bool {
+        self.refused
     }
 
     /// Whether something of it is used up, so that the task has to let others in before it goes on.
@@ -79,6 +104,6 @@ const fn bytes(n: usize) -> u32 {
 
 /// Wakes the task when the runtime has looked at all sockets and others have had their turn. Why not at once: a runtime with a
 /// task that is always ready looks at its sockets every 61 polls only.
-pub(crate) fn again(cx: &mut Context<'_>) {
+fn again(cx: &mut Context<'_>) {
     let _ = pin!(tokio::task::yield_now()).poll(cx);
 }

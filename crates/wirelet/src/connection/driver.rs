@@ -11,7 +11,6 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 use wirelet_proto::CloseCode;
 
-use super::budget::again;
 use super::engine::{Engine, Reads};
 use super::{Shared, local};
 use crate::Outcome;
@@ -66,7 +65,11 @@ impl Driver<Handler> {
     /// `swept`: somebody looks at [`Shared::due`] and wakes; otherwise a timer is kept.
     pub(crate) fn new(shared: Arc<Shared>, swept: bool, begin: impl FnOnce() -> Handler) -> Self {
         let mut driver = Self::owning(shared, None);
-        let Some(mut engine) = driver.engine.take() else { return driver };
+        let Some(mut engine) = driver.engine.take() else {
+            // It has a task already, as in a server's handler: the handler runs as it is.
+            driver.handler = catch_unwind(AssertUnwindSafe(begin)).ok();
+            return driver;
+        };
         if swept {
             engine.is_swept();
         }
@@ -101,7 +104,7 @@ impl<H: Future<Output = bool> + Unpin> Driver<H> {
     /// remains to be done.
     pub(crate) fn poll_flushed(&mut self, cx: &mut Context<'_>) -> Poll<Driver<Handler>> {
         let over = Pin::new(&mut *self).poll(cx).is_ready();
-        let flushed = self.engine.as_ref().is_none_or(|engine| engine.poll_flushed().is_ready());
+        let flushed = self.engine.as_ref().is_none_or(|engine| engine.poll_all_flushed().is_ready());
         if !over && (self.handler.is_some() || !flushed) {
             return Poll::Pending;
         }
@@ -119,6 +122,17 @@ impl<H: Future<Output = bool> + Unpin> Driver<H> {
             self.drop_handler();
             self.handler_returned(well);
         }
+    }
+
+    /// Polls the handler where another task owns the connection.
+    fn poll_handler_alone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(handler) = &mut self.handler else { return Poll::Ready(()) };
+        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(handler).poll(cx)));
+        if polled.unwrap_or(Poll::Ready(false)).is_pending() {
+            return Poll::Pending;
+        }
+        self.drop_handler();
+        Poll::Ready(())
     }
 
     /// A handler that panics while it is dropped has panicked. Its socket is dropped with the connection at hand.
@@ -150,7 +164,7 @@ impl<H: Future<Output = bool> + Unpin> Future for Driver<H> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        let Some(engine) = &mut this.engine else { return Poll::Ready(()) };
+        let Some(engine) = &mut this.engine else { return this.poll_handler_alone(cx) };
         engine.renew_budget();
         let begins = engine.task.is_none();
         if engine.task.as_ref().is_none_or(|task| !task.will_wake(cx.waker())) {
@@ -177,7 +191,9 @@ impl<H: Future<Output = bool> + Unpin> Future for Driver<H> {
                         engine.drive(&this.shared, Reads::Always, cx).wake();
                     }
                 }
-                again(cx);
+                if let Some(engine) = &mut this.engine {
+                    engine.let_others_go(cx);
+                }
                 return Poll::Pending;
             }
             if !woken || this.handler.is_none() {

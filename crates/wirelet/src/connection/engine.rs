@@ -13,7 +13,7 @@ use wirelet_proto::{
 };
 
 use super::Shared;
-use super::budget::{Budget, again};
+use super::budget::Budget;
 use super::inbound::Inbound;
 use super::mailbox::{End, Flag, Inbox, Standing, Wait, Woken};
 use super::outbound::{HIGH_WATER, Outbound};
@@ -55,6 +55,12 @@ pub(crate) struct Engine {
     receiver: Receiver,
     /// Pings and pongs are events.
     control: bool,
+    /// All decompressors are lent: nothing is read.
+    starved: bool,
+    /// It was excused that the owner came too late, and nothing has moved since.
+    excused: bool,
+    /// Where the output ends that whoever sends waits for, bytes since the connection began.
+    flush_until: u64,
     pub(super) waits: Waits,
     budget: Budget,
     timer: Timer,
@@ -205,6 +211,9 @@ impl Engine {
             backlog: None,
             receiver: Receiver::Here,
             control: false,
+            starved: false,
+            excused: false,
+            flush_until: 0,
             waits: Waits::default(),
             budget: Budget::new(),
             timer: Timer::own(),
@@ -226,6 +235,23 @@ impl Engine {
     /// Another poll of the owner begins.
     pub(super) const fn renew_budget(&mut self) {
         self.budget = Budget::new();
+    }
+
+    /// Another call of an owner without a task. Why not anew each time: one poll of the application may call many times.
+    pub(super) const fn go_on_with_budget(&mut self) {
+        if self.budget.is_refused() {
+            self.renew_budget();
+        }
+    }
+
+    /// The owner goes on when others have had their turn.
+    pub(super) fn let_others_go(&mut self, cx: &mut Context<'_>) {
+        self.budget.refuse(cx);
+    }
+
+    /// So many bytes of messages have been compressed.
+    pub(super) const fn has_compressed(&mut self, n: usize) {
+        self.budget.has_compressed(n);
     }
 
     pub(super) const fn is_spent(&self) -> bool {
@@ -284,6 +310,9 @@ impl Engine {
             }
             self.leave(cx);
             self.hold_or_resume(shared);
+            if self.budget.is_spent() {
+                self.let_others_go(cx);
+            }
             let alarm = self.next_alarm();
             if self.timer.poll(self.clock, alarm, shared, cx).is_pending() {
                 break;
@@ -304,7 +333,9 @@ impl Engine {
     pub(super) fn give_up(&mut self) {
         let end = match std::mem::replace(&mut self.phase, Phase::Receiving(Output::Works)) {
             Phase::Receiving(Output::Failed(error)) => End::Failed(error),
-            Phase::Receiving(Output::Works) => End::Ended,
+            Phase::Receiving(Output::Works) if self.core.close_info().received.is_some() => End::Ended,
+            // Why an error: whoever receives must not take what has come for all there was.
+            Phase::Receiving(Output::Works) => End::Failed(Error::Abnormal),
             Phase::Ended { end, .. } => end,
         };
         self.phase = Phase::Ended { end, leaving: Leaving::Gone };
@@ -342,7 +373,10 @@ impl Engine {
             news: self.receiver != Receiver::Elsewhere && self.has_news(),
             // A sending half without a task waits for room among what is to be written, one in another task in the mailbox.
             room: self.task.is_none().then(|| self.is_satisfied(Wait::Room)),
-            flushed: self.poll_flushed(),
+            flushed: self.task.is_none().then(|| self.poll_flushed().is_ready()),
+            end: self.out.end(),
+            written: self.out.written(),
+            can_write: self.can_write(),
             // Without a task nobody else would do what remains to be done with the socket.
             ended: if self.task.is_none() { self.is_gone() } else { self.has_ended() },
         };
@@ -407,6 +441,7 @@ impl Engine {
 
     /// Reads until an event is ready that nobody takes yet, or there is nothing more to read.
     fn receive(&mut self, shared: &Shared, cx: &mut Context<'_>) {
+        self.starved = false;
         while self.wants_events(shared) {
             match self.parse(shared, Some(cx)) {
                 Parsed::Event(event) => self.deliver(shared, event),
@@ -414,7 +449,7 @@ impl Engine {
                     // Why: what was queued leaves before the connection waits for more.
                     let _ = self.poll_write(cx);
                     if self.budget.readable() == 0 {
-                        return again(cx);
+                        return self.let_others_go(cx);
                     }
                     if self.poll_read(cx).is_pending() {
                         return;
@@ -425,8 +460,12 @@ impl Engine {
                         return;
                     }
                 }
-                Parsed::Spent => return again(cx),
-                Parsed::NoDecompressor | Parsed::Ended => return,
+                Parsed::Spent => return self.let_others_go(cx),
+                Parsed::NoDecompressor => {
+                    self.starved = true;
+                    return;
+                }
+                Parsed::Ended => return,
             }
         }
     }
@@ -570,6 +609,7 @@ impl Engine {
             }
             Poll::Ready(Ok(n)) => {
                 self.budget.has_read(n);
+                self.excused = false;
                 if n >= LARGE_READ {
                     self.refresh_clock();
                 }
@@ -614,10 +654,15 @@ impl Engine {
             if self.out.is_empty() {
                 break;
             }
+            if self.budget.writable() == 0 {
+                self.let_others_go(cx);
+                return Poll::Pending;
+            }
             let before = self.out.len();
-            let flushed = self.out.poll_flush(&mut self.transport, cx);
+            let flushed = self.out.poll_flush(&mut self.transport, self.budget.writable(), cx);
             let left = before - self.out.len();
             self.budget.has_written(left);
+            self.excused &= left == 0;
             self.core.sent(left, self.out.len(), self.now);
             match flushed {
                 Poll::Pending => {
@@ -635,11 +680,7 @@ impl Engine {
 
     /// Writes what is queued, and what other tasks have queued, until there is nothing more or the socket is full.
     fn write_all(&mut self, shared: &Shared, cx: &mut Context<'_>) {
-        while self.poll_write(cx).is_ready() && self.take_mail(shared, false) {
-            if !self.budget.may_write() {
-                return again(cx);
-            }
-        }
+        while self.poll_write(cx).is_ready() && !self.budget.is_spent() && self.take_mail(shared, false) {}
     }
 
     /// Nothing can be sent any more. What has been received is still delivered; then the error is told.
@@ -651,6 +692,9 @@ impl Engine {
                 // The time to its end begins now.
                 self.core.acknowledged(self.now);
                 self.core.output_failed();
+                if self.receiver == Receiver::Nobody {
+                    self.end(None);
+                }
             }
             Phase::Receiving(Output::Failed(_)) => {}
             // After both close frames, and after an error that has been told, this is nobody's concern.
@@ -720,7 +764,7 @@ impl Engine {
         loop {
             rx.release();
             if self.budget.readable() == 0 {
-                again(cx);
+                self.budget.refuse(cx);
                 return Poll::Pending;
             }
             let read = rx.poll_read(&mut self.transport, self.budget.readable(), cx);
@@ -754,26 +798,32 @@ impl Engine {
 
     /// The application does not take what is received, or does again: meanwhile deadlines that depend on reading stand still.
     fn hold_or_resume(&mut self, shared: &Shared) {
-        let held = !self.has_ended() && !self.wants_events(shared);
+        let held = !self.has_ended() && (self.starved || !self.wants_events(shared));
         self.core.hold_reading(held, self.now);
     }
 
     /// The owner was not polled when it should have been: the process was stopped, or nobody polls a connection without a
     /// task. What the peer has sent meanwhile may need more than one look, and what waits may be taken now: there is some
-    /// time more.
-    fn excuse_lateness(&mut self) {
+    /// time more, once, until something moves again. A ping that is late is sent. Whether something was excused now.
+    fn excuse_lateness(&mut self) -> bool {
         let Some(deadline) = self.next_deadline().filter(|deadline| deadline.plus(LATE) < self.now) else {
-            return;
+            return false;
         };
-        let closes = self.core.poll_expiry() == Some(Expired::Closing) && self.has_not_failed();
-        if closes || self.core.poll_expiry() == Some(Expired::Slow) {
-            return;
+        let excusable = match self.core.poll_expiry() {
+            None | Some(Expired::Slow) => false,
+            Some(Expired::Closing) => !self.has_not_failed(),
+            Some(_) => true,
+        };
+        if !excusable || self.excused {
+            return false;
         }
+        self.excused = true;
         let since = Instant::from_millis(deadline.as_millis().saturating_sub(ANOTHER_LOOK));
         self.core.hold_reading(true, since);
         self.core.hold_reading(false, self.now);
         // Nobody has tried to write.
         self.core.acknowledged(self.now);
+        true
     }
 
     /// Whether nothing has been lost of the output.
@@ -787,6 +837,9 @@ impl Engine {
             self.look_at_acknowledgements();
         }
         while let Some(deadline) = self.next_deadline().filter(|deadline| *deadline <= self.now) {
+            if self.excuse_lateness() {
+                continue;
+            }
             let ends = self.core.poll_expiry();
             if matches!(ends, Some(Expired::Pong | Expired::Stalled)) && self.peer_has_acknowledged() {
                 self.core.acknowledged(self.now);
@@ -911,12 +964,31 @@ impl Engine {
         self.core.end_by(self.now.plus(time));
     }
 
-    /// All that was sent has been handed to the network.
+    /// From now on whoever sends waits for all that is queued at this moment.
+    pub(super) const fn begin_flush(&mut self) {
+        self.flush_until = self.out.end();
+    }
+
+    /// What was queued when the flush began has been handed to the network.
     ///
     /// # Errors
     /// [`Error::Closed`]: it never will be.
     pub(super) fn poll_flushed(&self) -> Poll<Result<(), Error>> {
-        if self.out.is_empty() && !self.out.is_lost() {
+        self.poll_written(self.flush_until)
+    }
+
+    /// All that is queued has been handed to the network.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]: it never will be.
+    pub(super) fn poll_all_flushed(&self) -> Poll<Result<(), Error>> {
+        self.poll_written(self.out.end())
+    }
+
+    fn poll_written(&self, until: u64) -> Poll<Result<(), Error>> {
+        // While more is to be written the transport is flushed behind that.
+        let more = self.out.end() > self.out.written();
+        if self.out.written() >= until && (more || !self.out.is_unflushed()) && !self.out.is_lost() {
             return Poll::Ready(Ok(()));
         }
         if self.can_write() { Poll::Pending } else { Poll::Ready(Err(Error::Closed)) }

@@ -142,6 +142,8 @@ struct Mail {
 enum Flushed {
     #[default]
     Unknown,
+    /// The owner has taken all of it. It is written when so many bytes are.
+    At(u64),
     /// All of it has been handed to the network.
     All,
     /// It never will be.
@@ -154,8 +156,14 @@ pub(crate) struct Standing {
     pub(crate) news: bool,
     /// Whether a frame can be queued, where that does not depend on the mailbox.
     pub(crate) room: Option<bool>,
-    /// Whether all that was queued has been written, or will never be.
-    pub(crate) flushed: Poll<Result<(), Error>>,
+    /// Whether what a sender waits for has been written, where that does not depend on the mailbox.
+    pub(crate) flushed: Option<bool>,
+    /// Where the output ends that is queued, bytes since the connection began.
+    pub(crate) end: u64,
+    /// How much of it has been written.
+    pub(crate) written: u64,
+    /// More of it may be written.
+    pub(crate) can_write: bool,
     /// Nothing more is received.
     pub(crate) ended: bool,
 }
@@ -264,6 +272,7 @@ impl Mailbox {
         if mail.intake == Intake::Closed {
             return Err(TrySendError::Closed(message.into_message()));
         }
+        let mut dropped = VecDeque::new();
         if !mail.queue.fits(&message, self.limit) {
             match policy {
                 SlowReceiver::Wait => {
@@ -271,7 +280,7 @@ impl Mailbox {
                     return Err(TrySendError::Full(message.into_message()));
                 }
                 SlowReceiver::DropNewest => return Ok(()),
-                SlowReceiver::DropOldest => mail.queue.drop_oldest_for(&message, self.limit),
+                SlowReceiver::DropOldest => dropped = mail.queue.take_oldest_for(&message, self.limit),
                 SlowReceiver::Close => {
                     // Why all of it: what has left before is an unbroken beginning.
                     let dropped = mail.drop_all(attention);
@@ -285,6 +294,9 @@ impl Mailbox {
         }
         mail.queue.push(message);
         attention.set(Flag::MAIL);
+        drop(mail);
+        // Why behind the lock: a payload may be of the application's own making, and so its end.
+        drop(dropped);
         Ok(())
     }
 
@@ -413,10 +425,18 @@ impl Mailbox {
         match mail.flushed {
             Flushed::All => Poll::Ready(Ok(())),
             Flushed::Never => Poll::Ready(Err(Error::Closed)),
-            Flushed::Unknown => {
+            Flushed::Unknown | Flushed::At(_) => {
                 mail.wait_to_send(attention, waker, Wait::Flush);
                 Poll::Pending
             }
+        }
+    }
+
+    /// Another flush begins: what has been said of an earlier one does not count.
+    pub(crate) fn begin_flush(&self) {
+        let mut mail = self.lock();
+        if mail.flushed != Flushed::Never {
+            mail.flushed = Flushed::Unknown;
         }
     }
 
@@ -524,14 +544,14 @@ impl Mailbox {
         if matches!(mail.inbox.end, End::Open) {
             mail.inbox.end = End::Ended;
         }
-        if mail.flushed == Flushed::Unknown {
+        if mail.flushed != Flushed::All {
             mail.flushed = Flushed::Never;
         }
     }
 
     /// Whom the connection's new state concerns.
     pub(crate) fn concerned(&self, attention: &Attention, standing: Standing) -> Woken {
-        let Standing { news, room, flushed, ended } = standing;
+        let Standing { news, room, flushed, end, written, can_write, ended } = standing;
         let mut woken = Woken::default();
         let mail = &mut *self.lock();
         if mail.receiver.is_some() && (news || mail.inbox.has_news()) {
@@ -542,20 +562,20 @@ impl Mailbox {
         let satisfied = match wait {
             Wait::Room => mail.intake == Intake::Closed || room.unwrap_or(mail.queue.half_bytes() < HALF),
             Wait::End => ended,
-            Wait::Flush => match flushed {
-                // Some of it was dropped.
-                _ if mail.flushed == Flushed::Never => true,
-                Poll::Ready(Ok(())) if mail.queue.half_bytes() > 0 => false,
-                Poll::Ready(Ok(())) => {
-                    mail.flushed = Flushed::All;
-                    true
+            Wait::Flush if flushed.is_some() => flushed == Some(true),
+            Wait::Flush => {
+                if mail.flushed == Flushed::Unknown && mail.queue.half_bytes() == 0 {
+                    mail.flushed = Flushed::At(end);
                 }
-                Poll::Ready(Err(_)) => {
-                    mail.flushed = Flushed::Never;
-                    true
+                if let Flushed::At(until) = mail.flushed {
+                    if written >= until {
+                        mail.flushed = Flushed::All;
+                    } else if !can_write {
+                        mail.flushed = Flushed::Never;
+                    }
                 }
-                Poll::Pending => false,
-            },
+                matches!(mail.flushed, Flushed::All | Flushed::Never)
+            }
         };
         if satisfied {
             woken.sender = mail.sender.take().map(|(waker, _)| waker);

@@ -79,6 +79,8 @@ pub(crate) struct Shared {
 enum Owner {
     /// Whoever waits in the mailbox: the connection has no task, or has not been polled yet.
     Whoever,
+    /// A task that has not been polled yet, and will be.
+    Unpolled,
     /// The connection's task.
     Task(Waker),
     /// Nobody: the connection is over.
@@ -197,7 +199,10 @@ impl Shared {
         self.mailbox().wait_to_send(&self.attention, cx.waker(), Wait::Room);
         let woken = engine.drive(self, Reads::WhileBlocked, io);
         let room = engine.poll_room(None);
-        let woken = if room.is_ready() { woken.but_sender() } else { woken };
+        if room.is_ready() {
+            return (room, woken.but_sender());
+        }
+        engine.rest();
         (room, woken)
     }
 
@@ -221,7 +226,8 @@ impl Shared {
         }
         let at_home = self.at_home(|engine, io| {
             let mut woken = Woken::default();
-            if frame.is_some() {
+            let began = frame.is_some();
+            if began {
                 let (room, concerned) = self.room_at_home(engine, cx, io);
                 woken = concerned;
                 match room {
@@ -234,13 +240,19 @@ impl Shared {
             {
                 return (Poll::Ready(Err(error)), woken);
             }
+            if began {
+                engine.begin_flush();
+            }
             if !flush && engine.has_room() {
                 return (Poll::Ready(Ok(())), woken);
             }
             self.mailbox().wait_to_send(&self.attention, cx.waker(), Wait::Flush);
             let woken = woken.and(engine.drive(self, Reads::WhileBlocked, io));
             let sent = if flush { engine.poll_flushed() } else { Poll::Ready(Ok(())) };
-            let woken = if sent.is_ready() { woken.but_sender() } else { woken };
+            if sent.is_ready() {
+                return (sent, woken.but_sender());
+            }
+            engine.rest();
             (sent, woken)
         });
         at_home.unwrap_or_else(|| {
@@ -310,12 +322,19 @@ impl Shared {
         })
     }
 
-    /// Ready when all that was sent has been handed to the network.
+    /// Ready when all that was sent before it `begins` has been handed to the network.
     ///
     /// # Errors
     /// [`Error::Closed`]: it never will be.
-    pub(crate) fn poll_flush(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    pub(crate) fn poll_flush(
+        self: &Arc<Self>,
+        cx: &mut Context<'_>,
+        begins: bool,
+    ) -> Poll<Result<(), Error>> {
         let local = local::with(self, |engine| {
+            if begins {
+                engine.begin_flush();
+            }
             let flushed = engine.poll_flushed();
             if flushed.is_pending() {
                 engine.wait_to_send(cx, Wait::Flush);
@@ -326,13 +345,22 @@ impl Shared {
             return flushed;
         }
         let at_home = self.at_home(|engine, io| {
+            if begins {
+                engine.begin_flush();
+            }
             self.mailbox().wait_to_send(&self.attention, cx.waker(), Wait::Flush);
             let woken = engine.drive(self, Reads::WhileBlocked, io);
             let flushed = engine.poll_flushed();
-            let woken = if flushed.is_ready() { woken.but_sender() } else { woken };
+            if flushed.is_ready() {
+                return (flushed, woken.but_sender());
+            }
+            engine.rest();
             (flushed, woken)
         });
         at_home.unwrap_or_else(|| {
+            if begins {
+                self.mailbox().begin_flush();
+            }
             let flushed = self.mailbox().poll_flushed(&self.attention, cx.waker());
             if flushed.is_pending() {
                 self.wake_owner();
@@ -396,8 +424,11 @@ impl Shared {
             self.mailbox().wait_to_send(&self.attention, cx.waker(), Wait::End);
             let woken = engine.drive(self, Reads::Always, io);
             // Nobody would do what remains to be done with the socket.
-            let closed = if engine.is_gone() { Poll::Ready(engine.take_end(self)) } else { Poll::Pending };
-            (closed, woken)
+            if engine.is_gone() {
+                return (Poll::Ready(engine.take_end(self)), woken);
+            }
+            engine.rest();
+            (Poll::Pending, woken)
         });
         at_home.unwrap_or_else(|| {
             self.mailbox().discard(&self.attention);
@@ -511,15 +542,13 @@ impl Shared {
         }
         let waker = match &*self.lock_owner() {
             Owner::Task(waker) => Some(waker.clone()),
-            Owner::Whoever | Owner::Nobody => None,
+            Owner::Unpolled | Owner::Nobody => return,
+            Owner::Whoever => None,
         };
-        match waker {
-            Some(waker) => waker.wake(),
-            None => {
-                if let Some(mailbox) = self.mailbox.get() {
-                    mailbox.wake_all(&self.attention).wake();
-                }
-            }
+        match (waker, self.mailbox.get()) {
+            (Some(waker), _) => waker.wake(),
+            (None, Some(mailbox)) => mailbox.wake_all(&self.attention).wake(),
+            (None, None) => {}
         }
     }
 
@@ -571,7 +600,12 @@ impl Shared {
 
     /// The engine goes to a task.
     fn leave_home(&self) -> Option<Box<Engine>> {
-        self.home().take()
+        let engine = self.home().take();
+        if engine.is_some() {
+            let old = std::mem::replace(&mut *self.lock_owner(), Owner::Unpolled);
+            drop(old);
+        }
+        engine
     }
 
     fn is_owned_by(&self, task: &Waker) {
@@ -609,7 +643,7 @@ impl Shared {
     ) -> Option<T> {
         let mut home = self.home();
         let engine = home.as_mut()?;
-        engine.renew_budget();
+        engine.go_on_with_budget();
         let relay = self.mailbox().relay(|| Waker::from(Arc::new(Relay(Arc::downgrade(self)))));
         let (result, woken) = act(engine, &mut Context::from_waker(relay));
         engine.out.rest();
@@ -665,7 +699,7 @@ mod tests {
     #[cfg(target_pointer_width = "64")]
     fn sizes() {
         assert!(size_of::<Connection<Arc<Config>>>() <= 448);
-        assert!(size_of::<Engine>() <= 816, "{}", size_of::<Engine>());
+        assert!(size_of::<Engine>() <= 832, "{}", size_of::<Engine>());
         assert!(size_of::<Shared>() <= 176, "{}", size_of::<Shared>());
         assert!(size_of::<driver::Driver<driver::Handler>>() <= 32);
     }

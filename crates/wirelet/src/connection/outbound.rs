@@ -56,6 +56,11 @@ impl Outbound {
         self.written + self.len as u64
     }
 
+    /// Whether the transport has bytes that it may keep until it is flushed.
+    pub(crate) const fn is_unflushed(&self) -> bool {
+        self.unflushed
+    }
+
     /// Whether something was queued that will not be written.
     pub(crate) const fn is_lost(&self) -> bool {
         self.lost
@@ -104,27 +109,30 @@ impl Outbound {
         self.tail = if self.pooled { pool::take() } else { BytesMut::with_capacity(n) };
     }
 
-    /// Writes until nothing is queued; one system call for up to 16 pieces.
+    /// Writes until nothing is queued, or about `most` bytes have been written; one system call for up to 16 pieces.
     ///
     /// # Errors
     /// The transport's.
     pub(crate) fn poll_flush(
         &mut self,
         transport: &mut Transport,
+        mut most: usize,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        while self.len > 0 {
+        while self.len > 0 && most > 0 {
             let written = if self.segments.is_empty() {
-                ready!(Pin::new(&mut *transport).poll_write(cx, &self.tail))?
+                let len = self.tail.len().min(most);
+                ready!(Pin::new(&mut *transport).poll_write(cx, &self.tail[..len]))?
             } else {
                 let mut slices = [IoSlice::new(&[]); PIECES];
-                let used = self.gather(&mut slices);
+                let used = self.gather(&mut slices, most);
                 ready!(Pin::new(&mut *transport).poll_write_vectored(cx, &slices[..used]))?
             };
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.unflushed = true;
+            most = most.saturating_sub(written);
             self.consume(written);
         }
         if self.unflushed {
@@ -134,9 +142,14 @@ impl Outbound {
         Poll::Ready(Ok(()))
     }
 
-    fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>; PIECES]) -> usize {
+    /// The first `most` bytes, as far as there are slices for them.
+    fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>; PIECES], mut most: usize) -> usize {
         let tail = (!self.tail.is_empty()).then_some(&self.tail[..]);
-        let pieces = self.segments.iter().map(|segment| &segment[..]).chain(tail);
+        let pieces = self.segments.iter().map(|segment| &segment[..]).chain(tail).map_while(|piece| {
+            let piece = &piece[..piece.len().min(most)];
+            most -= piece.len();
+            (!piece.is_empty()).then_some(piece)
+        });
         slices.iter_mut().zip(pieces).map(|(slice, piece)| *slice = IoSlice::new(piece)).count()
     }
 

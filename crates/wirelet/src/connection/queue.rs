@@ -102,14 +102,15 @@ impl Queue {
         self.messages.push_back(message);
     }
 
-    /// Drops the oldest messages of senders until `message` fits, or none of them is left.
-    pub(crate) fn drop_oldest_for(&mut self, message: &Queued, limit: usize) {
+    /// Takes the oldest messages of senders until `message` fits, or none of them is left.
+    pub(crate) fn take_oldest_for(&mut self, message: &Queued, limit: usize) -> VecDeque<Queued> {
+        let mut taken = VecDeque::new();
         while !self.fits(message, limit) {
-            let Some(oldest) = self.messages.iter().position(|old| old.origin == Origin::Sender) else {
-                return;
-            };
-            self.remove(oldest);
+            let oldest = self.messages.iter().position(|old| old.origin == Origin::Sender);
+            let Some(oldest) = oldest else { break };
+            taken.extend(self.remove(oldest));
         }
+        taken
     }
 
     /// The oldest that may leave now. While the sending half is inside a fragmented message only its own frames may, and
@@ -189,7 +190,7 @@ mod tests {
         }
         let large = queued(&"c".repeat(1000), Origin::Sender);
         assert!(!queue.fits(&large, 500));
-        queue.drop_oldest_for(&large, 500);
+        assert_eq!(queue.take_oldest_for(&large, 500).len(), 10);
         assert!(queue.fits(&large, 500) && queue.bytes() == 0 && queue.half_bytes() == 41);
     }
 }

@@ -74,7 +74,7 @@ impl Engine {
         if !self.is_open() {
             return Poll::Ready(Err(Error::Closed));
         }
-        if self.has_room() {
+        if self.has_room() && !self.is_spent() {
             return Poll::Ready(Ok(()));
         }
         if let Some(cx) = cx {
@@ -138,6 +138,9 @@ impl Engine {
         let Outgoing { kind, payload, fin, compress } = frame;
         // A compressor's context can't be taken back.
         self.core.may_begin_frame(kind)?;
+        if self.deflate.is_some() {
+            self.has_compressed(payload.bytes().len());
+        }
         let Self { deflate, core, out, .. } = self;
         let Some(deflate) = deflate else { return self.append_plain(kind, payload, fin) };
         let mut send = |compressed: &[u8]| {
