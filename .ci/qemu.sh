@@ -56,7 +56,14 @@ add_backports() {
     printf 'deb %s %s-backports main\n' "$source" "$codename" | tr -s ' ' | as_root tee "$list"
 }
 
-if command -v qemu-system-riscv32 >/dev/null; then
+# Before version 8 the board has no fw_cfg device in the emulator, by which it is told its settings.
+is_new_enough() {
+    local major
+    major=$(qemu-system-riscv32 --version 2>/dev/null | sed -n '1s/^QEMU emulator version \([0-9]*\)\..*/\1/p')
+    [ "${major:-0}" -ge 8 ]
+}
+
+if is_new_enough; then
     qemu-system-riscv32 --version | head -1
     exit
 fi
@@ -72,4 +79,5 @@ if [ -z "$version" ]; then lacking "there is no package qemu-system-riscv"; fi
 release=() # what it depends on comes from the backports, too
 if [[ $version == *~bpo* ]]; then release=(-t "$codename-backports"); fi
 apt install -y --no-install-recommends "${release[@]}" qemu-system-riscv || lacking "qemu-system-riscv $version can't be installed"
+is_new_enough || lacking "qemu-system-riscv32 is older than version 8"
 qemu-system-riscv32 --version | head -1
