@@ -39,7 +39,7 @@ elif [ -d "$(/usr/bin/rustc --print sysroot 2>/dev/null)/lib/rustlib/src/rust/li
   RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 cargo build -Zbuild-std=core,alloc "$@"
 else
   echo "no core library for $target: run 'rustup target add $target', or install Debian's rustc-web and rust-web-src" >&2
-  exit 1
+  exit 77
 fi
 
 # Cargo's own messages may be read by a program: the report goes to standard error.

@@ -26,7 +26,7 @@ self=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
 cd "$(dirname "$0")/app"
 if [ ! -d "$(/usr/bin/rustc --print sysroot 2>/dev/null)/lib/rustlib/src/rust/library" ]; then
   echo "no core library for Xtensa: install Debian's rustc-web and rust-web-src" >&2
-  exit 1
+  exit 77
 fi
 if [ -n "${FIRMWARE_TARGET_DIR:-}" ]; then export CARGO_TARGET_DIR="$FIRMWARE_TARGET_DIR"; fi
 XTENSA_METADATA_ONLY=yes RUSTC_WRAPPER=$self RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \

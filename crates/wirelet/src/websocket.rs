@@ -298,7 +298,11 @@ impl WebSocket {
     /// [`Sender`]s of other tasks are served. For connections that were upgraded by another HTTP library.
     ///
     /// It ends when the handler has returned and the connection is closed: with 1000 after `()` and `Ok`, with 1011
-    /// after an error or a panic. Dropping it drops the connection.
+    /// after an error or a panic. Dropping it drops the connection. Where the connection has a task already, as in a server's
+    /// handler, the handler runs as it is.
+    ///
+    /// The handler must not block its thread until something happens on this connection: the connection is moved by the same
+    /// task.
     ///
     /// ```no_run
     /// # async fn example(ws: wirelet::WebSocket) {

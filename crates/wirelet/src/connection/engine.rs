@@ -28,8 +28,6 @@ use crate::{Bytes, Chunk, Error, Event, Message};
 const LARGE_READ: usize = 32 * 1024;
 /// A peer that does not take all is looked at so much later, when it has not taken more meanwhile.
 const LOOK: Duration = Duration::from_secs(1);
-/// An instant that does not come.
-const NEVER: Instant = Instant::from_millis(u64::MAX);
 /// An owner that is polled so much later than a deadline was not there. The ticker of a server looks every 500 ms.
 const LATE: Duration = Duration::from_secs(2);
 /// How long such an owner has to read what has arrived meanwhile, milliseconds.
@@ -59,17 +57,14 @@ pub(crate) struct Engine {
     starved: bool,
     /// It was excused that the owner came too late, and nothing has moved since.
     excused: bool,
-    /// Where the output ends that whoever sends waits for, bytes since the connection began.
-    flush_until: u64,
+    /// Where the output ends that whoever sends waits for, bytes since the connection began, modulo 2^32.
+    flush_until: u32,
     pub(super) waits: Waits,
     budget: Budget,
     timer: Timer,
     /// The waker of the task that the connection has for itself.
     pub(super) task: Option<Waker>,
-    /// Where the system stood when the peer was looked at last, for [`Self::peer_has_acknowledged`].
-    acknowledged: Option<Acknowledged>,
-    /// When the peer is to be looked at next. Why not whenever it does not take all: that is often, and costs a system call.
-    look: Instant,
+    watch: Watch,
 }
 
 /// An event that was read ahead. Why not as it is: a message is by far the most frequent one, and the smallest.
@@ -154,6 +149,15 @@ enum Part {
     Sender,
 }
 
+/// What is known of the peer's acknowledgements, for [`Engine::peer_has_acknowledged`].
+#[derive(Clone, Copy, Debug)]
+enum Watch {
+    Nothing,
+    /// The peer's system is to be looked at then. Why not whenever it does not take all: that is often, and costs a system call.
+    LookAt(Instant),
+    Seen(Acknowledged),
+}
+
 /// How much the peer's system had not acknowledged, and how much had been written, at one moment.
 #[derive(Clone, Copy, Debug)]
 struct Acknowledged {
@@ -218,8 +222,7 @@ impl Engine {
             budget: Budget::new(),
             timer: Timer::own(),
             task: None,
-            acknowledged: None,
-            look: NEVER,
+            watch: Watch::Nothing,
         }
     }
 
@@ -666,12 +669,12 @@ impl Engine {
             self.core.sent(left, self.out.len(), self.now);
             match flushed {
                 Poll::Pending => {
-                    if left > 0 || self.acknowledged.is_none() && self.look == NEVER {
-                        self.look = self.now.plus(LOOK);
+                    if left > 0 || matches!(self.watch, Watch::Nothing) {
+                        self.watch = Watch::LookAt(self.now.plus(LOOK));
                     }
                     return Poll::Pending;
                 }
-                Poll::Ready(Ok(())) => self.look = NEVER,
+                Poll::Ready(Ok(())) => self.watch = Watch::Nothing,
                 Poll::Ready(Err(error)) => self.fail_output(Error::Io(error)),
             }
         }
@@ -788,7 +791,10 @@ impl Engine {
 
     /// When the owner is to be woken; `None`: not for the sake of time.
     fn next_alarm(&self) -> Option<Instant> {
-        let look = Some(self.look).filter(|look| *look != NEVER && !self.is_gone());
+        let look = match self.watch {
+            Watch::LookAt(when) if !self.is_gone() => Some(when),
+            _ => None,
+        };
         self.next_deadline().into_iter().chain(look).min()
     }
 
@@ -833,7 +839,9 @@ impl Engine {
 
     /// Does what is due.
     fn handle_deadlines(&mut self) {
-        if self.look <= self.now && self.look != NEVER {
+        if let Watch::LookAt(when) = self.watch
+            && when <= self.now
+        {
             self.look_at_acknowledgements();
         }
         while let Some(deadline) = self.next_deadline().filter(|deadline| *deadline <= self.now) {
@@ -864,16 +872,18 @@ impl Engine {
     fn look_at_acknowledgements(&mut self) {
         let written = self.out.written() as u32;
         let outstanding = self.transport.unacknowledged();
-        self.acknowledged = outstanding.map(|outstanding| Acknowledged { outstanding, written });
-        self.look = NEVER;
+        self.watch = match outstanding {
+            Some(outstanding) => Watch::Seen(Acknowledged { outstanding, written }),
+            None => Watch::Nothing,
+        };
     }
 
     /// Whether the peer's system has acknowledged some bytes since it was looked at last, and not all of them yet. Why not
     /// all: what a peer has acknowledged completely and does not answer has arrived.
     fn peer_has_acknowledged(&mut self) -> bool {
-        let Some(before) = self.acknowledged else { return false };
+        let Watch::Seen(before) = self.watch else { return false };
         self.look_at_acknowledgements();
-        let Some(after) = self.acknowledged else { return false };
+        let Watch::Seen(after) = self.watch else { return false };
         let sent = after.written.wrapping_sub(before.written);
         after.outstanding > 0 && after.outstanding < before.outstanding.saturating_add(sent)
     }
@@ -966,7 +976,7 @@ impl Engine {
 
     /// From now on whoever sends waits for all that is queued at this moment.
     pub(super) const fn begin_flush(&mut self) {
-        self.flush_until = self.out.end();
+        self.flush_until = self.out.end() as u32;
     }
 
     /// What was queued when the flush began has been handed to the network.
@@ -974,7 +984,10 @@ impl Engine {
     /// # Errors
     /// [`Error::Closed`]: it never will be.
     pub(super) fn poll_flushed(&self) -> Poll<Result<(), Error>> {
-        self.poll_written(self.flush_until)
+        // As far ahead of what has been written, or behind it, as 32 bits can say.
+        let ahead = self.flush_until.wrapping_sub(self.out.written() as u32);
+        let is_ahead = ahead < 1 << 31;
+        self.poll_written(self.out.written() + if is_ahead { u64::from(ahead) } else { 0 })
     }
 
     /// All that is queued has been handed to the network.

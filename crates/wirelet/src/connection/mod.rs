@@ -71,8 +71,8 @@ pub(crate) struct Shared {
     subprotocol: Option<u16>,
     /// How many halves the application holds.
     halves: AtomicU8,
-    /// What senders may queue, bytes.
-    queued: usize,
+    /// What senders may queue, bytes; more than 32 bits can say counts as that.
+    queued: u32,
 }
 
 /// Whom to wake so that the connection moves on.
@@ -106,7 +106,7 @@ impl Shared {
     pub(crate) fn new(made: Made<'_>) -> Arc<Self> {
         let Made { transport, role, config, subprotocol, negotiated, leftover, response, clock } = made;
         let now = clock.now();
-        let queued = config.limits.queued;
+        let queued = u32::try_from(config.limits.queued).unwrap_or(u32::MAX);
         let delivers_chunks = config.delivery == Delivery::Chunks;
         let extensions =
             negotiated.as_ref().map_or(Extensions::NONE, |agreed| Extensions::deflate(agreed.params()));
@@ -557,7 +557,7 @@ impl Shared {
         if let Some(mailbox) = self.mailbox.get() {
             return mailbox;
         }
-        let mailbox = self.mailbox.get_or_init(|| Box::new(Mailbox::new(self.queued)));
+        let mailbox = self.mailbox.get_or_init(|| Box::new(Mailbox::new(self.queued as usize)));
         // The owner tells an existing mailbox of the end; here it may have come first.
         let over = matches!(&*self.lock_owner(), Owner::Nobody);
         if over || self.state.state() != State::Open {

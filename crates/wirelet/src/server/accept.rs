@@ -19,6 +19,8 @@ use crate::connection::driver::{Driver, Handler};
 use crate::race::race;
 use crate::transport::Transport;
 
+/// How long aborted tasks have to end.
+const ABORTED: Duration = Duration::from_millis(200);
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(500);
 /// How long accepting rests after an error of the system, as running out of file descriptors; doubled up to the second.
@@ -42,7 +44,10 @@ pub(crate) async fn run(listener: TcpListener, serving: Arc<Serving>, stop: Opti
     serving.handle.stop();
     serving.handle.close_all();
     let _ = timeout(grace, async { while tasks.join_next().await.is_some() {} }).await;
-    tasks.shutdown().await;
+    // Aborted. One whose handler blocks its thread cannot be waited for: the limit is absolute.
+    tasks.abort_all();
+    let _ = timeout(ABORTED, async { while tasks.join_next().await.is_some() {} }).await;
+    tasks.detach_all();
 }
 
 async fn stopped(serving: Arc<Serving>, stop: Option<Stop>) {
