@@ -57,8 +57,8 @@ pub struct Times {
     pub closing: u64,
     /// The shortest time after the beginning at which any of them may end the connection.
     pub earliest: u64,
-    /// What was received is delivered before a deadline or a failed transport is told, whether there is room for an
-    /// answer or not.
+    /// What was received is delivered before a deadline is told, and what lies in a transport that has failed, whether
+    /// there is room for an answer or not.
     pub delivers: bool,
 }
 
@@ -692,7 +692,7 @@ impl Books {
             // All that was received stays readable.
             End::Abnormal => self.link.delivered(),
             End::Io if self.times.delivers => self.link.delivered(),
-            End::Io => 0,
+            End::Io => self.fact(Fact::PeerResets).map_or(0, |(step, _)| self.link.read_before(step)),
             End::Timeout(_) if self.times.delivers => self.link.read_before_time(self.times.earliest),
             End::Timeout(_) | End::Other(_) => 0,
         };
