@@ -73,7 +73,7 @@ impl Driver<Handler> {
         if swept {
             engine.is_swept();
         }
-        let (engine, begun) = local::lend(engine, || Poll::Ready(begin()));
+        let (engine, begun) = local::lend(&driver.shared, engine, || Poll::Ready(begin()));
         driver.engine = engine;
         match begun {
             Some(Poll::Ready(handler)) => driver.handler = Some(handler),
@@ -115,7 +115,7 @@ impl<H: Future<Output = bool> + Unpin> Driver<H> {
     fn poll_handler(&mut self, cx: &mut Context<'_>) {
         let Some(handler) = &mut self.handler else { return };
         let Some(engine) = self.engine.take() else { return };
-        let (engine, polled) = local::lend(engine, || Pin::new(handler).poll(cx));
+        let (engine, polled) = local::lend(&self.shared, engine, || Pin::new(handler).poll(cx));
         self.engine = engine;
         // A panic is reported by the panic hook, and the connection is closed as if the handler had failed.
         if let Poll::Ready(well) = polled.unwrap_or(Poll::Ready(false)) {
@@ -142,7 +142,7 @@ impl<H: Future<Output = bool> + Unpin> Driver<H> {
             let _ = catch_unwind(AssertUnwindSafe(move || drop(handler)));
             return;
         };
-        let (engine, _) = local::lend(engine, move || {
+        let (engine, _) = local::lend(&self.shared, engine, move || {
             drop(handler);
             Poll::Ready(())
         });

@@ -35,8 +35,6 @@ const ANOTHER_LOOK: u64 = 1000;
 
 /// A connection: the protocol's state, what was received, what is to be sent, the socket.
 pub(crate) struct Engine {
-    /// The address of the [`Shared`] that this is the engine of.
-    of: usize,
     pub(super) core: Connection<Arc<Config>>,
     rx: RecvBuffer<Inbound>,
     /// Where compression was negotiated.
@@ -195,14 +193,13 @@ pub(crate) struct Beginning<'a> {
 }
 
 impl Engine {
-    pub(super) fn new(of: usize, beginning: Beginning<'_>) -> Self {
+    pub(super) fn new(beginning: Beginning<'_>) -> Self {
         let Beginning { transport, core, deflate, leftover, response, clock, now } = beginning;
         let mut out = Outbound::default();
         if !response.is_empty() {
             out.push(response);
         }
         Self {
-            of,
             core,
             rx: RecvBuffer::new(Inbound::new(leftover)),
             deflate,
@@ -224,10 +221,6 @@ impl Engine {
             task: None,
             watch: Watch::Nothing,
         }
-    }
-
-    pub(super) fn is_of(&self, shared: &Shared) -> bool {
-        self.of == shared.address()
     }
 
     /// A server's ticker looks at deadlines: no timer is needed.

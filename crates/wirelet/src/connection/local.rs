@@ -11,20 +11,28 @@ use super::Shared;
 use super::engine::Engine;
 
 crate::sync::thread_local! {
-    static CURRENT: Cell<Option<Box<Engine>>> = const { Cell::new(None) };
+    static CURRENT: Cell<Option<Lent>> = const { Cell::new(None) };
+}
+
+/// An engine, and the address of the [`Shared`] that it belongs to.
+struct Lent {
+    of: usize,
+    engine: Box<Engine>,
 }
 
 /// Polls a handler with `engine` at hand. A panic is reported by the panic hook and answered as `None`.
 ///
 /// The engine is lost, and with it the connection, only while the thread ends.
 pub(super) fn lend<T>(
+    shared: &Shared,
     engine: Box<Engine>,
     poll: impl FnOnce() -> Poll<T>,
 ) -> (Option<Box<Engine>>, Option<Poll<T>>) {
-    let Ok(outer) = CURRENT.try_with(|current| current.replace(Some(engine))) else { return (None, None) };
+    let lent = Lent { of: shared.address(), engine };
+    let Ok(outer) = CURRENT.try_with(|current| current.replace(Some(lent))) else { return (None, None) };
     let result = catch_unwind(AssertUnwindSafe(poll)).ok();
-    let engine = CURRENT.try_with(|current| current.replace(outer)).ok().flatten();
-    (engine, result)
+    let lent = CURRENT.try_with(|current| current.replace(outer)).ok().flatten();
+    (lent.map(|lent| lent.engine), result)
 }
 
 /// Calls `act` with the engine of `shared`, if its handler is being polled on this thread.
@@ -32,9 +40,9 @@ pub(super) fn lend<T>(
 pub(super) fn with<T>(shared: &Shared, act: impl FnOnce(&mut Engine) -> T) -> Option<T> {
     CURRENT
         .try_with(|current| {
-            let mut borrowed = Borrowed { current, engine: current.take() };
-            let engine = borrowed.engine.as_mut().filter(|engine| engine.is_of(shared))?;
-            Some(act(engine))
+            let mut borrowed = Borrowed { current, lent: current.take() };
+            let lent = borrowed.lent.as_mut().filter(|lent| lent.of == shared.address())?;
+            Some(act(&mut lent.engine))
         })
         .ok()
         .flatten()
@@ -42,12 +50,12 @@ pub(super) fn with<T>(shared: &Shared, act: impl FnOnce(&mut Engine) -> T) -> Op
 
 /// Puts the engine back, also after a panic.
 struct Borrowed<'a> {
-    current: &'a Cell<Option<Box<Engine>>>,
-    engine: Option<Box<Engine>>,
+    current: &'a Cell<Option<Lent>>,
+    lent: Option<Lent>,
 }
 
 impl Drop for Borrowed<'_> {
     fn drop(&mut self) {
-        self.current.set(self.engine.take());
+        self.current.set(self.lent.take());
     }
 }

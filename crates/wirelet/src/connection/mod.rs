@@ -131,7 +131,7 @@ impl Shared {
             queued,
         });
         let beginning = Beginning { transport, core, deflate, leftover, response, clock, now };
-        *shared.home() = Some(Box::new(Engine::new(shared.address(), beginning)));
+        *shared.home() = Some(Box::new(Engine::new(beginning)));
         shared
     }
 
