@@ -6,21 +6,22 @@
 
 #![cfg(wirelet_model)]
 
+#[path = "operations/stream.rs"]
+mod stream;
+
 use std::future::poll_fn;
-use std::io::{IoSlice, Result};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 
 use shuttle::future::{block_on, spawn};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config as Checker, MaxSteps, Runner};
+use stream::Stream;
 use testkit::operations::ledger::{End, Fact, Times};
-use testkit::operations::link::{Local, Shape};
+use testkit::operations::link::Shape;
 use testkit::operations::peer::{Act, Pace};
 use testkit::operations::{Ledger, Link, Peer, Pulse};
 use testkit::wire::{self, Frame};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wirelet::{
     CloseCode, Config, Error, Keepalive, Limits, ReceiveHalf, Role, SendHalf, Sender, SlowReceiver, WebSocket,
 };
@@ -46,44 +47,6 @@ fn check(body: impl Fn() + Send + Sync + 'static) {
     };
     run(Box::new(RandomScheduler::new(schedules)));
     run(Box::new(PctScheduler::new(3, schedules)));
-}
-
-struct Stream(Local);
-
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
-        let n = ready!(self.0.read(cx, buffer.initialize_unfilled()))?;
-        buffer.advance(n);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<Result<usize>> {
-        self.0.write(cx, data)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<Result<usize>> {
-        let first = slices.iter().find(|slice| !slice.is_empty());
-        self.0.write(cx, first.map_or(&[][..], |slice| &**slice))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
-        self.0.shutdown();
-        Poll::Ready(Ok(()))
-    }
 }
 
 /// A connection, its accounts and the other end of its link.
