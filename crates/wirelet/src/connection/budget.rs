@@ -10,7 +10,8 @@ const MESSAGES: u16 = 512;
 const READ: u32 = 128 * 1024;
 /// Bytes that are written to the socket.
 const WRITTEN: u32 = 256 * 1024;
-/// Work of the decompressor: bytes that come out, and [`PER_BYTE`] for each that goes in.
+/// Work of compression: bytes that are compressed, bytes that are decompressed, and [`PER_BYTE`] for each compressed byte that
+/// comes in.
 const DECOMPRESSION: u32 = 128 * 1024;
 /// What a compressed byte costs, in bytes that come out. Why: a block may describe codes and hold nothing, which costs half a
 /// microsecond for each of its bytes.
@@ -80,10 +81,11 @@ impl Budget {
         self.decompression = self.decompression.saturating_sub(bytes(n));
     }
 
-    /// The owner goes on when others have had their turn.
+    /// The owner goes on when others have had their turn. Once for each budget: it is woken then.
     pub(crate) fn refuse(&mut self, cx: &mut Context<'_>) {
-        self.refused = true;
-        again(cx);
+        if !std::mem::replace(&mut self.refused, true) {
+            again(cx);
+        }
     }
 
     /// Whether the owner was told to let others have their turn.

@@ -184,15 +184,13 @@ impl<H: Future<Output = bool> + Unpin> Future for Driver<H> {
                 return Poll::Ready(());
             }
             if engine.is_spent() {
-                // The handler is polled when others have had their turn: what it waits for stays as it is.
+                // `drive` has seen to it that the task goes on when others have had their turn. What the handler was woken for it
+                // gets now, since nobody would tell it again.
                 if woken && this.handler.is_some() {
                     this.poll_handler(cx);
                     if let Some(engine) = &mut this.engine {
                         engine.drive(&this.shared, Reads::Always, cx).wake();
                     }
-                }
-                if let Some(engine) = &mut this.engine {
-                    engine.let_others_go(cx);
                 }
                 return Poll::Pending;
             }
