@@ -40,7 +40,7 @@ pub(crate) struct Engine {
     /// Where compression was negotiated.
     pub(super) deflate: Option<Box<Deflate>>,
     pub(super) out: Outbound,
-    pub(super) transport: Transport,
+    transport: Transport,
     clock: Clock,
     now: Instant,
     phase: Phase,
@@ -57,7 +57,7 @@ pub(crate) struct Engine {
     excused: bool,
     /// Where the output ends that whoever sends waits for, bytes since the connection began, modulo 2^32.
     flush_until: u32,
-    pub(super) waits: Waits,
+    waits: Waits,
     budget: Budget,
     timer: Timer,
     /// The waker of the task that the connection has for itself.
@@ -111,7 +111,7 @@ enum Receiver {
 
 /// What the handler waits for, where the connection has a task.
 #[derive(Debug, Default)]
-pub(super) struct Waits {
+struct Waits {
     /// For an event.
     receiver: Waiter,
     /// To send, to flush, or for the end.
@@ -241,7 +241,7 @@ impl Engine {
     }
 
     /// The owner goes on when others have had their turn.
-    pub(super) fn let_others_go(&mut self, cx: &mut Context<'_>) {
+    fn let_others_go(&mut self, cx: &mut Context<'_>) {
         self.budget.refuse(cx);
     }
 
@@ -264,7 +264,7 @@ impl Engine {
 
     #[inline]
     pub(super) fn is_open(&self) -> bool {
-        self.core.state() == State::Open && !matches!(self.phase, Phase::Receiving(Output::Failed(_)))
+        self.core.state() == State::Open && !self.has_lost_output()
     }
 
     #[inline]
@@ -301,7 +301,7 @@ impl Engine {
             self.hold_or_resume(shared);
             self.handle_deadlines();
             self.write_all(shared, cx);
-            if matches!(self.phase, Phase::Receiving(Output::Failed(_))) {
+            if self.has_lost_output() {
                 self.receive(shared, cx);
             }
             self.leave(cx);
@@ -810,7 +810,7 @@ impl Engine {
         };
         let excusable = match self.core.poll_expiry() {
             None | Some(Expired::Slow) => false,
-            Some(Expired::Closing) => !self.has_not_failed(),
+            Some(Expired::Closing) => self.has_lost_output(),
             Some(_) => true,
         };
         if !excusable || self.excused {
@@ -825,9 +825,9 @@ impl Engine {
         true
     }
 
-    /// Whether nothing has been lost of the output.
-    const fn has_not_failed(&self) -> bool {
-        !matches!(self.phase, Phase::Receiving(Output::Failed(_)))
+    /// Whether nothing can be sent any more, while what has arrived is still delivered.
+    const fn has_lost_output(&self) -> bool {
+        matches!(self.phase, Phase::Receiving(Output::Failed(_)))
     }
 
     /// Does what is due.
@@ -921,11 +921,10 @@ impl Engine {
             }
         }
         loop {
-            if let Phase::Ended { end, .. } = &mut self.phase {
+            if self.has_ended() {
                 // Whoever is told the end finds the senders closed.
                 shared.close_intake();
-                let elsewhere = || shared.mailbox_if_any().and_then(|mailbox| mailbox.take_back_end());
-                return Poll::Ready(end.take().or_else(elsewhere).map(Err));
+                return Poll::Ready(self.take_end(shared).err().map(Err));
             }
             match self.parse(shared, None) {
                 Parsed::Event(event) if self.receiver == Receiver::Here => {
