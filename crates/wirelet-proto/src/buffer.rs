@@ -57,8 +57,8 @@ pub trait Detach: Storage {
     /// What is handed out.
     type Piece;
 
-    /// Removes and returns the first `n` bytes.
-    fn detach_front(&mut self, n: usize) -> Self::Piece;
+    /// Removes the first `skip` bytes and the `n` that follow them, and returns the latter.
+    fn detach_front(&mut self, skip: usize, n: usize) -> Self::Piece;
 }
 
 /// The bytes at the front of a storage were validated as text and have not been touched since.
@@ -177,6 +177,14 @@ impl<S: Storage> RecvBuffer<S> {
         self.discard_parsed();
         self.utf8 = Utf8Validator::new();
         self.untouched = true;
+    }
+
+    /// Drops all that has been parsed, where nothing of it is held.
+    #[inline]
+    pub(crate) fn discard_released(&mut self) {
+        if self.parsed > 0 {
+            self.discard_parsed();
+        }
     }
 
     fn discard_parsed(&mut self) {
@@ -306,7 +314,14 @@ impl<S: Detach> RecvBuffer<S> {
         self.release_message();
         self.parsed = self.parsed.saturating_sub(len);
         self.piece_start = self.parsed;
-        self.storage.detach_front(len)
+        self.storage.detach_front(0, len)
+    }
+
+    /// Hands out the `n` bytes behind a header of `skip` bytes, uncopied, where no message is held and nothing has been parsed
+    /// of them.
+    #[inline]
+    pub(crate) fn take_front(&mut self, skip: usize, n: usize) -> S::Piece {
+        self.storage.detach_front(skip, n)
     }
 }
 

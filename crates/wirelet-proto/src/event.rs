@@ -22,6 +22,17 @@ pub enum Status {
     Closed,
 }
 
+/// What [`Connection::take_whole_message`](crate::Connection::take_whole_message) found at the front of what has been received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Front<P> {
+    /// A whole message, which has been taken.
+    Message(MessageKind, P),
+    /// Nothing, and no message is in progress: read more bytes.
+    Nothing,
+    /// Something else, which is left as it was: call [`advance`](crate::Connection::advance).
+    Other,
+}
+
 /// Which event is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

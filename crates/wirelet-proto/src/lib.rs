@@ -116,7 +116,7 @@ pub use config::{Config, Delivery, Keepalive, Limits};
 pub use connection::{CONTROL_SLOT, Connection, Extensions, OutputWatch, State, Upgraded};
 pub use decoder::{Decoded, Decoder};
 pub use error::{Failure, LimitError, ProtocolError, SendError};
-pub use event::{Chunk, Event, EventKind, Expired, FrameSpan, Status};
+pub use event::{Chunk, Event, EventKind, Expired, FrameSpan, Front, Status};
 pub use frame::{FrameHead, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER, MessageKind, OpCode, Role};
 pub use keys::{MaskKeys, NoKeys};
 pub use reconnect::{Reconnect, ReconnectConfig};

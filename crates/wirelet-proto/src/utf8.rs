@@ -67,6 +67,11 @@ impl Utf8Validator {
     }
 }
 
+/// Whether all of `text` is UTF-8 and ends with a whole character.
+pub(crate) fn is_valid(text: &[u8]) -> bool {
+    whole(text).is_ok_and(<[u8]>::is_empty)
+}
+
 /// Checks all whole characters of `piece`; answers the beginning of a last, unfinished one: 0–3 bytes.
 fn whole(piece: &[u8]) -> Result<&[u8], InvalidUtf8> {
     #[cfg(feature = "std")]

@@ -4,7 +4,7 @@ use testkit::random::Keys;
 use testkit::wire::{Frame, ROLES, peer, stream};
 use wirelet_proto::deflate::Params;
 use wirelet_proto::{
-    CloseCode, Codec, CodecError, Config, Connection, Delivery, Detach, Event, EventKind, Extensions,
+    CloseCode, Codec, CodecError, Config, Connection, Delivery, Detach, Event, EventKind, Extensions, Front,
     Growable, Instant, MessageKind, Progress, RecvBuffer, Role, Spare, Status, Storage, Upgraded,
 };
 
@@ -53,9 +53,9 @@ impl Spare for Pieces {
 impl Detach for Pieces {
     type Piece = Vec<u8>;
 
-    fn detach_front(&mut self, n: usize) -> Vec<u8> {
-        let piece = self.0.filled()[..n].to_vec();
-        self.0.discard_front(n);
+    fn detach_front(&mut self, skip: usize, n: usize) -> Vec<u8> {
+        let piece = self.0.filled()[skip..skip + n].to_vec();
+        self.0.discard_front(skip + n);
         piece
     }
 }
@@ -170,6 +170,9 @@ const CALLS: &[(&str, Call)] = &[
     ("hold_reading", |end| {
         end.core.hold_reading(true, NOW);
         end.core.hold_reading(false, NOW);
+    }),
+    ("take_whole_message", |end| {
+        assert_eq!(end.core.take_whole_message(&mut end.rx, NOW), Front::Other);
     }),
     ("begin_frame, begin_compressed_frame", |end| {
         let _ = end.core.begin_frame(MessageKind::Text, 5, false, &mut end.keys);
@@ -393,6 +396,121 @@ fn a_codec_that_has_worked_enough_pauses_inside_a_message() {
             end.codec.budget = Some(0);
             assert_eq!(end.advance(), Status::Ready(EventKind::Binary));
             assert_eq!(end.event(), Event::Binary(b"next"));
+        }
+    }
+}
+
+/// What comes out of `wire` that arrives in two parts, one line for each event, and how it ends; messages are taken by
+/// `take_whole_message` where it takes them, if `whole`. After an error nothing more is read.
+fn told(role: Role, config: &Config, wire: &[u8], split: usize, whole: bool) -> Vec<String> {
+    let mut end = End::new(role, config);
+    let mut told = Vec::new();
+    let (first, second) = wire.split_at(split);
+    for (part, now) in [(first, NOW), (second, Instant::from_millis(7))] {
+        end.read(part);
+        loop {
+            let front = if whole { end.core.take_whole_message(&mut end.rx, now) } else { Front::Other };
+            match front {
+                Front::Message(kind, payload) => {
+                    told.push(format!("{kind:?} {payload:x?}"));
+                    continue;
+                }
+                Front::Nothing => break,
+                Front::Other => {}
+            }
+            let status = end.core.advance_with(&mut end.rx, &mut end.codec, &mut end.out, &mut end.keys, now);
+            match status {
+                Ok(Status::Ready(EventKind::Text | EventKind::Binary)) => {
+                    let kind = match end.event() {
+                        Event::Text(_) => MessageKind::Text,
+                        _ => MessageKind::Binary,
+                    };
+                    told.push(format!("{kind:?} {:x?}", end.take().unwrap()));
+                }
+                Ok(Status::Ready(_)) => told.push(format!("{:?}", end.event())),
+                Ok(Status::NeedInput) => break,
+                other => {
+                    told.push(format!("{other:?} {:?}", end.core.close_info()));
+                    return told;
+                }
+            }
+            end.core.transmitted(usize::MAX);
+            end.core.sent(0, 0, now);
+        }
+        told.push(format!("due at {:?}", end.core.poll_deadline()));
+    }
+    told
+}
+
+/// The short way to a whole message and the general one agree about everything, at every split.
+#[test]
+fn whole_messages_are_the_same_by_the_short_way() {
+    let packed = |frame: Frame| frame.rsv(4);
+    let streams = [
+        vec![
+            Frame::text("a"),
+            Frame::binary([]),
+            Frame::text("täxt"),
+            Frame::text([b'x'; 20]),
+            Frame::binary([7; 33]),
+        ],
+        vec![Frame::text([b'x'; 126]), Frame::binary([9; 200]), Frame::ping("?"), Frame::text("")],
+        vec![Frame::text("a").fragment(), Frame::ping("?"), Frame::continuation("b"), Frame::text("c")],
+        vec![packed(Frame::text("packed")), Frame::text("plain"), packed(Frame::binary("packed"))],
+        vec![Frame::text("a"), Frame::close(4000, "bye"), Frame::text("after")],
+        vec![Frame::text("good"), Frame::text([b'x', 0xc3]), Frame::text("after")],
+        vec![Frame::text("good"), Frame::text([0xff; 40]), Frame::text("after")],
+        vec![Frame::text("good"), Frame::binary([1; 301]), Frame::text("after")],
+        vec![Frame::text("good"), Frame::text("bad").rsv(2), Frame::text("after")],
+        vec![Frame::text("good"), Frame::continuation("bad"), Frame::text("after")],
+        vec![Frame::text("a").fragment(), Frame::text("bad"), Frame::text("after")],
+        vec![Frame::binary("x").length_form(testkit::wire::LengthForm::Bits16), Frame::text("after")],
+    ];
+    for role in ROLES {
+        for delivery in [Delivery::Messages, Delivery::Chunks] {
+            let mut config = Config { delivery, ..Config::new() };
+            config.limits.message = 300;
+            for frames in &streams {
+                let wire = stream(peer(role), frames.clone());
+                for split in 0..=wire.len() {
+                    let general = told(role, &config, &wire, split, false);
+                    assert_eq!(told(role, &config, &wire, split, true), general, "{frames:?} at {split}");
+                }
+            }
+        }
+    }
+    // The peer of another role masks where it must not, and does not where it must.
+    for role in ROLES {
+        let wire = stream(role, [Frame::text("a")]);
+        assert_eq!(told(role, &Config::new(), &wire, 0, true), told(role, &Config::new(), &wire, 0, false));
+    }
+}
+
+/// A deadline came too late, since a message had brought it nearer and the driver had not looked: the next ping is due after
+/// the last sign of life, which answers one that is on its way.
+#[test]
+fn the_short_way_brings_no_deadline_nearer() {
+    for (ping, pong) in [(5, 60), (60, 5)] {
+        for waits_for_pong in [false, true] {
+            let mut config = Config::new();
+            config.keepalive.ping = Some(std::time::Duration::from_secs(ping));
+            config.keepalive.pong = std::time::Duration::from_secs(pong);
+            let mut end = End::new(Role::Server, &config);
+            let mut now = NOW;
+            if waits_for_pong {
+                now = end.core.poll_deadline().unwrap();
+                assert_eq!(end.core.handle_deadline(&mut end.keys, now), None);
+                end.core.transmitted(usize::MAX);
+                end.core.sent(0, 0, now);
+            }
+            let due = end.core.poll_deadline().unwrap();
+            end.read(&stream(Role::Client, [Frame::text("a")]));
+            let front = end.core.take_whole_message(&mut end.rx, Instant::from_millis(now.as_millis() + 1));
+            assert_eq!(front == Front::Other, waits_for_pong);
+            assert!(end.core.poll_deadline().unwrap() >= due);
+            end.core.begin_frame(MessageKind::Text, 1, true, &mut end.keys).unwrap();
+            assert!(!end.core.is_watching_output());
+            assert!(end.core.poll_deadline().unwrap() >= due);
         }
     }
 }

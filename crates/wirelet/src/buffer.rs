@@ -18,12 +18,14 @@ pub(crate) struct Buffer {
     pooled: bool,
     /// The size of the memory behind `bytes` when it is not, bytes.
     allocated: usize,
+    /// The memory behind `bytes` is a block, and the thread has enough of those that messages refer to.
+    copies: bool,
 }
 
 impl Buffer {
     /// A copy, in memory of its own.
     pub(crate) fn of(bytes: &[u8]) -> Self {
-        Self { bytes: BytesMut::from(bytes), pooled: false, allocated: bytes.len() }
+        Self { bytes: BytesMut::from(bytes), pooled: false, allocated: bytes.len(), copies: false }
     }
 
     pub(crate) const fn is_pooled(&self) -> bool {
@@ -40,13 +42,17 @@ impl Buffer {
             }
         }
         let most = len.saturating_add(want);
-        let (mut next, pooled) = if most <= BLOCK {
-            (pool::take(), true)
+        if most <= BLOCK {
+            let (mut block, crowded) = pool::take_to_receive();
+            block.extend_from_slice(&self.bytes[..len]);
+            self.replace(block, true);
+            self.copies = crowded;
         } else {
-            (BytesMut::with_capacity(most.min((2 * len).max(BLOCK))), false)
-        };
-        next.extend_from_slice(&self.bytes[..len]);
-        self.replace(next, pooled);
+            let size = most.min((2 * len).max(BLOCK));
+            let mut memory = pool::take_large(size).unwrap_or_else(|| BytesMut::with_capacity(size));
+            memory.extend_from_slice(&self.bytes[..len]);
+            self.replace(memory, false);
+        }
     }
 
     /// Nothing happens for a while: keeps as little memory as the first `len` bytes need. Answers whether the rest is gone.
@@ -64,29 +70,39 @@ impl Buffer {
 
     /// Gives up everything.
     pub(crate) fn release(&mut self) {
-        self.replace(BytesMut::new(), false);
+        if self.allocated > 0 {
+            self.replace(BytesMut::new(), false);
+        }
     }
 
-    /// Takes the first `n` bytes, uncopied unless they would pin one block too many.
+    /// Removes the first `skip` bytes and takes the `n` behind them, uncopied unless they would pin one block too many.
     #[inline]
-    pub(crate) fn detach_front(&mut self, n: usize) -> Bytes {
-        let n = n.min(self.bytes.len());
-        if n == 0 {
-            return Bytes::new();
+    pub(crate) fn detach_front(&mut self, skip: usize, n: usize) -> Bytes {
+        if n == 0 || self.copies && n < SMALL {
+            return self.copy_front(skip, n);
         }
-        if n < SMALL && self.pooled && pool::is_crowded() {
-            let copy = Bytes::copy_from_slice(&self.bytes[..n]);
-            self.bytes.advance(n);
-            return copy;
-        }
-        self.bytes.split_to(n).freeze()
+        let mut piece = self.bytes.split_to(skip + n).freeze();
+        piece.advance(skip);
+        piece
     }
 
+    #[cold]
+    fn copy_front(&mut self, skip: usize, n: usize) -> Bytes {
+        self.bytes.advance(skip);
+        let copy = Bytes::copy_from_slice(&self.bytes[..n]);
+        self.bytes.advance(n);
+        copy
+    }
+
+    #[inline]
     fn replace(&mut self, bytes: BytesMut, pooled: bool) {
-        self.allocated = bytes.capacity();
+        let allocated = std::mem::replace(&mut self.allocated, bytes.capacity());
+        self.copies = false;
         let old = std::mem::replace(&mut self.bytes, bytes);
         if std::mem::replace(&mut self.pooled, pooled) {
             pool::put(old);
+        } else if allocated > BLOCK {
+            pool::put_large(old, allocated);
         }
     }
 }

@@ -18,6 +18,9 @@ const RESERVE: usize = 16;
 const PINNED: usize = 64;
 /// Pinned blocks that are looked at each time.
 const LOOK_AT: usize = 8;
+/// Memory of large messages that a thread keeps for the next ones, bytes in all. Why: fresh memory costs a page fault for every
+/// 4 KiB, and to grow step by step costs a copy each time.
+const LARGE: usize = 4 * 1024 * 1024;
 /// Segment queues that a thread keeps in reserve.
 const QUEUES: usize = 8;
 
@@ -33,16 +36,16 @@ pub struct Usage {
     pub pinned: usize,
 }
 
-#[derive(Default)]
 struct Pool {
     lent: isize,
     free: Vec<BytesMut>,
     pinned: VecDeque<BytesMut>,
+    large: Large,
     queues: Vec<VecDeque<Bytes>>,
 }
 
 thread_local! {
-    static POOL: RefCell<Pool> = RefCell::new(Pool::default());
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool::new()) };
 }
 
 /// The state of the current thread's pool.
@@ -56,15 +59,24 @@ pub(crate) fn take() -> BytesMut {
     with(Pool::take).unwrap_or_else(|| BytesMut::with_capacity(BLOCK))
 }
 
+/// An empty block to receive into, and whether so many blocks are pinned that small messages must not pin this one.
+pub(crate) fn take_to_receive() -> (BytesMut, bool) {
+    with(|pool| (pool.take(), pool.is_crowded())).unwrap_or_else(|| (BytesMut::with_capacity(BLOCK), false))
+}
+
 /// Gives a block back that [`take`] has answered.
 pub(crate) fn put(block: BytesMut) {
     with(|pool| pool.put(block));
 }
 
-/// Whether so many blocks are pinned that small messages must not pin more.
-#[inline]
-pub(crate) fn is_crowded() -> bool {
-    with(|pool| pool.pinned.len() >= PINNED && !pool.unpin()).unwrap_or(false)
+/// Empty memory for at least `size` bytes that has held a large message before, if there is some.
+pub(crate) fn take_large(size: usize) -> Option<BytesMut> {
+    with(|pool| pool.large.take(size)).flatten()
+}
+
+/// Gives back memory of `size` bytes that has held a large message.
+pub(crate) fn put_large(memory: BytesMut, size: usize) {
+    with(|pool| pool.large.put(memory, size));
 }
 
 /// An empty queue, with memory.
@@ -88,12 +100,21 @@ fn with<T>(f: impl FnOnce(&mut Pool) -> T) -> Option<T> {
 }
 
 impl Pool {
+    const fn new() -> Self {
+        Self { lent: 0, free: Vec::new(), pinned: VecDeque::new(), large: Large::new(), queues: Vec::new() }
+    }
+
     fn take(&mut self) -> BytesMut {
         self.lent += 1;
         if self.free.is_empty() {
             self.unpin();
         }
         self.free.pop().unwrap_or_else(|| BytesMut::with_capacity(BLOCK))
+    }
+
+    /// Whether so many blocks are pinned that small messages must not pin more.
+    fn is_crowded(&mut self) -> bool {
+        self.pinned.len() >= PINNED && !self.unpin()
     }
 
     fn put(&mut self, mut block: BytesMut) {
@@ -123,11 +144,49 @@ impl Pool {
     }
 }
 
+/// Memory of large messages, free or still referred to by one, oldest first, with its size in bytes.
+struct Large {
+    memory: VecDeque<(BytesMut, usize)>,
+    bytes: usize,
+}
+
+impl Large {
+    const fn new() -> Self {
+        Self { memory: VecDeque::new(), bytes: 0 }
+    }
+
+    fn take(&mut self, least: usize) -> Option<BytesMut> {
+        let fits = |(memory, size): &mut (BytesMut, usize)| *size >= least && memory.try_reclaim(*size);
+        let found = self.memory.iter_mut().position(fits)?;
+        let (memory, size) = self.memory.remove(found)?;
+        self.bytes -= size;
+        Some(memory)
+    }
+
+    fn put(&mut self, mut memory: BytesMut, size: usize) {
+        if size > LARGE / 2 {
+            return;
+        }
+        memory.clear();
+        self.bytes += size;
+        self.memory.push_back((memory, size));
+        while self.bytes > LARGE
+            && let Some((_, size)) = self.memory.pop_front()
+        {
+            self.bytes -= size;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// Each test has a thread, and so a pool, of its own.
+    fn is_crowded() -> bool {
+        with(Pool::is_crowded).unwrap()
+    }
+
     fn on_own_thread(test: fn()) {
         std::thread::spawn(test).join().unwrap();
     }
@@ -175,6 +234,28 @@ mod tests {
             assert_eq!(usage(), Usage { lent: 0, free: 0, pinned: PINNED });
             messages.clear();
             assert!(!is_crowded());
+        });
+    }
+
+    #[test]
+    fn memory_of_large_messages_is_kept_up_to_a_limit_and_taken_when_no_message_refers_to_it() {
+        on_own_thread(|| {
+            const SIZE: usize = 1024 * 1024;
+            assert!(take_large(SIZE).is_none());
+            let mut memory = BytesMut::zeroed(SIZE);
+            let at = memory.as_ptr();
+            let message = memory.split_to(SIZE / 2).freeze();
+            put_large(memory, SIZE);
+            assert!(take_large(SIZE).is_none());
+            drop(message);
+            assert!(take_large(SIZE + 1).is_none());
+            let memory = take_large(SIZE).unwrap();
+            assert_eq!((memory.as_ptr(), memory.len(), memory.capacity()), (at, 0, SIZE));
+            for _ in 0..10 {
+                put_large(BytesMut::with_capacity(SIZE), SIZE);
+            }
+            put_large(BytesMut::with_capacity(LARGE), LARGE);
+            assert_eq!(std::iter::from_fn(|| take_large(1)).count(), LARGE / SIZE);
         });
     }
 

@@ -51,6 +51,12 @@ impl Clock {
         }
     }
 
+    /// Whether a ping has left that nothing has come after.
+    #[inline]
+    pub(super) const fn is_waiting_for_pong(&self) -> bool {
+        matches!(self.ping, Departure::Left(_))
+    }
+
     #[inline]
     pub(super) const fn message_begins(&mut self, now: Instant) {
         self.message_began = now;
@@ -167,6 +173,12 @@ impl<C: Deref<Target = Config>> Connection<C> {
             }
             _ => {}
         }
+    }
+
+    /// Whether the application holds reading ([`hold_reading`](Self::hold_reading)).
+    #[inline]
+    pub const fn is_reading_held(&self) -> bool {
+        self.clock.held.is_some()
     }
 
     fn next_due(&self) -> (Instant, Due) {

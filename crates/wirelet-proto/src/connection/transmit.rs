@@ -89,6 +89,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
     /// They may go between any two frames, never inside one, and a close frame never before a frame that was
     /// accepted by [`begin_frame`](Self::begin_frame). Bytes that have been reported as
     /// [`transmitted`](Self::transmitted) in part are never replaced.
+    #[inline]
     pub fn poll_transmit(&self) -> &[u8] {
         let sending = &self.sending;
         sending.slot.get(usize::from(sending.sent)..usize::from(sending.len)).unwrap_or_default()
@@ -128,9 +129,16 @@ impl<C: Deref<Target = Config>> Connection<C> {
     /// [`Limits::slowest`](crate::Limits::slowest)).
     #[inline]
     pub fn sent(&mut self, n: usize, waiting: usize, now: Instant) {
-        if waiting > 0 || !self.clock.output.is_empty() || self.is_sending_message() {
+        if waiting > 0 || self.is_watching_output() {
             self.report(n, waiting, now);
         }
+    }
+
+    /// Whether [`sent`](Self::sent) has something to note although nothing waits: something did before, or the next fragment
+    /// of a message is owed. Otherwise such a call changes nothing.
+    #[inline]
+    pub const fn is_watching_output(&self) -> bool {
+        !self.clock.output.is_empty() || self.sending.fragments_of.is_some()
     }
 
     fn report(&mut self, n: usize, waiting: usize, now: Instant) {
@@ -158,7 +166,8 @@ impl<C: Deref<Target = Config>> Connection<C> {
 
     /// Whether a fragmented message has been begun and not ended: frames of the other kind, and other messages, have to
     /// wait.
-    pub fn is_sending_message(&self) -> bool {
+    #[inline]
+    pub const fn is_sending_message(&self) -> bool {
         self.sending.fragments_of.is_some()
     }
 
@@ -246,8 +255,9 @@ impl<C: Deref<Target = Config>> Connection<C> {
     }
 
     /// Whether the payload of what is sent has to be masked: this is a client.
-    pub fn is_masking(&self) -> bool {
-        self.role == Role::Client
+    #[inline]
+    pub const fn is_masking(&self) -> bool {
+        matches!(self.role, Role::Client)
     }
 
     /// Masks the next bytes of the frame that was begun last, in place. On a server it changes nothing.

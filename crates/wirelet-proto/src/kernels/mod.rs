@@ -23,6 +23,7 @@ pub(crate) use text::{proven_str, safe_str};
 /// XORs `data` with the masking key in place; `key[0]` belongs to `data[0]` (RFC 6455 5.3).
 ///
 /// Answers whether all of the unmasked data is ASCII, which costs nothing on the way.
+#[inline]
 pub fn unmask(data: &mut [u8], key: [u8; 4]) -> bool {
     #[cfg(all(feature = "std", target_arch = "x86_64"))]
     if data.len() >= avx2::WORTHWHILE

@@ -19,14 +19,16 @@ const WORTH_A_READ: usize = 4 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Inbound {
     buffer: Buffer,
-    /// Bytes that are announced and not received.
-    want: usize,
+    /// Bytes that are announced and not received; more than 32 bits can say counts as that.
+    want: u32,
+    /// The last attempt to read has left nothing in the socket.
+    drained: bool,
 }
 
 impl Inbound {
     /// Bytes that were received together with the opening handshake.
     pub(crate) fn new(leftover: &[u8]) -> Self {
-        Self { buffer: Buffer::of(leftover), want: 0 }
+        Self { buffer: Buffer::of(leftover), want: 0, drained: false }
     }
 
     /// Reads once, at most `most` bytes, into memory that is there only if there is something to read.
@@ -37,11 +39,15 @@ impl Inbound {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         let idle = self.buffer.is_pooled() || self.buffer.bytes.is_empty();
-        if !idle && transport.poll_readable(cx).is_pending() {
+        // Whoever asks again has been woken, most likely because there is something.
+        if (std::mem::take(&mut self.drained) || !idle) && transport.poll_readable(cx).is_pending() {
             return Poll::Pending;
         }
         self.prepare();
-        pin!(transport.read_buf(&mut (&mut self.buffer.bytes).limit(most))).poll(cx)
+        let room = self.buffer.bytes.spare_capacity_mut().len().min(most);
+        let read = pin!(transport.read_buf(&mut (&mut self.buffer.bytes).limit(most))).poll(cx);
+        self.drained = matches!(read, Poll::Ready(Ok(n)) if n < room);
+        read
     }
 
     /// Nothing will be read for a while: keeps as little memory as the received bytes need.
@@ -58,11 +64,12 @@ impl Inbound {
     fn prepare(&mut self) {
         let len = self.buffer.bytes.len();
         let spare = self.buffer.bytes.capacity() - len;
-        if spare >= self.want.clamp(1, WORTH_A_READ) && (self.buffer.is_pooled() || len > 0) {
+        let want = self.want as usize;
+        if spare >= want.clamp(1, WORTH_A_READ) && (self.buffer.is_pooled() || len > 0) {
             return;
         }
         // A header and a control frame may stand between the fragments that are joined here.
-        self.buffer.make_room(len, self.want.saturating_add(FIXED_OVERHEAD + 1));
+        self.buffer.make_room(len, want.saturating_add(FIXED_OVERHEAD + 1));
     }
 }
 
@@ -89,7 +96,7 @@ impl Storage for Inbound {
 
     #[inline]
     fn make_room(&mut self, want: usize) -> bool {
-        self.want = want;
+        self.want = u32::try_from(want).unwrap_or(u32::MAX);
         true
     }
 
@@ -102,7 +109,7 @@ impl Detach for Inbound {
     type Piece = Bytes;
 
     #[inline]
-    fn detach_front(&mut self, n: usize) -> Bytes {
-        self.buffer.detach_front(n)
+    fn detach_front(&mut self, skip: usize, n: usize) -> Bytes {
+        self.buffer.detach_front(skip, n)
     }
 }

@@ -91,10 +91,11 @@ impl Spare for Inflated {
 impl Detach for Inflated {
     type Piece = Bytes;
 
-    fn detach_front(&mut self, n: usize) -> Bytes {
-        let n = n.min(self.filled);
-        self.filled -= n;
-        self.buffer.detach_front(n)
+    fn detach_front(&mut self, skip: usize, n: usize) -> Bytes {
+        let skip = skip.min(self.filled);
+        let n = n.min(self.filled - skip);
+        self.filled -= skip + n;
+        self.buffer.detach_front(skip, n)
     }
 }
 
@@ -140,7 +141,7 @@ mod tests {
             assert!(inflated.buffer.bytes.capacity() <= 2 * total.max(BLOCK), "{total}");
         }
         let at = inflated.filled().as_ptr();
-        let front = inflated.detach_front(total - 1);
+        let front = inflated.detach_front(0, total - 1);
         assert_eq!((front.as_ptr(), front.len()), (at, total - 1));
         assert_eq!(inflated.filled(), [99]);
         inflated.rest();
@@ -159,7 +160,7 @@ mod tests {
             assert!(inflated.make_room(1) && inflated.spare_mut().len() >= 2048);
             inflated.spare_mut()[..1000].fill(n);
             inflated.commit(1000);
-            messages.push(inflated.detach_front(1000));
+            messages.push(inflated.detach_front(0, 1000));
         }
         let first = messages[0].as_ptr() as usize;
         for (n, message) in messages.iter().enumerate() {
