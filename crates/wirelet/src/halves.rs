@@ -59,7 +59,15 @@ impl ReceiveHalf {
         poll_fn(|cx| self.shared.poll_recv(cx, true)).await.transpose()
     }
 
+    #[inline]
     pub(crate) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
+        match self.shared.poll_message(cx) {
+            Some(polled) => polled.map(|message| Some(Ok(message))),
+            None => self.poll_recv_any(cx),
+        }
+    }
+
+    fn poll_recv_any(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
         // Why before anything is taken: the chunk would be lost.
         if self.shared.delivers_chunks() {
             return Poll::Ready(Some(Err(Error::Misuse("chunks are delivered: receive them as such"))));

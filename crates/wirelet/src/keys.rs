@@ -24,6 +24,7 @@ thread_local! {
 }
 
 impl MaskKeys for ThreadKeys {
+    #[inline(never)]
     fn next_key(&mut self) -> [u8; 4] {
         random_u32().to_le_bytes()
     }

@@ -29,6 +29,8 @@ pub(crate) struct Budget {
     pub(crate) decompression: u32,
     /// The owner was told to let others have their turn: the next poll begins anew.
     refused: bool,
+    /// Some of the above but `decompression` is used up.
+    spent: bool,
 }
 
 impl Budget {
@@ -39,6 +41,7 @@ impl Budget {
             written: WRITTEN,
             decompression: DECOMPRESSION,
             refused: false,
+            spent: false,
         }
     }
 
@@ -48,8 +51,15 @@ impl Budget {
         let some = self.messages > 0;
         if some {
             self.messages -= 1;
+            self.spent |= self.messages == 0;
         }
         some
+    }
+
+    /// Whether one more message may be looked for.
+    #[inline]
+    pub(crate) const fn has_messages(&self) -> bool {
+        self.messages > 0
     }
 
     /// Whether it is time to look at the clock.
@@ -60,10 +70,12 @@ impl Budget {
 
     pub(crate) const fn has_read(&mut self, n: usize) {
         self.read = self.read.saturating_sub(bytes(n));
+        self.spent |= self.read == 0;
     }
 
     pub(crate) const fn has_written(&mut self, n: usize) {
         self.written = self.written.saturating_sub(bytes(n));
+        self.spent |= self.written == 0;
     }
 
     /// How much may be read, bytes.
@@ -94,8 +106,9 @@ impl Budget {
     }
 
     /// Whether something of it is used up, so that the task has to let others in before it goes on.
+    #[inline]
     pub(crate) const fn is_spent(&self) -> bool {
-        self.messages == 0 || self.read == 0 || self.written == 0 || self.decompression == 0
+        self.spent || self.decompression == 0
     }
 }
 

@@ -165,7 +165,7 @@ impl<H: Future<Output = bool> + Unpin> Future for Driver<H> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let Some(engine) = &mut this.engine else { return this.poll_handler_alone(cx) };
-        engine.renew_budget();
+        engine.begin_poll();
         let begins = engine.task.is_none();
         if engine.task.as_ref().is_none_or(|task| !task.will_wake(cx.waker())) {
             engine.task = Some(cx.waker().clone());

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use wirelet_proto::{
-    Config, Connection, Event as CoreEvent, EventKind, Expired, Instant, MessageKind, RecvBuffer, Role,
-    State, Status,
+    Config, Connection, Event as CoreEvent, EventKind, Expired, Front, Instant, MessageKind, RecvBuffer,
+    Role, State, Status,
 };
 
 use super::Shared;
@@ -17,6 +17,7 @@ use super::budget::Budget;
 use super::inbound::Inbound;
 use super::mailbox::{End, Flag, Inbox, Standing, Wait, Woken};
 use super::outbound::{HIGH_WATER, Outbound};
+use super::timed::{NEVER, Timed};
 use super::timer::Timer;
 use crate::deflate::Deflate;
 use crate::keys::ThreadKeys;
@@ -35,7 +36,7 @@ const ANOTHER_LOOK: u64 = 1000;
 
 /// A connection: the protocol's state, what was received, what is to be sent, the socket.
 pub(crate) struct Engine {
-    pub(super) core: Connection<Arc<Config>>,
+    pub(super) core: Timed,
     rx: RecvBuffer<Inbound>,
     /// Where compression was negotiated.
     pub(super) deflate: Option<Box<Deflate>>,
@@ -200,7 +201,7 @@ impl Engine {
             out.push(response);
         }
         Self {
-            core,
+            core: Timed::new(core),
             rx: RecvBuffer::new(Inbound::new(leftover)),
             deflate,
             out,
@@ -229,15 +230,17 @@ impl Engine {
     }
 
     /// Another poll of the owner begins.
-    pub(super) const fn renew_budget(&mut self) {
+    pub(super) fn begin_poll(&mut self) {
         self.budget = Budget::new();
+        self.refresh_clock();
     }
 
-    /// Another call of an owner without a task. Why not anew each time: one poll of the application may call many times.
-    pub(super) const fn go_on_with_budget(&mut self) {
+    /// Another call of an owner without a task. Why with the same budget: one poll of the application may call many times.
+    pub(super) fn continue_poll(&mut self) {
         if self.budget.is_refused() {
-            self.renew_budget();
+            self.budget = Budget::new();
         }
+        self.refresh_clock();
     }
 
     /// The owner goes on when others have had their turn.
@@ -250,6 +253,7 @@ impl Engine {
         self.budget.has_compressed(n);
     }
 
+    #[inline]
     pub(super) const fn is_spent(&self) -> bool {
         self.budget.is_spent()
     }
@@ -289,22 +293,29 @@ impl Engine {
     /// 64 KiB.
     pub(super) fn drive(&mut self, shared: &Shared, reads: Reads, cx: &mut Context<'_>) -> Woken {
         loop {
-            self.refresh_clock();
-            self.excuse_lateness();
-            self.read_mailbox(shared);
-            self.take_mail(shared, false);
+            if self.is_due() {
+                self.excuse_lateness();
+            }
+            if !shared.attention.is_clear() {
+                self.read_mailbox(shared);
+                self.take_mail(shared, false);
+            }
             let blocked = self.poll_write(cx).is_pending();
             if reads == Reads::Always || blocked || self.receiver == Receiver::Nobody || self.is_due() {
                 self.receive(shared, cx);
             }
             // Why behind reading: what lies in the socket is a sign of life, however long this task has not been polled.
-            self.hold_or_resume(shared);
-            self.handle_deadlines();
+            if self.is_due() || self.is_watch_due() {
+                self.hold_or_resume(shared);
+                self.handle_deadlines();
+            }
             self.write_all(shared, cx);
             if self.has_lost_output() {
                 self.receive(shared, cx);
             }
-            self.leave(cx);
+            if self.has_ended() {
+                self.leave(cx);
+            }
             self.hold_or_resume(shared);
             if self.budget.is_spent() {
                 self.let_others_go(cx);
@@ -313,12 +324,17 @@ impl Engine {
             if self.timer.poll(self.clock, alarm, shared, cx).is_pending() {
                 break;
             }
+            self.refresh_clock();
         }
         self.publish(shared)
     }
 
     /// Who waits in the handler and has what it waits for is woken. Whether the handler is to be polled.
+    #[inline]
     pub(super) fn wake_handler(&mut self) -> bool {
+        if self.waits.receiver == Waiter::Nobody && self.waits.sender == Waiter::Nobody {
+            return false;
+        }
         let news = self.has_news();
         let receives = news && self.waits.wake(Part::Receiver);
         let sends = self.is_satisfied(self.waits.sender_for) && self.waits.wake(Part::Sender);
@@ -346,8 +362,16 @@ impl Engine {
     }
 
     /// Says outside what has become of the connection: its state, its end, its next deadline, and who is concerned by it.
+    #[inline]
     pub(super) fn publish(&mut self, shared: &Shared) -> Woken {
         let open = self.is_open();
+        if open && !self.has_ended() && shared.mailbox_if_any().is_none() {
+            return Woken::default();
+        }
+        self.publish_all(shared, open)
+    }
+
+    fn publish_all(&mut self, shared: &Shared, open: bool) -> Woken {
         if !open {
             shared.publish_state(self.core.state(), self.core.close_info());
         }
@@ -439,7 +463,15 @@ impl Engine {
     fn receive(&mut self, shared: &Shared, cx: &mut Context<'_>) {
         self.starved = false;
         while self.wants_events(shared) {
-            match self.parse(shared, Some(cx)) {
+            let parsed = match self.take_whole_message() {
+                Front::Message(kind, payload) => {
+                    self.deliver(shared, Event::Message(Message::checked(kind, payload)));
+                    continue;
+                }
+                Front::Nothing => Parsed::NeedInput,
+                Front::Other => self.parse(shared, Some(cx)),
+            };
+            match parsed {
                 Parsed::Event(event) => self.deliver(shared, event),
                 Parsed::NeedInput => {
                     // Why: what was queued leaves before the connection waits for more.
@@ -466,18 +498,38 @@ impl Engine {
         }
     }
 
-    /// Whether something is to be received: it is taken, or there is room for it.
-    fn wants_events(&self, shared: &Shared) -> bool {
-        if self.has_ended() {
-            return false;
+    /// The next message, where it has come as one frame without compression.
+    #[inline]
+    fn take_whole_message(&mut self) -> Front<Bytes> {
+        if self.deflate.is_some() || !self.budget.has_messages() {
+            return Front::Other;
         }
+        let front = self.core.steady().take_whole_message(&mut self.rx, self.now);
+        if let Front::Message(..) = front {
+            self.budget.take_message();
+            if self.budget.clock_is_due() {
+                self.refresh_clock();
+            }
+        }
+        front
+    }
+
+    /// Whether something is to be received: it is taken, or there is room for it.
+    #[inline(always)] // for its first line, which nearly always answers it
+    fn wants_events(&self, shared: &Shared) -> bool {
+        let takes_next = self.receiver == Receiver::Here && self.ready.is_none() && self.backlog.is_none();
+        !self.has_ended() && (takes_next || self.wants_more_events(shared))
+    }
+
+    /// Whether there is room for another event behind those that nobody has taken yet.
+    fn wants_more_events(&self, shared: &Shared) -> bool {
         match self.receiver {
             Receiver::Nobody => true,
             Receiver::Elsewhere => shared.mailbox().has_inbox_room(),
-            Receiver::Here => match &self.backlog {
-                None => self.ready.is_none() || self.core.state() == State::Closing,
-                Some(backlog) => self.core.state() == State::Closing && !backlog.is_full(),
-            },
+            Receiver::Here => {
+                let is_full = self.backlog.as_ref().is_some_and(|backlog| backlog.is_full());
+                self.core.state() == State::Closing && !is_full
+            }
         }
     }
 
@@ -495,7 +547,6 @@ impl Engine {
     }
 
     /// Looks for the next event in what has been received. The socket is not touched.
-    #[inline]
     fn parse(&mut self, shared: &Shared, mut cx: Option<&mut Context<'_>>) -> Parsed {
         loop {
             if !self.budget.take_message() {
@@ -644,7 +695,14 @@ impl Engine {
     }
 
     /// Writes what is queued. Ready when all of it has been written, or nothing can be any more.
+    #[inline(always)] // for the check alone, which is nearly all that it comes to
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let nothing = self.out.is_empty() && self.core.poll_transmit().is_empty();
+        if nothing { Poll::Ready(()) } else { self.poll_write_queued(cx) }
+    }
+
+    #[inline(never)]
+    fn poll_write_queued(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.can_write() {
             self.move_slot();
             if self.out.is_empty() {
@@ -659,6 +717,9 @@ impl Engine {
             let left = before - self.out.len();
             self.budget.has_written(left);
             self.excused &= left == 0;
+            if !self.out.is_empty() {
+                self.refresh_clock();
+            }
             self.core.sent(left, self.out.len(), self.now);
             match flushed {
                 Poll::Pending => {
@@ -676,7 +737,11 @@ impl Engine {
 
     /// Writes what is queued, and what other tasks have queued, until there is nothing more or the socket is full.
     fn write_all(&mut self, shared: &Shared, cx: &mut Context<'_>) {
-        while self.poll_write(cx).is_ready() && !self.budget.is_spent() && self.take_mail(shared, false) {}
+        while self.poll_write(cx).is_ready()
+            && shared.attention.has(Flag::MAIL)
+            && !self.budget.is_spent()
+            && self.take_mail(shared, false)
+        {}
     }
 
     /// Nothing can be sent any more. What has been received is still delivered; then the error is told.
@@ -783,22 +848,35 @@ impl Engine {
     }
 
     /// When the owner is to be woken; `None`: not for the sake of time.
-    fn next_alarm(&self) -> Option<Instant> {
-        let look = match self.watch {
-            Watch::LookAt(when) if !self.is_gone() => Some(when),
-            _ => None,
+    fn next_alarm(&mut self) -> Option<Instant> {
+        if self.is_gone() {
+            return None;
+        }
+        let quiet_until = self.core.quiet_until();
+        let alarm = match self.watch {
+            Watch::LookAt(when) => when.min(quiet_until),
+            Watch::Nothing | Watch::Seen(_) => quiet_until,
         };
-        self.next_deadline().into_iter().chain(look).min()
+        (alarm != NEVER).then_some(alarm)
     }
 
-    fn is_due(&self) -> bool {
-        self.next_deadline().is_some_and(|deadline| deadline <= self.now)
+    fn is_due(&mut self) -> bool {
+        self.core.is_due(self.now) && !self.is_gone()
+    }
+
+    /// Whether the peer's system is to be looked at.
+    fn is_watch_due(&self) -> bool {
+        matches!(self.watch, Watch::LookAt(when) if when <= self.now)
     }
 
     /// The application does not take what is received, or does again: meanwhile deadlines that depend on reading stand still.
     fn hold_or_resume(&mut self, shared: &Shared) {
-        let held = !self.has_ended() && (self.starved || !self.wants_events(shared));
-        self.core.hold_reading(held, self.now);
+        // Who waits for an event is polled next.
+        let takes = || self.waits.receiver != Waiter::Nobody || self.wants_events(shared);
+        let held = !self.has_ended() && (self.starved || !takes());
+        if held != self.core.is_reading_held() {
+            self.core.hold_reading(held, self.now);
+        }
     }
 
     /// The owner was not polled when it should have been: the process was stopped, or nobody polls a connection without a
@@ -832,9 +910,7 @@ impl Engine {
 
     /// Does what is due.
     fn handle_deadlines(&mut self) {
-        if let Watch::LookAt(when) = self.watch
-            && when <= self.now
-        {
+        if self.is_watch_due() {
             self.look_at_acknowledgements();
         }
         while let Some(deadline) = self.next_deadline().filter(|deadline| *deadline <= self.now) {
@@ -894,6 +970,36 @@ impl Engine {
 
 /// For the application, where it has the engine.
 impl Engine {
+    /// The next message, where it is the next event and has come as one frame without compression: the most frequent case, and
+    /// so without anything else; a pending receiver is noted with `cx`. `None`: [`poll_take`](Self::poll_take) knows more.
+    #[inline]
+    pub(super) fn poll_message(&mut self, shared: &Shared, cx: &Context<'_>) -> Option<Poll<Message>> {
+        if self.receiver != Receiver::Here || shared.attention.has(Flag::REMOTE) || self.has_ended() {
+            return None;
+        }
+        match &self.ready {
+            None => {}
+            Some(Ready::Other(_)) => return None,
+            Some(Ready::Message(_)) => {
+                return match self.ready.take() {
+                    Some(Ready::Message(message)) => Some(Poll::Ready(message)),
+                    _ => None,
+                };
+            }
+        }
+        if self.backlog.is_some() {
+            return None;
+        }
+        match self.take_whole_message() {
+            Front::Message(kind, payload) => Some(Poll::Ready(Message::checked(kind, payload))),
+            Front::Nothing => {
+                self.waits.wait(Part::Receiver, cx, self.task.as_ref());
+                Some(Poll::Pending)
+            }
+            Front::Other => None,
+        }
+    }
+
     /// The next event, or the end; a pending receiver is noted with `cx`. The socket is not touched.
     pub(super) fn poll_take(
         &mut self,

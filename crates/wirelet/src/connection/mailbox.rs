@@ -91,7 +91,14 @@ pub(crate) struct Woken {
 }
 
 impl Woken {
+    #[inline]
     pub(crate) fn wake(self) {
+        if self.receiver.is_some() || self.sender.is_some() {
+            self.wake_both();
+        }
+    }
+
+    fn wake_both(self) {
         self.receiver.into_iter().chain(self.sender).for_each(Waker::wake);
     }
 

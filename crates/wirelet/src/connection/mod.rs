@@ -24,6 +24,7 @@ pub(crate) mod outbox;
 pub(crate) mod queue;
 mod send;
 mod state;
+mod timed;
 mod timer;
 
 use std::sync::{Arc, OnceLock, PoisonError, Weak};
@@ -42,7 +43,7 @@ use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard};
 use crate::time::Clock;
 use crate::transport::Transport;
-use crate::{Error, Event, SlowReceiver, TrySendError};
+use crate::{Error, Event, Message, SlowReceiver, TrySendError};
 #[cfg(feature = "deflate")]
 pub(crate) use budget::PER_BYTE;
 use engine::{Beginning, Engine, Reads};
@@ -137,6 +138,13 @@ impl Shared {
 
     // ---- receiving ----
 
+    /// The next message, where nothing else has to be done for it than to take it. `None`:
+    /// [`poll_recv`](Self::poll_recv) knows more.
+    #[inline]
+    pub(crate) fn poll_message(&self, cx: &Context<'_>) -> Option<Poll<Message>> {
+        local::with(self, |engine| engine.poll_message(self, cx)).flatten()
+    }
+
     /// The next event: `None` after a clean close, and after an error has been told.
     pub(crate) fn poll_recv(
         self: &Arc<Self>,
@@ -211,19 +219,25 @@ impl Shared {
     ///
     /// # Errors
     /// [`Error::Closed`] and [`Error::Misuse`].
+    #[inline]
     pub(crate) fn poll_send(
         self: &Arc<Self>,
         cx: &mut Context<'_>,
         frame: &mut Option<Outgoing<'_>>,
         flush: bool,
     ) -> Poll<Result<(), Error>> {
-        let local = local::with(self, |engine| {
-            ready!(engine.poll_room(Some(cx)))?;
-            Poll::Ready(frame.take().map_or(Ok(()), |frame| engine.send(self, frame)))
-        });
-        if let Some(sent) = local {
-            return sent;
+        match local::with(self, |engine| engine.poll_send(self, cx, frame)) {
+            Some(sent) => sent,
+            None => self.poll_send_elsewhere(cx, frame, flush),
         }
+    }
+
+    fn poll_send_elsewhere(
+        self: &Arc<Self>,
+        cx: &mut Context<'_>,
+        frame: &mut Option<Outgoing<'_>>,
+        flush: bool,
+    ) -> Poll<Result<(), Error>> {
         let at_home = self.at_home(|engine, io| {
             let mut woken = Woken::default();
             let began = frame.is_some();
@@ -643,7 +657,7 @@ impl Shared {
     ) -> Option<T> {
         let mut home = self.home();
         let engine = home.as_mut()?;
-        engine.go_on_with_budget();
+        engine.continue_poll();
         let relay = self.mailbox().relay(|| Waker::from(Arc::new(Relay(Arc::downgrade(self)))));
         let (result, woken) = act(engine, &mut Context::from_waker(relay));
         engine.out.rest();

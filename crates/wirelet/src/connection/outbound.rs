@@ -78,6 +78,20 @@ impl Outbound {
         &mut self.tail[start..]
     }
 
+    /// Appends a frame's header and a copy of its payload, and answers the latter, to be masked.
+    #[inline]
+    pub(crate) fn push_frame(&mut self, head: &[u8], payload: &[u8]) -> &mut [u8] {
+        let len = head.len() + payload.len();
+        if self.tail.capacity() - self.tail.len() < len {
+            self.make_room(len);
+        }
+        self.tail.extend_from_slice(head);
+        let start = self.tail.len();
+        self.tail.extend_from_slice(payload);
+        self.len += len;
+        &mut self.tail[start..]
+    }
+
     /// Appends `bytes` by reference.
     pub(crate) fn push_owned(&mut self, bytes: Bytes) {
         self.close_tail();

@@ -1,7 +1,7 @@
 //! What is sent: messages and fragments become frames behind what is queued, and the closing handshake begins behind them.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use wirelet_proto::{CloseCode, CloseFrame, MessageKind};
@@ -83,6 +83,46 @@ impl Engine {
         Poll::Pending
     }
 
+    /// Queues `frame` when there is room for it, and takes it then; a pending handler is noted with `cx`.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] and [`Error::Misuse`].
+    #[inline]
+    pub(super) fn poll_send(
+        &mut self,
+        shared: &Shared,
+        cx: &Context<'_>,
+        frame: &mut Option<Outgoing<'_>>,
+    ) -> Poll<Result<(), Error>> {
+        if !self.has_room() || self.is_spent() {
+            ready!(self.poll_room(Some(cx)))?;
+        }
+        self.let_others_first(shared);
+        let Some(outgoing) = frame else { return Poll::Ready(Ok(())) };
+        let Outgoing { kind, payload, fin: true, .. } = outgoing else {
+            return Poll::Ready(frame.take().map_or(Ok(()), |frame| self.append(frame)));
+        };
+        let payload = payload.bytes();
+        if self.deflate.is_some() || payload.len() >= BY_REFERENCE || self.core.is_sending_message() {
+            return Poll::Ready(frame.take().map_or(Ok(()), |frame| self.append(frame)));
+        }
+        let sent = self.append_copy(*kind, payload);
+        *frame = None;
+        Poll::Ready(sent)
+    }
+
+    /// Queues a whole message that is copied.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    #[inline]
+    fn append_copy(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), Error> {
+        let core = self.core.steady();
+        let head = core.begin_frame(kind, payload.len() as u64, true, &mut ThreadKeys)?;
+        core.mask(self.out.push_frame(&head, payload));
+        Ok(())
+    }
+
     /// Queues a frame, whole, behind what other tasks have queued before.
     ///
     /// # Errors
@@ -136,13 +176,14 @@ impl Engine {
     #[inline]
     fn append(&mut self, frame: Outgoing<'_>) -> Result<(), Error> {
         let Outgoing { kind, payload, fin, compress } = frame;
+        if self.deflate.is_none() {
+            return self.append_plain(kind, payload, fin);
+        }
         // A compressor's context can't be taken back.
         self.core.may_begin_frame(kind)?;
-        if self.deflate.is_some() {
-            self.has_compressed(payload.bytes().len());
-        }
+        self.has_compressed(payload.bytes().len());
         let Self { deflate, core, out, .. } = self;
-        let Some(deflate) = deflate else { return self.append_plain(kind, payload, fin) };
+        let Some(deflate) = deflate else { return Ok(()) };
         let mut send = |compressed: &[u8]| {
             let head = core.begin_compressed_frame(kind, compressed.len() as u64, fin, &mut ThreadKeys)?;
             out.push(&head);
@@ -167,22 +208,25 @@ impl Engine {
     fn append_plain(&mut self, kind: MessageKind, payload: Payload<'_>, fin: bool) -> Result<(), Error> {
         let len = payload.bytes().len();
         let head = self.core.begin_frame(kind, len as u64, fin, &mut ThreadKeys)?;
-        self.out.push(&head);
         match payload {
             Payload::Owned(bytes) if len >= BY_REFERENCE && !self.core.is_masking() => {
-                self.out.push_owned(bytes)
+                self.out.push(&head);
+                self.out.push_owned(bytes);
             }
             Payload::Prepared(message) if len >= BY_REFERENCE && !self.core.is_masking() => {
-                self.out.push_owned(message.payload().clone())
+                self.out.push(&head);
+                self.out.push_owned(message.payload().clone());
             }
-            payload => self.core.mask(self.out.push(payload.bytes())),
+            payload => self.core.mask(self.out.push_frame(&head, payload.bytes())),
         }
         Ok(())
     }
 
     fn append_ping(&mut self, payload: &[u8]) -> Result<(), Error> {
         while self.move_slot_once() {}
-        self.core.ping(payload, &mut ThreadKeys, self.now())?;
+        self.refresh_clock();
+        let now = self.now();
+        self.core.ping(payload, &mut ThreadKeys, now)?;
         while self.move_slot_once() {}
         Ok(())
     }
@@ -201,7 +245,8 @@ impl Engine {
         }
         while self.move_slot_once() {}
         self.refresh_clock();
-        self.core.close(code, reason, &mut ThreadKeys, self.now())?;
+        let now = self.now();
+        self.core.close(code, reason, &mut ThreadKeys, now)?;
         while self.move_slot_once() {}
         shared.close_intake();
         Ok(())
