@@ -4,23 +4,7 @@
 # Debian's bookworm has it in its backports, whose source is added here: from the same mirror as bookworm itself. Ends with
 # status 77 where it can't be had: no Debian, no rights, no network.
 set -euo pipefail
-
-lacking() {
-    echo "qemu: $*"
-    exit 77
-}
-
-as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
-}
-
-apt() { # COMMAND...
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=900 -q "$@"
-}
-
-candidate() {
-    apt-cache policy qemu-system-riscv | sed -n 's/^ *Candidate: //p' | grep -v '(none)' || true
-}
+. "$(dirname "$0")/apt.sh"
 
 # The mirror that a release comes from and the key it is signed with, as the line of a source list begins.
 source_of() { # CODENAME
@@ -67,14 +51,13 @@ if is_new_enough; then
     qemu-system-riscv32 --version | head -1
     exit
 fi
-command -v apt-get >/dev/null || lacking "no apt-get here; install qemu-system-riscv32 by hand"
-as_root true 2>/dev/null || lacking "packages can't be installed without root's rights"
+require_apt qemu-system-riscv32
 codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-if [ -z "$(candidate)" ]; then
+if [ -z "$(candidate qemu-system-riscv)" ]; then
     add_backports
     apt update || lacking "the lists of packages can't be loaded"
 fi
-version=$(candidate)
+version=$(candidate qemu-system-riscv)
 if [ -z "$version" ]; then lacking "there is no package qemu-system-riscv"; fi
 release=() # what it depends on comes from the backports, too
 if [[ $version == *~bpo* ]]; then release=(-t "$codename-backports"); fi
