@@ -13,9 +13,8 @@ import signal
 import socket
 import time
 
+import callgrind
 from harness import Failure, Process
-
-from callgrind import Counts, command
 
 CONNECTIONS = 20
 PAYLOAD = b"twenty bytes of text"
@@ -36,7 +35,7 @@ def instructions(program, in_flight, raw, folder):
     for rounds in (SHORT, LONG[in_flight]):
         out = folder / f"{pathlib.Path(program).name}.{in_flight}.{rounds}"
         serve(program, in_flight, raw, rounds, out)
-        runs.append(Counts.read(out))
+        runs.append(callgrind.Counts.read(out))
     return runs[1].per(runs[0], (LONG[in_flight] - SHORT) * CONNECTIONS * in_flight)
 
 
@@ -44,7 +43,8 @@ def serve(program, in_flight, raw, rounds, out):
     """One run of a server, in so many rounds, whose counts are then in the file `out`."""
     out.unlink(missing_ok=True)
     end = time.monotonic() + HANG
-    with Process(pathlib.Path(program).name, command(out, program)) as server, contextlib.ExitStack() as stack:
+    command = callgrind.command(out, program)
+    with Process(pathlib.Path(program).name, command, env=callgrind.environment()) as server, contextlib.ExitStack() as stack:
         port = listening(server, end)
         peers = [stack.enter_context(connect(port, raw)) for _ in range(CONNECTIONS)]
         sent, expected = MESSAGE * in_flight, (MESSAGE if raw else ANSWER) * in_flight
@@ -86,10 +86,12 @@ def exchange(server, peers, sent, expected, end):
     """One round."""
     wait_for_state(server, "S", end)
     os.kill(server.pid, signal.SIGSTOP)
-    wait_for_state(server, "T", end)
-    for peer in peers:
-        peer.sendall(sent)
-    os.kill(server.pid, signal.SIGCONT)
+    try:
+        wait_for_state(server, "T", end)
+        for peer in peers:
+            peer.sendall(sent)
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
     for peer in peers:
         answer = b""
         while len(answer) < len(expected):
