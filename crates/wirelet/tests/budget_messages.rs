@@ -89,6 +89,37 @@ fn an_echo_in_steady_state_allocates_nothing() {
     }
 }
 
+/// A handler broadcasts to 100 connections. While they wait, it is the shared message and two lists of the connections, which
+/// grow six times each, and nothing for a delivery. Of 16 at once, the queue of each connection grows as well.
+#[test]
+fn a_broadcast_in_steady_state_allocates_nothing_for_a_delivery() {
+    const CONNECTIONS: usize = 100;
+    const BROADCASTS: usize = 320;
+    let site = Site::echo(|server| server);
+    let mut peers: Vec<Peer> = (0..CONNECTIONS).map(|_| Peer::open(site.address, "/tell")).collect();
+    let payload = [7; 64];
+    for (in_flight, most) in [(1, 13), (16, 32)] {
+        let messages = frame(BINARY, &payload).repeat(in_flight);
+        let expected = [&[BINARY, payload.len() as u8], &payload[..]].concat().repeat(in_flight);
+        let mut received = vec![0; expected.len()];
+        let mut exchange = || {
+            for _ in 0..BROADCASTS / in_flight {
+                peers[0].send(&messages);
+                for peer in &mut peers {
+                    peer.stream.read_exact(&mut received).unwrap();
+                    assert!(received == expected);
+                }
+            }
+        };
+        exchange();
+        site.zone.mark();
+        exchange();
+        let count = site.zone.count();
+        println!("{in_flight} in flight: {count} allocations for {BROADCASTS} broadcasts to {CONNECTIONS}");
+        assert!(count <= most * BROADCASTS, "{in_flight} in flight: {count} allocations for {BROADCASTS}");
+    }
+}
+
 /// Connections that wait for a message in the middle of a fragmented one, or of a frame, keep what has arrived of it and
 /// little more: at most four times as much and 256 bytes, and 1.5 KiB as every idle connection; the handler's own state
 /// counts as well here (at most 256 bytes: the future of an echo).

@@ -29,13 +29,22 @@ pub fn echo(mut ws: WebSocket, _: Context) -> impl Future<Output = Result<(), Er
     }
 }
 
-/// An echo at `/ws`, a page at `/`, and at `/pool` how many blocks the server's thread holds.
+/// Sends each message to all connections.
+pub async fn tell(mut ws: WebSocket, context: Context) -> Result<(), Error> {
+    while let Some(message) = ws.recv().await? {
+        context.server().broadcast(message);
+    }
+    Ok(())
+}
+
+/// An echo at `/ws`, broadcasts at `/tell`, a page at `/`, and at `/pool` how many blocks the server's thread holds.
 pub fn routes() -> Router {
     let blocks = || {
         let pool = wirelet::diagnostics::pool();
         format!("{}", pool.lent + pool.free as isize + pool.pinned as isize)
     };
-    Router::new().ws("/ws", ws(echo)).page("/", Page::html("<p>hello")).json("/pool", blocks)
+    let page = Page::html("<p>hello");
+    Router::new().ws("/ws", ws(echo)).ws("/tell", ws(tell)).page("/", page).json("/pool", blocks)
 }
 
 impl Site {
