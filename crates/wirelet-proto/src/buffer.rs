@@ -179,6 +179,13 @@ impl<S: Storage> RecvBuffer<S> {
         self.untouched = true;
     }
 
+    /// The first `n` bytes have been parsed, and nothing of them has to be kept.
+    #[inline]
+    pub(crate) const fn eat_whole_message(&mut self, n: usize) {
+        self.parsed = n;
+        self.piece_start = n;
+    }
+
     /// Drops all that has been parsed, where nothing of it is held.
     #[inline]
     pub(crate) fn discard_released(&mut self) {

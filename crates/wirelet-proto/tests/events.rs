@@ -174,6 +174,9 @@ const CALLS: &[(&str, Call)] = &[
     ("take_whole_message", |end| {
         assert_eq!(end.core.take_whole_message(&mut end.rx, NOW), Front::Other);
     }),
+    ("find_whole_message", |end| {
+        assert_eq!(end.core.find_whole_message(&mut end.rx, NOW), Front::Other);
+    }),
     ("begin_frame, begin_compressed_frame", |end| {
         let _ = end.core.begin_frame(MessageKind::Text, 5, false, &mut end.keys);
         let _ = end.core.begin_compressed_frame(MessageKind::Text, 5, true, &mut end.keys);
@@ -400,16 +403,37 @@ fn a_codec_that_has_worked_enough_pauses_inside_a_message() {
     }
 }
 
-/// What comes out of `wire` that arrives in two parts, one line for each event, and how it ends; messages are taken by
-/// `take_whole_message` where it takes them, if `whole`. After an error nothing more is read.
-fn told(role: Role, config: &Config, wire: &[u8], split: usize, whole: bool) -> Vec<String> {
+/// How whole messages are received.
+#[derive(Clone, Copy)]
+enum Way {
+    /// By `advance`.
+    General,
+    /// By `take_whole_message`, where it takes them.
+    Take,
+    /// By `find_whole_message`, where it finds them.
+    Find,
+}
+
+/// What comes out of `wire` that arrives in two parts, one line for each event, and how it ends. After an error nothing more is
+/// read.
+fn told(role: Role, config: &Config, wire: &[u8], split: usize, way: Way) -> Vec<String> {
     let mut end = End::new(role, config);
     let mut told = Vec::new();
     let (first, second) = wire.split_at(split);
     for (part, now) in [(first, NOW), (second, Instant::from_millis(7))] {
         end.read(part);
         loop {
-            let front = if whole { end.core.take_whole_message(&mut end.rx, now) } else { Front::Other };
+            let front = match way {
+                Way::General => Front::Other,
+                Way::Take => end.core.take_whole_message(&mut end.rx, now),
+                Way::Find => match end.core.find_whole_message(&mut end.rx, now) {
+                    Front::Message(kind, range) => {
+                        Front::Message(kind, end.rx.storage().filled()[range].to_vec())
+                    }
+                    Front::Nothing => Front::Nothing,
+                    Front::Other => Front::Other,
+                },
+            };
             match front {
                 Front::Message(kind, payload) => {
                     told.push(format!("{kind:?} {payload:x?}"));
@@ -473,8 +497,10 @@ fn whole_messages_are_the_same_by_the_short_way() {
             for frames in &streams {
                 let wire = stream(peer(role), frames.clone());
                 for split in 0..=wire.len() {
-                    let general = told(role, &config, &wire, split, false);
-                    assert_eq!(told(role, &config, &wire, split, true), general, "{frames:?} at {split}");
+                    let general = told(role, &config, &wire, split, Way::General);
+                    for way in [Way::Take, Way::Find] {
+                        assert_eq!(told(role, &config, &wire, split, way), general, "{frames:?} at {split}");
+                    }
                 }
             }
         }
@@ -482,7 +508,9 @@ fn whole_messages_are_the_same_by_the_short_way() {
     // The peer of another role masks where it must not, and does not where it must.
     for role in ROLES {
         let wire = stream(role, [Frame::text("a")]);
-        assert_eq!(told(role, &Config::new(), &wire, 0, true), told(role, &Config::new(), &wire, 0, false));
+        let general = told(role, &Config::new(), &wire, 0, Way::General);
+        assert_eq!(told(role, &Config::new(), &wire, 0, Way::Take), general);
+        assert_eq!(told(role, &Config::new(), &wire, 0, Way::Find), general);
     }
 }
 

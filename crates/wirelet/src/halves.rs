@@ -10,7 +10,7 @@ use wirelet_proto::{CloseCode, MessageKind};
 use crate::connection::queue::Queued;
 use crate::connection::{Outgoing, Payload, Shared};
 use crate::deflate::Compress;
-use crate::{BinaryFragments, Chunk, Error, Event, Message, Sender, TextFragments};
+use crate::{BinaryFragments, Chunk, Error, Event, Message, MessageRef, Peer, Sender, TextFragments};
 
 /// The receiving half of a [`WebSocket`](crate::WebSocket).
 ///
@@ -64,6 +64,18 @@ impl ReceiveHalf {
         match self.shared.poll_message(cx) {
             Some(polled) => polled.map(|message| Some(Ok(message))),
             None => self.poll_recv_any(cx),
+        }
+    }
+
+    /// Lends messages to `act` as long as that is all that has to be done; the next one where it is not.
+    pub(crate) fn poll_lend(
+        &self,
+        cx: &mut Context<'_>,
+        act: &mut dyn FnMut(&mut Peer<'_>, MessageRef<'_>),
+    ) -> Poll<Option<Result<Message, Error>>> {
+        match self.shared.poll_lend(cx, act) {
+            Some(_) => Poll::Pending,
+            None => self.poll_recv(cx),
         }
     }
 
@@ -229,7 +241,7 @@ impl SendHalf {
     }
 
     /// Where nobody else will write what was queued.
-    async fn flush_without_task(&mut self) -> Result<(), Error> {
+    pub(crate) async fn flush_without_task(&mut self) -> Result<(), Error> {
         if self.shared.has_task() { Ok(()) } else { self.flush().await }
     }
 
@@ -240,6 +252,12 @@ impl SendHalf {
     fn transmit<'a>(&'a self, kind: MessageKind, payload: Payload<'a>, flush: bool) -> Transmit<'a> {
         let frame = Outgoing { kind, payload, fin: true, compress: Compress::default() };
         Transmit { shared: &self.shared, frame: Some(frame), flush }
+    }
+
+    /// Queues a message that is copied.
+    pub(crate) fn append_copy(&self, kind: MessageKind, payload: &[u8]) -> Result<(), Error> {
+        let payload = Payload::Borrowed(payload);
+        self.shared.send_now(Outgoing { kind, payload, fin: true, compress: Compress::default() })
     }
 
     /// Queues a message for which there is room.

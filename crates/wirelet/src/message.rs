@@ -87,6 +87,89 @@ impl Message {
     }
 }
 
+/// A whole message that is lent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MessageRef<'m> {
+    /// UTF-8 text.
+    Text(&'m str),
+    /// Any bytes.
+    Binary(&'m [u8]),
+}
+
+impl<'m> MessageRef<'m> {
+    /// The text, when it is a text message.
+    pub const fn as_text(self) -> Option<&'m str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Binary(_) => None,
+        }
+    }
+
+    /// The payload of either kind.
+    pub const fn as_bytes(self) -> &'m [u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(data) => data,
+        }
+    }
+
+    /// Payload, bytes.
+    pub const fn len(self) -> usize {
+        self.as_bytes().len()
+    }
+
+    /// Whether the payload is empty.
+    pub const fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// Text or binary.
+    pub const fn kind(self) -> MessageKind {
+        match self {
+            Self::Text(_) => MessageKind::Text,
+            Self::Binary(_) => MessageKind::Binary,
+        }
+    }
+
+    /// A copy in memory of its own.
+    pub fn to_message(self) -> Message {
+        match self {
+            Self::Text(text) => Message::from(text),
+            Self::Binary(data) => Message::from(data),
+        }
+    }
+
+    /// A message of `kind` from a payload that the core has checked.
+    #[inline]
+    pub(crate) fn checked(kind: MessageKind, payload: &'m [u8]) -> Self {
+        match kind {
+            MessageKind::Text => Self::Text(kernels::checked_str(payload)),
+            MessageKind::Binary => Self::Binary(payload),
+        }
+    }
+}
+
+impl<'m> From<&'m str> for MessageRef<'m> {
+    fn from(text: &'m str) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'m> From<&'m [u8]> for MessageRef<'m> {
+    fn from(data: &'m [u8]) -> Self {
+        Self::Binary(data)
+    }
+}
+
+impl<'m> From<&'m Message> for MessageRef<'m> {
+    fn from(message: &'m Message) -> Self {
+        match message {
+            Message::Text(text) => Self::Text(text),
+            Message::Binary(data) => Self::Binary(data),
+        }
+    }
+}
+
 impl From<&str> for Message {
     fn from(text: &str) -> Self {
         Self::Text(text.into())

@@ -17,7 +17,10 @@ use crate::deflate::Negotiated;
 use crate::deflate::{Compress, Compression, CompressionInfo};
 use crate::time::Clock;
 use crate::transport::Transport;
-use crate::{BinaryFragments, Chunk, Error, Event, Message, ReceiveHalf, SendHalf, Sender, TextFragments};
+use crate::{
+    BinaryFragments, Chunk, Error, Event, Message, MessageRef, Peer, ReceiveHalf, SendHalf, Sender,
+    TextFragments,
+};
 
 /// A WebSocket connection after its opening handshake.
 ///
@@ -155,6 +158,45 @@ impl WebSocket {
     /// Nothing is lost when the future is dropped.
     pub async fn recv_event(&mut self) -> Result<Option<Event>, Error> {
         self.receive.recv_event().await
+    }
+
+    /// Calls `act` for each message until the connection ends, as fast as messages can be handled: `act` does not wait, the message
+    /// is lent to it, and it answers through [`Peer`]. What comes before is done before this is called, and what comes at the end
+    /// after it has returned.
+    ///
+    /// While 64 KiB are queued and the peer does not read, no message is handed over. Compressed messages and fragmented ones are
+    /// handed over whole too. What takes longer than other connections of the thread can wait is another task's work, which
+    /// answers through a [`Sender`].
+    ///
+    /// ```no_run
+    /// # use wirelet::server::{Router, ws};
+    /// # fn router() -> Router {
+    /// Router::new().ws("/echo", ws(|mut ws, _context| async move {
+    ///     ws.for_each_message(|peer, message| {
+    ///         let _ = peer.send(message); // fails when the connection is closing
+    ///     }).await
+    /// }))
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped: each message has been handed over whole or will be received.
+    pub async fn for_each_message<F>(&mut self, mut act: F) -> Result<(), Error>
+    where
+        F: FnMut(&mut Peer<'_>, MessageRef<'_>) + Send,
+    {
+        loop {
+            let Some(message) = poll_fn(|cx| self.receive.poll_lend(cx, &mut act)).await.transpose()? else {
+                return Ok(());
+            };
+            act(&mut Peer::elsewhere(&self.send), (&message).into());
+            // Why not an error: receiving says why the connection has ended.
+            let _ = self.send.flush_without_task().await;
+            let _ = poll_fn(|cx| self.shared().poll_room(cx)).await;
+        }
     }
 
     /// Sends a message: `&str`, `String`, [`Text`](crate::Text), `Vec<u8>`, [`Bytes`](bytes::Bytes) or [`Message`].

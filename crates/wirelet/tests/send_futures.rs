@@ -33,6 +33,7 @@ fn websocket(ws: &mut WebSocket) {
     spawnable(ws.recv());
     spawnable(ws.recv_chunk());
     spawnable(ws.recv_event());
+    spawnable(ws.for_each_message(|_, _| ()));
     spawnable(ws.send("text"));
     spawnable(ws.send_text("text"));
     spawnable(ws.send_binary(b"data"));

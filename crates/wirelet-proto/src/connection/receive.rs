@@ -1,6 +1,6 @@
 //! Bytes in: frames become messages, chunks and control events.
 
-use core::ops::Deref;
+use core::ops::{Deref, Range};
 
 use super::Connection;
 use crate::buffer::{Detach, RecvBuffer, Spare, Storage};
@@ -227,6 +227,35 @@ impl<C: Deref<Target = Config>> Connection<C> {
     /// Invariant: it brings no deadline nearer.
     #[inline]
     pub fn take_whole_message<S: Detach>(&mut self, rx: &mut RecvBuffer<S>, now: Instant) -> Front<S::Piece> {
+        match self.front(rx, now) {
+            Front::Message(kind, Range { start, end }) => {
+                Front::Message(kind, rx.take_front(start, end.wrapping_sub(start)))
+            }
+            Front::Nothing => Front::Nothing,
+            Front::Other => Front::Other,
+        }
+    }
+
+    /// [`take_whole_message`](Self::take_whole_message) for a driver that only looks at it: the message stands in that range of
+    /// [`Storage::filled`] until the next call that reads or takes something.
+    ///
+    /// Invariant: it brings no deadline nearer.
+    #[inline]
+    pub fn find_whole_message<S: Storage>(
+        &mut self,
+        rx: &mut RecvBuffer<S>,
+        now: Instant,
+    ) -> Front<Range<usize>> {
+        let front = self.front(rx, now);
+        if let Front::Message(_, range) = &front {
+            rx.eat_whole_message(range.end);
+        }
+        front
+    }
+
+    /// The whole message in one frame at the front of `rx`, unmasked where it is, and nothing before it but its header.
+    #[inline]
+    fn front<S: Storage>(&mut self, rx: &mut RecvBuffer<S>, now: Instant) -> Front<Range<usize>> {
         if self.receiving.ready.is_some() || self.receiving.step != Step::Decode {
             return Front::Other;
         }
@@ -261,7 +290,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
             return Front::Other;
         }
         self.clock.heard(now);
-        Front::Message(kind, rx.take_front(header_len, len))
+        Front::Message(kind, header_len..header_len.wrapping_add(len))
     }
 
     const fn is_message_ready(&self) -> bool {

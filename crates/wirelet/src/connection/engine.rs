@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use wirelet_proto::{
     Config, Connection, Event as CoreEvent, EventKind, Expired, Front, Instant, MessageKind, RecvBuffer,
-    Role, State, Status,
+    Role, State, Status, Storage,
 };
 
 use super::Shared;
@@ -23,7 +23,7 @@ use crate::deflate::Deflate;
 use crate::keys::ThreadKeys;
 use crate::time::Clock;
 use crate::transport::Transport;
-use crate::{Bytes, Chunk, Error, Event, Message};
+use crate::{Bytes, Chunk, Error, Event, Message, MessageRef, Peer};
 
 /// After a read of so many bytes the clock is looked at again.
 const LARGE_READ: usize = 32 * 1024;
@@ -1000,6 +1000,59 @@ impl Engine {
         }
     }
 
+    /// Lends each message that has come as one frame without compression to `act`, as long as there is room for answers; whoever
+    /// waits is noted with `cx`. `None`: [`poll_take`](Self::poll_take) knows more.
+    pub(super) fn poll_lend(
+        &mut self,
+        shared: &Arc<Shared>,
+        cx: &Context<'_>,
+        act: &mut dyn FnMut(&mut Peer<'_>, MessageRef<'_>),
+    ) -> Option<Poll<()>> {
+        while let Some(Ready::Message(_)) = &self.ready
+            && self.may_lend(shared)
+        {
+            if let Some(Ready::Message(message)) = self.ready.take() {
+                act(&mut Peer::here(self, shared), (&message).into());
+            }
+        }
+        let mut lent = Lent::new(self);
+        loop {
+            let Lent { engine, rx } = &mut lent;
+            if engine.is_open() && !engine.has_room() {
+                engine.wait_to_send(cx, Wait::Room);
+                return Some(Poll::Pending);
+            }
+            let may = engine.may_lend(shared) && engine.ready.is_none() && engine.deflate.is_none();
+            if !may || !engine.budget.take_message() {
+                return None;
+            }
+            if engine.budget.clock_is_due() {
+                engine.refresh_clock();
+            }
+            match engine.core.steady().find_whole_message(rx, engine.now) {
+                Front::Message(kind, range) => {
+                    let payload = rx.storage().filled().get(range).unwrap_or_default();
+                    act(&mut Peer::here(engine, shared), MessageRef::checked(kind, payload));
+                }
+                Front::Nothing => {
+                    engine.waits.wait(Part::Receiver, cx, engine.task.as_ref());
+                    return Some(Poll::Pending);
+                }
+                Front::Other => return None,
+            }
+        }
+    }
+
+    /// Whether messages may be taken one after the other without asking for more than the next one.
+    #[inline]
+    fn may_lend(&self, shared: &Shared) -> bool {
+        self.receiver == Receiver::Here
+            && !shared.attention.has(Flag::REMOTE)
+            && !self.has_ended()
+            && self.backlog.is_none()
+            && (self.has_room() || !self.is_open())
+    }
+
     /// The next event, or the end; a pending receiver is noted with `cx`. The socket is not touched.
     pub(super) fn poll_take(
         &mut self,
@@ -1110,6 +1163,25 @@ impl Engine {
         let Phase::Ended { end, .. } = &mut self.phase else { return Ok(()) };
         let elsewhere = || shared.mailbox_if_any().and_then(|mailbox| mailbox.take_back_end());
         end.take().or_else(elsewhere).map_or(Ok(()), Err)
+    }
+}
+
+/// An engine without what it has received, which is lent to the application. It comes back also after a panic.
+struct Lent<'e> {
+    engine: &'e mut Engine,
+    rx: RecvBuffer<Inbound>,
+}
+
+impl<'e> Lent<'e> {
+    fn new(engine: &'e mut Engine) -> Self {
+        let rx = std::mem::replace(&mut engine.rx, RecvBuffer::new(Inbound::default()));
+        Self { engine, rx }
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        std::mem::swap(&mut self.engine.rx, &mut self.rx);
     }
 }
 

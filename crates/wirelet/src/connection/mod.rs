@@ -43,10 +43,11 @@ use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard};
 use crate::time::Clock;
 use crate::transport::Transport;
-use crate::{Error, Event, Message, SlowReceiver, TrySendError};
+use crate::{Error, Event, Message, MessageRef, Peer, SlowReceiver, TrySendError};
 #[cfg(feature = "deflate")]
 pub(crate) use budget::PER_BYTE;
-use engine::{Beginning, Engine, Reads};
+pub(crate) use engine::Engine;
+use engine::{Beginning, Reads};
 use mailbox::{Attention, Flag, Mailbox, Wait, Woken};
 use queue::{Body, Origin, Queued};
 pub(crate) use send::{Outgoing, Payload};
@@ -143,6 +144,16 @@ impl Shared {
     #[inline]
     pub(crate) fn poll_message(&self, cx: &Context<'_>) -> Option<Poll<Message>> {
         local::with(self, |engine| engine.poll_message(self, cx)).flatten()
+    }
+
+    /// Lends each message that has come to `act`, where nothing else has to be done for it. `None`:
+    /// [`poll_recv`](Self::poll_recv) knows more.
+    pub(crate) fn poll_lend(
+        self: &Arc<Self>,
+        cx: &Context<'_>,
+        act: &mut dyn FnMut(&mut Peer<'_>, MessageRef<'_>),
+    ) -> Option<Poll<()>> {
+        local::with(self, |engine| engine.poll_lend(self, cx, act)).flatten()
     }
 
     /// The next event: `None` after a clean close, and after an error has been told.

@@ -111,6 +111,25 @@ impl Engine {
         Poll::Ready(sent)
     }
 
+    /// Queues a whole message that is copied, behind what other tasks have queued before, whether there is room for it or not.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] and [`Error::Misuse`].
+    #[inline]
+    pub(crate) fn send_copy(
+        &mut self,
+        shared: &Shared,
+        kind: MessageKind,
+        payload: &[u8],
+    ) -> Result<(), Error> {
+        self.let_others_first(shared);
+        if self.deflate.is_none() && !self.core.is_sending_message() {
+            return self.append_copy(kind, payload);
+        }
+        let payload = Payload::Borrowed(payload);
+        self.append(Outgoing { kind, payload, fin: true, compress: Compress::default() })
+    }
+
     /// Queues a whole message that is copied.
     ///
     /// # Errors
@@ -236,7 +255,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Closed`] when it has been started already, [`Error::Misuse`]; nothing has changed then.
-    pub(super) fn close(&mut self, shared: &Shared, code: CloseCode, reason: &str) -> Result<(), Error> {
+    pub(crate) fn close(&mut self, shared: &Shared, code: CloseCode, reason: &str) -> Result<(), Error> {
         CloseFrame { code, reason }.check()?;
         // Why: who has asked first, in another task, names the code.
         self.let_others_first(shared);

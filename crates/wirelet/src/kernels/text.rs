@@ -2,10 +2,11 @@
 
 /// The text in `bytes`, which the caller has validated: [`Text`](crate::Text) is only made of a `String`, a `&str`,
 /// or of what the core has passed as UTF-8, and its bytes are shared and immutable.
+/// [`MessageRef`](crate::MessageRef) refers to such bytes.
 #[inline]
 pub(crate) fn checked_str(bytes: &[u8]) -> &str {
     debug_assert_eq!(safe_str(bytes).map(str::len), Some(bytes.len()));
-    // SAFETY: see above; every constructor of `Text` is in `message.rs` and starts from valid UTF-8.
+    // SAFETY: see above; every constructor of both is in `message.rs` and starts from valid UTF-8.
     unsafe { core::str::from_utf8_unchecked(bytes) }
 }
 
