@@ -78,14 +78,14 @@ fn targets() {
 
 #[test]
 fn other_requests_are_read_too() {
-    for line in ["POST /x HTTP/1.0", "PRI * HTTP/2.0", "M-SEARCH * HTTP/1.1", "DELETE /|^ HTTP/1.9"] {
+    for line in ["POST /x HTTP/1.0", "M-SEARCH * HTTP/1.1", "DELETE /|^?`{}\\ HTTP/1.1"] {
         assert!(RequestHead::parse(&request(line)).is_ok(), "{line}");
     }
 }
 
 #[test]
 fn bad_request_lines() {
-    use HandshakeError::{BadStartLine, BadTarget};
+    use HandshakeError::{BadCharacter, BadStartLine, BadTarget, Version};
     let cases = [
         ("GET / HTTP/1.1 ", BadStartLine),
         ("GET  / HTTP/1.1", BadStartLine),
@@ -101,10 +101,21 @@ fn bad_request_lines() {
         ("GET /a#b HTTP/1.1", BadTarget),
         ("GET /a\tb HTTP/1.1", BadTarget),
         ("GET /caf\u{e9} HTTP/1.1", BadTarget),
+        ("GET /?caf\u{e9} HTTP/1.1", BadTarget),
+        ("GET /a\x7f HTTP/1.1", BadCharacter),
+        ("GET /?f=\"x\" HTTP/1.1", BadTarget),
+        ("GET /?f=<b> HTTP/1.1", BadTarget),
+        ("GET /<b HTTP/1.1", BadTarget),
+        ("GET /b> HTTP/1.1", BadTarget),
+        ("GET http://h/#a HTTP/1.1", BadTarget),
+        ("GET / HTTP/1.2", Version),
+        ("GET / HTTP/0.9", Version),
+        ("GET / HTTP/3.1", Version),
+        ("PRI * HTTP/2.0", Version),
     ];
     for (line, error) in cases {
         assert_eq!(RequestHead::parse(&request(line)).map(|head| head.len()), Err(error), "{line:?}");
-        assert_eq!(error.status(), 400);
+        assert_eq!(error.status(), if error == Version { 505 } else { 400 });
     }
 }
 
@@ -139,9 +150,35 @@ fn bad_header_lines() {
 #[test]
 fn what_is_not_http_is_refused_at_its_first_bytes() {
     assert_eq!(scan(b"\x16\x03\x01", &DEFAULT), Err(HandshakeError::BadCharacter)); // a TLS ClientHello
-    assert_eq!(scan(b"\r\n", &DEFAULT), Err(HandshakeError::BadStartLine));
+    assert_eq!(scan(b"\r\n\r\n", &DEFAULT), Err(HandshakeError::BadStartLine));
     assert_eq!(scan(b"GET / HTTP/1.1\n", &DEFAULT), Err(HandshakeError::BadLineEnd));
     assert_eq!(scan(b"GET / HTTP/1.1\r\r", &DEFAULT), Err(HandshakeError::BadLineEnd));
+}
+
+/// An empty line in front of the request line was refused; RFC 9112 2.2 asks servers to pass over at least one.
+#[test]
+fn an_empty_line_in_front_of_a_request_was_refused() {
+    let spaced = [b"\r\n", CHROME].concat();
+    assert_eq!(scan(&spaced, &DEFAULT), Ok(Some(spaced.len())));
+    let head = RequestHead::parse(&spaced).unwrap();
+    assert_eq!((head.len(), head.path(), head.headers().count()), (spaced.len(), "/ws", 8));
+    for end in 0..spaced.len() {
+        let parsed = RequestHead::parse(&spaced[..end]).map(|h| h.len());
+        assert_eq!(parsed, Err(HandshakeError::Truncated), "{end}");
+        assert_eq!(scan(&spaced[..end], &DEFAULT), Ok(None), "{end}");
+    }
+    // It counts as bytes of the head.
+    let less = HeadLimits { bytes: spaced.len() - 1, ..DEFAULT };
+    assert_eq!(scan(&spaced, &less), Err(HandshakeError::HeadTooLarge));
+    for (start, error) in [
+        (&b"\r\n\r\n"[..], HandshakeError::BadStartLine),
+        (b"\n", HandshakeError::BadLineEnd),
+        (b"\r\r\n", HandshakeError::BadLineEnd),
+    ] {
+        let bytes = [start, CHROME].concat();
+        assert_eq!(scan(&bytes, &DEFAULT), Err(error), "{}", start.escape_ascii());
+        assert!(RequestHead::parse(&bytes).is_err(), "{}", start.escape_ascii());
+    }
 }
 
 #[test]
@@ -213,7 +250,7 @@ fn from_0_to_2000_headers() {
 
 #[test]
 fn the_answer_does_not_depend_on_the_split() {
-    let vectors: [&[u8]; 8] = [
+    let vectors: [&[u8]; 9] = [
         CHROME,
         b"GET / HTTP/1.1\r\n\r\nrest",
         b"GET / HTTP/1.1\r\nA: b\nC: d\r\n\r\n",
@@ -221,6 +258,7 @@ fn the_answer_does_not_depend_on_the_split() {
         b"GET / HTTP/1.1\r\nA: \0\r\n\r\n",
         b"GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nE:5\r\nF:6\r\nG:7\r\nH:8\r\nI:9\r\n\r\n",
         b"\r\nGET / HTTP/1.1\r\n\r\n",
+        b"\r\n\r\nGET / HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nA: b\r\n",
     ];
     for limits in [DEFAULT, HeadLimits { bytes: 60, headers: 8 }, HeadLimits { bytes: 17, headers: 0 }] {
@@ -261,8 +299,9 @@ fn a_scanner_keeps_its_answer() {
     assert_eq!(scanner.scan(CHROME, &DEFAULT), Ok(Some(CHROME.len())));
     // Also where what follows could be taken for a head of its own.
     let mut scanner = HeadScanner::new();
-    assert_eq!(scanner.scan(b"\r\n", &DEFAULT), Err(HandshakeError::BadStartLine));
-    assert_eq!(scanner.scan(b"\r\nGET / HTTP/1.1\r\n\r\n", &DEFAULT), Err(HandshakeError::BadStartLine));
+    let spaced = b"\r\n\r\nGET / HTTP/1.1\r\n\r\n";
+    assert_eq!(scanner.scan(&spaced[..4], &DEFAULT), Err(HandshakeError::BadStartLine));
+    assert_eq!(scanner.scan(spaced, &DEFAULT), Err(HandshakeError::BadStartLine));
     let mut scanner = HeadScanner::new();
     let tight = HeadLimits { bytes: 4, ..DEFAULT };
     assert_eq!(scanner.scan(CHROME, &tight), Err(HandshakeError::TargetTooLong));

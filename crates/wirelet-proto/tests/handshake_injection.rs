@@ -68,7 +68,7 @@ fn what_the_grammar_of_a_field_forbids() {
     {
         request_refused(RequestOptions { host, ..PLAIN }, invalid(Field::Host), host);
     }
-    for target in ["a", "/a b", "/a#b", "/ HTTP/1.1", "http://a/", "*", " /", "/\t"] {
+    for target in ["a", "/a b", "/a#b", "/ HTTP/1.1", "http://a/", "*", " /", "/\t", "/\"", "/?a=<", "/>"] {
         request_refused(RequestOptions { target, ..PLAIN }, invalid(Field::Target), target);
     }
     for name in ["", "a b", "a,b", "a;b", "\"a\"", "a/b", "(a)"] {

@@ -98,6 +98,8 @@ fn not_uris() {
         ("ws://a/\0", Character),
         ("ws://b\u{fc}cher", Character),
         ("ws://a/\u{fc}", Character),
+        ("ws://a/\"", Character),
+        ("ws://a/?b=<c>", Character),
     ];
     for (text, error) in cases {
         assert_eq!(Uri::parse(text), Err(error), "{text:?}");

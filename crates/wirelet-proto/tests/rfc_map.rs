@@ -1,4 +1,4 @@
-//! `docs/rfc6455.md` and `docs/rfc7692.md` name places and tests that exist, and each row has a check or a reason.
+//! `docs/rfc6455.md`, `docs/rfc7692.md` and `docs/http.md` name places and tests that exist, and each row has a check or a reason.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The maps, and the sections whose requirements an endpoint meets.
-const MAPS: &[(&str, &[&str])] = &[("rfc6455.md", RFC_6455), ("rfc7692.md", RFC_7692)];
+const MAPS: &[(&str, &[&str])] = &[("rfc6455.md", RFC_6455), ("rfc7692.md", RFC_7692), ("http.md", HTTP)];
 
 const RFC_6455: &[&str] = &[
     "3", "4.1", "4.2.1", "4.2.2", "4.3", "4.4", "5.1", "5.2", "5.3", "5.4", "5.5", "5.5.1", "5.5.2", "5.5.3",
@@ -19,6 +19,8 @@ const RFC_7692: &[&str] = &[
     "5", "5.1", "6", "6.1", "6.2", "7", "7.1.1.1", "7.1.1.2", "7.1.2", "7.1.2.1", "7.1.2.2", "7.2.1",
     "7.2.2", "7.2.3.4", "7.2.3.6",
 ];
+
+const HTTP: &[&str] = &["9112 2.2", "9112 3.2", "9110 15.6.6"];
 
 struct Row {
     section: String,

@@ -68,10 +68,11 @@ fn refuse(error: HandshakeError) {
 /// The rules of RFC 6455 4.2.1 once more, slowly.
 fn check_request(head: &[u8], upgrade: &UpgradeRequest<'_>) {
     let head = String::from_utf8_lossy(head);
-    let mut lines = head.split("\r\n");
+    let mut lines = head.strip_prefix("\r\n").unwrap_or(&head).split("\r\n");
     let start = lines.next().expect("a start line");
     let version = start.rsplit(' ').next().expect("a version");
-    assert!(start.starts_with("GET ") && version >= "HTTP/1.1" && version.starts_with("HTTP/"), "{start}");
+    assert!(start.starts_with("GET ") && version == "HTTP/1.1", "{start}");
+    assert!(!start.contains(['"', '#', '<', '>']), "{start}");
     let headers: Vec<(String, &str)> = lines
         .take_while(|line| !line.is_empty())
         .filter_map(|line| line.split_once(':'))

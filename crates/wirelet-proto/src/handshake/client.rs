@@ -4,7 +4,7 @@ use super::accept::{accept_key, encode_key};
 use super::authority::Authority;
 use super::error::{Field, HandshakeError, WriteError};
 use super::head::{HeadLimits, HeadScanner, Headers, HttpVersion, ResponseHead};
-use super::text::{decimal, is_token, token_str};
+use super::text::{decimal, is_target_character, is_token, token_str};
 use super::token::{ExtensionOffers, MAX_SUBPROTOCOLS, Subprotocols};
 use super::uri::Uri;
 use super::write::{Writer, check_headers, check_option, has_header};
@@ -57,7 +57,7 @@ impl<'a> RequestOptions<'a> {
         Authority::parse(self.host).map_err(|_| WriteError::Invalid(Field::Host))?;
         let target = self.target;
         let begins = target.is_empty() || target.starts_with(['/', '?']);
-        if !begins || !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+        if !begins || !target.bytes().all(is_target_character) {
             return Err(WriteError::Invalid(Field::Target));
         }
         self.check_subprotocols()?;

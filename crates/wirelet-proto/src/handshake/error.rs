@@ -17,7 +17,7 @@ pub enum HandshakeError {
     TooManyHeaders,
     /// Not a request line or a status line of HTTP.
     BadStartLine,
-    /// The request target is not visible ASCII, or holds a fragment.
+    /// The request target is not visible ASCII, holds a fragment, or one of `"`, `<` and `>`.
     BadTarget,
     /// A line that does not end in CR LF.
     BadLineEnd,
@@ -33,7 +33,7 @@ pub enum HandshakeError {
     NotAnUpgrade,
     /// The method of the request is not GET.
     Method,
-    /// HTTP before 1.1.
+    /// A handshake of another version than HTTP/1.1; any request of a version that is neither 1.0 nor 1.1.
     Version,
     /// Not exactly one Host header with a host in it.
     Host,
@@ -127,7 +127,7 @@ impl HandshakeError {
             Self::BadContentLength => "Content-Length is not one number",
             Self::NotAnUpgrade => "the request does not ask for an upgrade to WebSocket",
             Self::Method => "the method of a WebSocket handshake is GET",
-            Self::Version => "a WebSocket handshake needs HTTP/1.1",
+            Self::Version => "HTTP/1.1 is needed",
             Self::Host => "exactly one Host header is needed",
             Self::Connection => "Connection does not list Upgrade",
             Self::WebSocketVersion => "Sec-WebSocket-Version is not 13",
@@ -162,7 +162,7 @@ impl core::error::Error for HandshakeError {}
 pub enum Field {
     /// `host`: not a host with an optional port.
     Host,
-    /// `target`: not visible ASCII that begins with `/` or `?`, or a fragment in it.
+    /// `target`: not visible ASCII that begins with `/` or `?`, or a fragment, `"`, `<` or `>` in it.
     Target,
     /// `subprotocol(s)`: not a token, repeated, or too many.
     Subprotocol,

@@ -5,8 +5,8 @@ use core::fmt;
 use super::authority::default_port;
 use super::error::HandshakeError;
 use super::text::{
-    cut, cut_authority, cut_scheme, cut_str, decimal, is_control, is_space, is_tchar, token_str, trim,
-    visible_str,
+    cut, cut_authority, cut_scheme, cut_str, decimal, is_control, is_space, is_target_character, is_tchar,
+    token_str, trim, visible_str,
 };
 use super::token::List;
 
@@ -34,13 +34,15 @@ impl Default for HeadLimits {
 /// Looks for the end of a head in a buffer that grows, and looks at each byte once.
 ///
 /// It already refuses what can't become a head (control characters, lines that don't end in CR LF, too many lines),
-/// so that a peer that speaks something else is refused at its first bytes.
+/// so that a peer that speaks something else is refused at its first bytes. One empty line in front of the head is passed over.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HeadScanner {
     scanned: usize,
     line: usize,
     lines: u32,
     after_cr: bool,
+    /// There was an empty line in front of the head.
+    skipped: bool,
     done: bool,
     failed: Option<HandshakeError>,
 }
@@ -48,7 +50,7 @@ pub struct HeadScanner {
 impl HeadScanner {
     /// A scanner at the beginning of a head.
     pub const fn new() -> Self {
-        Self { scanned: 0, line: 0, lines: 0, after_cr: false, done: false, failed: None }
+        Self { scanned: 0, line: 0, lines: 0, after_cr: false, skipped: false, done: false, failed: None }
     }
 
     /// Goes on where the last call stopped. `buffer` is the whole of what was received since the head began; bytes that
@@ -121,8 +123,11 @@ impl HeadScanner {
             self.line = 0;
         } else if self.lines > 0 {
             self.done = true;
-        } else {
+        } else if self.skipped {
             return Err(HandshakeError::BadStartLine);
+        } else {
+            // RFC 9112 2.2: at least one empty line in front of a request line is passed over. Here it is exactly one.
+            self.skipped = true;
         }
         Ok(rest)
     }
@@ -153,7 +158,7 @@ impl HttpVersion {
     }
 }
 
-/// The head of a request: any HTTP/1.x request, an upgrade or not.
+/// The head of a request of HTTP/1.0 or HTTP/1.1, an upgrade or not.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestHead<'b> {
     method: &'b str,
@@ -170,7 +175,8 @@ impl<'b> RequestHead<'b> {
     /// [`Truncated`](HandshakeError::Truncated) if the head is not complete (use a [`HeadScanner`] to know), or how it is
     /// malformed.
     pub fn parse(buffer: &'b [u8]) -> Result<Self, HandshakeError> {
-        let (line, rest) = split_line(buffer)?;
+        // RFC 9112 2.2: an empty line in front of the request line is passed over.
+        let (line, rest) = split_line(buffer.strip_prefix(b"\r\n").unwrap_or(buffer))?;
         // RFC 9112 3: method SP request-target SP HTTP-version, single spaces.
         let (method, line) = cut(line, b' ').ok_or(HandshakeError::BadStartLine)?;
         let (target, version) = cut(line, b' ').ok_or(HandshakeError::BadStartLine)?;
@@ -178,8 +184,12 @@ impl<'b> RequestHead<'b> {
         let method = token_str(method).ok_or(HandshakeError::BadStartLine)?;
         // RFC 9112 3.2: no white space and no fragment in a request target.
         let target = visible_str(target)
-            .filter(|target| !target.is_empty() && !target.bytes().any(|byte| byte == b'#'));
+            .filter(|target| !target.is_empty() && target.bytes().all(is_target_character));
         let target = target.ok_or(HandshakeError::BadTarget)?;
+        // RFC 9110 15.6.6: what is spoken here are HTTP/1.0 and HTTP/1.1.
+        if version.major != 1 || version.minor > 1 {
+            return Err(HandshakeError::Version);
+        }
         let (headers, rest) = Headers::parse(rest)?;
         Ok(Self { method, target, version, headers, len: buffer.len().saturating_sub(rest.len()) })
     }

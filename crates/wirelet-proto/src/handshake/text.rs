@@ -7,6 +7,12 @@ pub(super) const fn is_tchar(byte: u8) -> bool {
         | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z')
 }
 
+/// What a request target may hold: visible ASCII, without a fragment and without what RFC 3986 (2, A) lets stand nowhere and every
+/// browser encodes. Others that it forbids (`|`, `^`, `{`, `}`, `\`, a backquote) browsers send in queries as they are.
+pub(super) const fn is_target_character(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'#' | b'<' | b'>')
+}
+
 pub(super) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|byte| is_tchar(*byte))
 }

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::authority::{Authority, AuthorityError, default_port};
-use super::text::{cut_authority, cut_scheme, cut_str};
+use super::text::{cut_authority, cut_scheme, cut_str, is_target_character};
 
 /// A URI of the scheme `ws` or `wss` (`http` and `https` mean the same), taken apart without being copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,12 +23,11 @@ impl<'a> Uri<'a> {
     /// # Errors
     /// What is wrong with it, a fragment for example.
     pub fn parse(text: &'a str) -> Result<Self, UriError> {
-        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(UriError::Character);
-        }
         // RFC 6455 3: fragment identifiers are meaningless and must not be used.
-        if text.bytes().any(|byte| byte == b'#') {
-            return Err(UriError::Fragment);
+        match text.bytes().find(|byte| !is_target_character(*byte)) {
+            Some(b'#') => return Err(UriError::Fragment),
+            Some(_) => return Err(UriError::Character),
+            None => {}
         }
         let (scheme, rest) = cut_scheme(text).ok_or(UriError::Scheme)?;
         let default = default_port(scheme).ok_or(UriError::Scheme)?;
@@ -107,7 +106,7 @@ pub enum UriError {
     Port,
     /// A fragment (`#`).
     Fragment,
-    /// A space, a control character or a character beyond ASCII.
+    /// A space, `"`, `<`, `>`, a control character or a character beyond ASCII.
     Character,
 }
 
