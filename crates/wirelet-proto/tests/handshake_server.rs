@@ -2,7 +2,7 @@
 
 use wirelet_proto::handshake::{
     AcceptOptions, HandshakeError, MAX_SUBPROTOCOLS, Rejection, RequestHead, UpgradeRequest, WriteError,
-    accept_key, is_upgrade, is_valid_key, origin_matches_host,
+    accept_key, is_head_request, is_upgrade, is_valid_key, origin_matches_host,
 };
 
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
@@ -169,6 +169,48 @@ fn every_refusal_has_its_status() {
         let answer = rejected(&Rejection::of(*error)).unwrap();
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
         assert!(!answer.contains("Refused"), "{status} has a phrase of its own");
+    }
+}
+
+/// A request that waits for 100 got 101 at once; RFC 9110 7.8 asks for both, in this order.
+#[test]
+fn who_expects_100_got_101_at_once() {
+    let plain = plus(&[]);
+    let answer = accepted(&verify(&plain).unwrap(), &AcceptOptions::default()).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 101 "));
+    for expects in [
+        "Expect: 100-continue",
+        "expect: 100-Continue",
+        "Expect: x, 100-CONTINUE",
+        "Expect: x\r\nExpect: 100-continue",
+    ] {
+        let text = plus(&[expects]);
+        let both = accepted(&verify(&text).unwrap(), &AcceptOptions::default()).unwrap();
+        assert_eq!(both, format!("HTTP/1.1 100 Continue\r\n\r\n{answer}"), "{expects}");
+    }
+    for other in ["Expect:", "Expect: 100-continued", "Expect: 100", "X-Expect: 100-continue"] {
+        let text = plus(&[other]);
+        assert_eq!(accepted(&verify(&text).unwrap(), &AcceptOptions::default()).unwrap(), answer, "{other}");
+    }
+}
+
+#[test]
+fn a_request_for_a_head_is_known_by_its_first_bytes() {
+    for (bytes, expected) in [
+        ("HEAD /a#b HTTP/1.1\r\n", true),
+        ("\r\nHEAD ", true),
+        ("HEAD", false),
+        ("head / HTTP/1.1\r\n", false),
+        ("HEADS / HTTP/1.1\r\n", false),
+        ("GET /HEAD HTTP/1.1\r\n", false),
+        ("\r\n\r\nHEAD ", false),
+        ("", false),
+    ] {
+        assert_eq!(is_head_request(bytes.as_bytes()), expected, "{bytes:?}");
+    }
+    for (version, expected) in [("1.0", false), ("1.1", true)] {
+        let text = format!("POST / HTTP/{version}\r\nExpect: 100-continue\r\n\r\n");
+        assert_eq!(RequestHead::parse(text.as_bytes()).unwrap().expects_continue(), expected, "{version}");
     }
 }
 

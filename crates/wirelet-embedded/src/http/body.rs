@@ -31,11 +31,6 @@ pub(crate) fn body_len(head: &RequestHead<'_>) -> Result<u64, BodyError> {
     Ok(len.unwrap_or(0))
 }
 
-/// Whether the client waits for leave to send its body (RFC 9110 10.1.1).
-pub(crate) fn expects_continue(head: &RequestHead<'_>) -> bool {
-    head.header("Expect").is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"))
-}
-
 fn decimal(digits: &[u8]) -> Option<u64> {
     let digit = |value: u64, byte: &u8| match byte {
         b'0'..=b'9' => value.checked_mul(10)?.checked_add(u64::from(byte & 15)),

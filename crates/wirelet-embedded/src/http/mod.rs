@@ -10,7 +10,7 @@ pub use file::File;
 pub use response::Response;
 
 pub(crate) use auth::basic;
-pub(crate) use body::{BodyError, body_len, expects_continue};
+pub(crate) use body::{BodyError, body_len};
 pub(crate) use file::Answer;
 pub(crate) use response::{Cursor, Head, assemble, handshake_headers, refusal};
 

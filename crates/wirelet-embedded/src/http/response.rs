@@ -140,8 +140,15 @@ fn status_line(status: u16, out: &mut Cursor<'_>) {
     out.put(reason_phrase(status));
 }
 
-/// A refusal with what is wrong as its body; answers its length.
-pub(crate) fn refusal(status: u16, why: &str, headers: &[(&str, &str)], keep: bool, out: &mut [u8]) -> usize {
+/// A refusal with what is wrong as its body, unless it is `bodiless`; answers its length.
+pub(crate) fn refusal(
+    status: u16,
+    why: &str,
+    headers: &[(&str, &str)],
+    keep: bool,
+    bodiless: bool,
+    out: &mut [u8],
+) -> usize {
     let mut text = [0; 128];
     let mut line = Cursor::new(&mut text);
     status_line(status, &mut line);
@@ -151,16 +158,19 @@ pub(crate) fn refusal(status: u16, why: &str, headers: &[(&str, &str)], keep: bo
     let len = line.len;
     let head = Head { status, content_type: Some("text/plain"), len: Some(len), keep };
     let Some(end) = head.put(headers, out) else { return 0 };
+    if bodiless {
+        return end;
+    }
     let Some(body) = out.get_mut(end..end.saturating_add(len)) else { return 0 };
     body.copy_from_slice(text.get(..len).unwrap_or_default());
     end.saturating_add(len)
 }
 
-/// Headers that a refusal of a handshake carries (RFC 9110 15.5.22, RFC 6455 4.4).
+/// Headers that a refusal of a handshake carries (RFC 9110 7.8 and 15.5.22, RFC 6455 4.4).
 pub(crate) const fn handshake_headers(error: HandshakeError) -> &'static [(&'static str, &'static str)] {
     match error.status() {
         405 => &[("Allow", "GET")],
-        426 => &[("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")],
+        426 => &[("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13")],
         _ => &[],
     }
 }
@@ -301,7 +311,7 @@ mod tests {
     #[test]
     fn refusals_say_why() {
         let mut out = [0; 256];
-        let len = refusal(404, "there is nothing here", &[], true, &mut out);
+        let len = refusal(404, "there is nothing here", &[], true, false, &mut out);
         let text = core::str::from_utf8(&out[..len]).unwrap();
         assert!(text.starts_with("HTTP/1.1 404 Not Found\r\n"), "{text}");
         assert!(text.ends_with("Content-Length: 37\r\n\r\n404 Not Found: there is nothing here\n"), "{text}");

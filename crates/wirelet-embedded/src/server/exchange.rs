@@ -21,6 +21,8 @@ pub(crate) struct Exchange<'x, 'c, 'r> {
     pub(crate) vacancy: bool,
     /// The connection may be kept for another request.
     pub(crate) keep: bool,
+    /// It is a request for a head, whose response has no body (RFC 9110 9.3.2).
+    pub(crate) bodiless: bool,
     pub(crate) tx: &'x mut [u8],
     /// Where memory for a compressed WebSocket comes from, and where it is put.
     pub(crate) compression: Option<Compression<'r>>,
@@ -89,7 +91,7 @@ impl<'c> Exchange<'_, 'c, '_> {
     }
 
     fn refuse(self, status: u16, why: &str, headers: &[(&str, &str)]) -> Plan<'c> {
-        let tx = refusal(status, why, headers, self.keep, self.tx);
+        let tx = refusal(status, why, headers, self.keep, self.bodiless, self.tx);
         Plan { tx, rest: &[], then: after(self.keep) }
     }
 
@@ -116,7 +118,7 @@ impl<'c> Exchange<'_, 'c, '_> {
                 let mut response = Response::new(self.tx);
                 respond.respond(request, &mut response);
                 let made = response.finish();
-                self.made(made, request.head.method() == "HEAD")
+                self.made(made)
             }
             Target::WebSocket(config) => self.upgrade(request, at, config),
         }
@@ -161,7 +163,7 @@ impl<'c> Exchange<'_, 'c, '_> {
         let Some(end) = head.put(headers.get(..count).unwrap_or_default(), self.tx) else {
             return self.fail(500, "the head of the response does not fit the transmit buffer");
         };
-        let body = if len.is_some() && request.head.method() != "HEAD" { file.bytes } else { &[] };
+        let body = if len.is_some() && !self.bodiless { file.bytes } else { &[] };
         // The first bytes leave together with the head.
         let room = self.tx.get_mut(end..).unwrap_or_default();
         let (first, rest) = body.split_at_checked(room.len()).unwrap_or((body, &[]));
@@ -171,7 +173,7 @@ impl<'c> Exchange<'_, 'c, '_> {
         Plan { tx: end.saturating_add(first.len()), rest, then: after(self.keep) }
     }
 
-    fn made(self, made: Option<(u16, &'static str, usize, usize)>, bodiless: bool) -> Plan<'c> {
+    fn made(self, made: Option<(u16, &'static str, usize, usize)>) -> Plan<'c> {
         let Some((status, content_type, headers, body)) = made else {
             return self.fail(500, "the response does not fit the transmit buffer");
         };
@@ -182,7 +184,7 @@ impl<'c> Exchange<'_, 'c, '_> {
             len: content.then_some(body),
             keep: self.keep,
         };
-        let sent = if content && !bodiless { body } else { 0 };
+        let sent = if content && !self.bodiless { body } else { 0 };
         match assemble(self.tx, head, headers, sent) {
             Some(tx) => Plan { tx, rest: &[], then: after(self.keep) },
             None => self.fail(500, "the head of the response does not fit the transmit buffer"),

@@ -6,7 +6,7 @@ use core::task::Poll;
 use core::time::Duration;
 
 use embedded_io_async::{Read as _, Write as _};
-use wirelet_proto::handshake::{HeadLimits, HeadScanner, RequestHead};
+use wirelet_proto::handshake::{HeadLimits, HeadScanner, RequestHead, is_head_request};
 use wirelet_proto::{Connection, Instant, NoKeys, Role, Upgraded};
 
 use super::exchange::{Exchange, Plan, Then, announced};
@@ -14,7 +14,7 @@ use super::route::WebSocketRoute;
 use super::{Memory, Place, Settings};
 use crate::compression::{Compression, Reservation};
 use crate::handler::Opened;
-use crate::http::{Request, expects_continue};
+use crate::http::Request;
 use crate::net::{Listen, Socket};
 use crate::progress::Progress;
 use crate::session::{Session, Surroundings, discard};
@@ -147,8 +147,9 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
         let (keep, vacancy) = (self.may_keep(), self.vacancy());
         let Memory { rx, tx, .. } = &mut *self.memory;
         let (compression, lane) = (self.compression, &mut self.lane);
-        let exchange = Exchange { routes: self.settings.routes, vacancy, keep, tx, compression, lane };
         let bytes = rx.get(..head.saturating_add(body)).unwrap_or_default();
+        let (routes, bodiless) = (self.settings.routes, is_head_request(bytes));
+        let exchange = Exchange { routes, vacancy, keep, bodiless, tx, compression, lane };
         match RequestHead::parse(bytes) {
             Ok(parsed) => {
                 exchange.answer(&Request { head: parsed, body: bytes.get(head..).unwrap_or_default() })
@@ -195,13 +196,13 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
             match scanner.scan(self.memory.rx.get(..*filled).unwrap_or_default(), &limits) {
                 Ok(Some(len)) => return Ok((len, deadline)),
                 Ok(None) => {}
-                Err(error) => return Err(self.refused(error.status(), error.text())),
+                Err(error) => return Err(self.refused(*filled, error.status(), error.text())),
             }
             match self.read(socket, clock, *filled, deadline, waiting).await {
                 Some(0) => return Err(Spoken::Over),
                 Some(n) => *filled = filled.saturating_add(n),
                 None if waiting => return Err(Spoken::Over),
-                None => return Err(self.refused(408, "the request did not arrive in time")),
+                None => return Err(self.refused(*filled, 408, "the request did not arrive in time")),
             }
             if waiting {
                 waiting = false;
@@ -221,11 +222,11 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
     ) -> Spoken<'c> {
         let bytes = self.memory.rx.get(..head).unwrap_or_default();
         let announced = RequestHead::parse(bytes)
-            .map(|parsed| (announced(&parsed, RX.saturating_sub(head)), expects_continue(&parsed)));
+            .map(|parsed| (announced(&parsed, RX.saturating_sub(head)), parsed.expects_continue()));
         let (body, expects) = match announced {
             Ok((Ok(body), expects)) => (body, expects),
-            Ok((Err((status, why)), _)) => return self.refused(status, why),
-            Err(error) => return self.refused(error.status(), error.text()),
+            Ok((Err((status, why)), _)) => return self.refused(*filled, status, why),
+            Err(error) => return self.refused(*filled, error.status(), error.text()),
         };
         let end = head.saturating_add(body);
         if expects && *filled < end {
@@ -238,15 +239,18 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
             match self.read(socket, clock, *filled, deadline, false).await {
                 Some(0) => return Spoken::Over,
                 Some(n) => *filled = filled.saturating_add(n),
-                None => return self.refused(408, "the body did not arrive in time"),
+                None => return self.refused(*filled, 408, "the body did not arrive in time"),
             }
         }
         Spoken::Request { head, body }
     }
 
-    fn refused(&mut self, status: u16, why: &str) -> Spoken<'c> {
-        let (tx, lane) = (&mut self.memory.tx[..], &mut self.lane);
-        let exchange = Exchange { routes: &[], vacancy: false, keep: false, tx, compression: None, lane };
+    /// A refusal of what the first `filled` bytes of the buffer begin.
+    fn refused(&mut self, filled: usize, status: u16, why: &str) -> Spoken<'c> {
+        let Memory { rx, tx, .. } = &mut *self.memory;
+        let bodiless = is_head_request(rx.get(..filled).unwrap_or_default());
+        let (vacancy, keep, compression, lane) = (false, false, None, &mut self.lane);
+        let exchange = Exchange { routes: &[], vacancy, keep, bodiless, tx, compression, lane };
         Spoken::Refused(exchange.fail(status, why))
     }
 

@@ -83,6 +83,84 @@ fn head_has_the_length_of_the_body_and_no_body() {
     });
 }
 
+/// A refusal of HEAD had a body, in which the next response on the connection seemed to begin.
+#[test]
+fn the_answer_to_a_request_for_a_head_had_a_body() {
+    http::<2>(async |rig| {
+        let mut peer = rig.net.dial();
+        let both = async |peer: &mut Dialed, method: &str, target: &str| {
+            peer.send(std::format!("{method} {target} HTTP/1.1\r\nHost: device\r\n\r\n")).await;
+            peer.head().await
+        };
+        // Refusals after which the connection is kept: the next response begins where they end.
+        for target in ["/nope", "/echo", "/private"] {
+            let head = both(&mut peer, "HEAD", target).await;
+            let got = peer.get("/docs/", "").await;
+            assert_eq!(got.1, b"docs", "{target}");
+            assert!(!head.contains("Content-Length: 0\r\n"), "{head}");
+        }
+        let head = both(&mut peer, "HEAD", "/endless").await;
+        assert!(head.starts_with("HTTP/1.1 500 ") && peer.rest().await.is_empty(), "{head}");
+        // Refusals after which it ends, of heads that are malformed, too large, or announce too much.
+        let long = "a".repeat(600);
+        for request in [
+            std::format!("HEAD /{long} HTTP/1.1\r\n"),
+            "HEAD /a#b HTTP/1.1\r\nHost: d\r\n\r\n".into(),
+            "\r\nHEAD / HTTP/1.2\r\nHost: d\r\n\r\n".into(),
+            "HEAD / HTTP/1.1\r\n\r\n".into(),
+            "HEAD /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 600\r\n\r\n".into(),
+            "HEAD /echo HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n".into(),
+        ] {
+            let mut peer = rig.net.dial();
+            peer.send(&request).await;
+            let head = peer.head().await;
+            assert!(!head.starts_with("HTTP/1.1 2") && peer.rest().await.is_empty(), "{request}: {head}");
+        }
+    });
+}
+
+/// An empty line in front of a request was refused, also behind a request with a body.
+#[test]
+fn an_empty_line_in_front_of_a_request_was_refused() {
+    http::<2>(async |rig| {
+        let mut peer = rig.net.dial();
+        let post = "\r\nPOST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 5\r\n\r\nhello";
+        for _ in 0..2 {
+            peer.trickle(post).await;
+            assert_eq!(peer.response().await.1, b"hello");
+        }
+        peer.send("\r\n\r\nGET / HTTP/1.1\r\nHost: d\r\n\r\n").await;
+        assert!(peer.response().await.0.starts_with("HTTP/1.1 400 "));
+    });
+}
+
+/// What the tokio driver refuses, or a browser does not send, this one refuses with the same status.
+#[test]
+fn requests_are_refused_as_the_other_driver_refuses_them() {
+    http::<2>(async |rig| {
+        for (line, status) in [
+            ("GET /?f=\"x\" HTTP/1.1", 400),
+            ("GET /?f=<b> HTTP/1.1", 400),
+            ("GET /#a HTTP/1.1", 400),
+            ("GET /?\u{e9} HTTP/1.1", 400),
+            ("GET / HTTP/1.1\nX: y", 400),
+            ("GET / HTTP/1.2", 505),
+            ("GET / HTTP/2.0", 505),
+        ] {
+            for kept in [false, true] {
+                let mut peer = rig.net.dial();
+                if kept {
+                    peer.get("/docs/", "").await;
+                }
+                peer.send(std::format!("{line}\r\nHost: d\r\n\r\n")).await;
+                let (head, body) = peer.response().await;
+                assert!(head.starts_with(&std::format!("HTTP/1.1 {status} ")), "{line:?}: {head}");
+                assert!(!body.is_empty() && peer.rest().await.is_empty(), "{line:?}");
+            }
+        }
+    });
+}
+
 #[test]
 fn requests_may_come_at_once_or_byte_by_byte() {
     http_over::<2>(512, async |rig| {

@@ -404,6 +404,47 @@ fn handshakes_are_refused_with_status_and_body() {
     });
 }
 
+/// 426 named the protocol in Upgrade without saying in Connection that the field is for the next hop (RFC 9110 7.8).
+#[test]
+fn a_required_upgrade_lacked_its_connection_option() {
+    with_echo::<2, 512>(&QUIET, 64, async |rig, _| {
+        let plain = "GET /ws HTTP/1.1\r\nHost: device\r\n\r\n".to_string();
+        let old = upgrade_request("/ws", "").replace(": 13", ": 8");
+        let h2c = plain.replace("\r\n\r\n", "\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n");
+        for request in [plain, old, h2c] {
+            let mut peer = rig.net.dial();
+            peer.send(&request).await;
+            let (head, body) = peer.response().await;
+            assert!(head.starts_with("HTTP/1.1 426 ") && !body.is_empty(), "{head}");
+            assert!(head.contains("\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"), "{head}");
+        }
+    });
+}
+
+/// Who waits for 100 before it goes on got 101 at once (RFC 9110 7.8).
+#[test]
+fn who_expects_100_got_101_at_once() {
+    with_echo::<2, 512>(&QUIET, 64, async |rig, _| {
+        for kept in [false, true] {
+            let mut peer = rig.net.dial();
+            if kept {
+                peer.get("/nothing", "").await;
+            }
+            peer.send(upgrade_request("/ws", "Expect: 100-continue\r\n")).await;
+            assert_eq!(peer.head().await, "HTTP/1.1 100 Continue\r\n\r\n");
+            assert!(peer.head().await.starts_with("HTTP/1.1 101 "));
+            peer.send(masked(0x81, "hi")).await;
+            assert_eq!(peer.frame().await, (0x81, b"hi".to_vec()));
+            drop(peer);
+            rig.clock.sleep(1).await;
+        }
+        // Who is refused is not told to go on.
+        let mut peer = rig.net.dial();
+        peer.send(upgrade_request("/ws", "Expect: 100-continue\r\nOrigin: http://evil\r\n")).await;
+        assert!(peer.head().await.starts_with("HTTP/1.1 403 "));
+    });
+}
+
 #[test]
 fn the_servers_preference_among_the_offered_subprotocols_counts() {
     with_echo::<2, 512>(&QUIET, 64, async |rig, echo| {

@@ -243,6 +243,11 @@ impl<'b> RequestHead<'b> {
         self.headers.value(name)
     }
 
+    /// Whether the client waits for an interim response 100 before it goes on (RFC 9110 10.1.1). HTTP/1.0 knows none.
+    pub fn expects_continue(&self) -> bool {
+        self.version >= HttpVersion::HTTP_11 && self.headers.list("Expect").contains("100-continue")
+    }
+
     fn origin_form(&self) -> &'b str {
         self.absolute_form().map_or(self.target, |(_, rest)| rest)
     }
@@ -252,6 +257,12 @@ impl<'b> RequestHead<'b> {
         let (scheme, rest) = cut_scheme(self.target)?;
         default_port(scheme).and_then(|_| cut_authority(rest))
     }
+}
+
+/// Whether what was received of a request begins with the method HEAD, whose response has no body (RFC 9110 9.3.2). It can be asked
+/// of a head that is malformed or too large as well, whose refusal has none either.
+pub fn is_head_request(received: &[u8]) -> bool {
+    received.strip_prefix(b"\r\n").unwrap_or(received).starts_with(b"HEAD ")
 }
 
 /// The head of a response.

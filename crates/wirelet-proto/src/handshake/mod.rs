@@ -68,7 +68,9 @@ pub use client::{
     Accepted, Answer, BodyLength, ClientHandshake, MAX_INTERIM_RESPONSES, Refusal, RequestOptions,
 };
 pub use error::{Field, HandshakeError, WriteError};
-pub use head::{HeadLimits, HeadScanner, Header, Headers, HttpVersion, RequestHead, ResponseHead};
+pub use head::{
+    HeadLimits, HeadScanner, Header, Headers, HttpVersion, RequestHead, ResponseHead, is_head_request,
+};
 pub use server::{AcceptOptions, Rejection, UpgradeRequest, is_upgrade, reason_phrase};
 pub use token::{
     ExtensionOffer, ExtensionOffers, ExtensionParam, List, MAX_SUBPROTOCOLS, ParamValue, Params, Subprotocols,

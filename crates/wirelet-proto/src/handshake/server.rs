@@ -110,13 +110,18 @@ impl<'b> UpgradeRequest<'b> {
         accept_key(self.key)
     }
 
-    /// Writes the response that opens the WebSocket (101) and answers its length.
+    /// Writes the response that opens the WebSocket (101), behind an interim one (100) for who expects that, and answers the length of
+    /// both.
     ///
     /// # Errors
     /// The caller's options must not be sent, or `out` is too small.
     pub fn accept(&self, options: &AcceptOptions<'_>, out: &mut [u8]) -> Result<usize, WriteError> {
         self.check(options)?;
         let mut writer = Writer::new(out);
+        // RFC 9110 7.8: who waits for leave to go on gets it before the protocol changes.
+        if self.head.expects_continue() {
+            writer.text("HTTP/1.1 100 Continue\r\n\r\n");
+        }
         // RFC 6455 4.2.2, 5.
         writer.text("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n");
         writer.text("Sec-WebSocket-Accept: ");
