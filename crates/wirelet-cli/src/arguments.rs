@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::styling::{AnsiColor, Style, Styles};
 use clap::{Args, Parser, Subcommand};
 use wirelet::Compression;
+use wirelet::proto::handshake::{HostPattern, OriginPattern};
 use wirelet::server::{Network, NetworkError};
 
 use crate::compression::parse_compression;
@@ -56,11 +57,13 @@ pub(crate) struct Serve {
     /// The path of the WebSocket endpoint
     #[arg(long, value_name = "PATH", default_value = "/ws", value_parser = parse_path)]
     pub(crate) path: String,
-    /// Also accept pages from this origin, such as https://example.org; `*` for any [default: the same origin]
+    /// Also accept pages from this origin, such as https://example.org, https://*.example.org or http://localhost:*; `*` for any
+    /// [default: the same origin]
     #[arg(long, value_name = "ORIGIN", value_parser = parse_origin)]
     pub(crate) allow_origin: Vec<String>,
-    /// Answer only requests for this host name, which defeats DNS rebinding; repeatable [default: any]
-    #[arg(long, value_name = "HOST")]
+    /// Answer only requests for this host, such as example.org, *.example.org or example.org:8080, which defeats DNS rebinding;
+    /// repeatable [default: any]
+    #[arg(long, value_name = "HOST", value_parser = parse_host)]
     pub(crate) allow_host: Vec<String>,
     /// A subprotocol that clients may ask for; repeatable, the first one that both know is chosen
     #[arg(long, value_name = "NAME", value_parser = parse_token)]
@@ -298,18 +301,22 @@ fn parse_proxy(text: &str) -> Result<Proxy, String> {
 }
 
 fn parse_origin(text: &str) -> Result<String, String> {
-    let Some((scheme, host)) = text.split_once("://") else {
-        return if text == "*" { Ok(text.into()) } else { Err(ORIGIN_HINT.into()) };
-    };
-    let good = !scheme.is_empty()
-        && !host.is_empty()
-        && text.bytes().all(|byte| byte.is_ascii_graphic())
-        && !host.contains(['/', '?', '#', '@']);
-    if good { Ok(text.to_ascii_lowercase()) } else { Err(ORIGIN_HINT.into()) }
+    match OriginPattern::parse(text) {
+        Err(error) if text != "*" => Err(format!(
+            "{error}; expected an origin without a path, such as https://example.org or http://localhost:*, or '*'"
+        )),
+        _ => Ok(text.to_owned()),
+    }
 }
 
-const ORIGIN_HINT: &str =
-    "expected an origin without a path, such as https://example.org or http://localhost:3000, or '*'";
+fn parse_host(text: &str) -> Result<String, String> {
+    match HostPattern::parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => {
+            Err(format!("{error}; expected a host, such as example.org, *.example.org or [::1]:8080"))
+        }
+    }
+}
 
 fn parse_token(text: &str) -> Result<String, String> {
     // RFC 6455 4.1: a subprotocol is a token (RFC 9110 5.6.2).
@@ -452,6 +459,14 @@ mod tests {
             (&["--path", "/status"], "another path"),
             (&["--allow-origin", "example.org"], "https://example.org"),
             (&["--allow-origin", "https://example.org/path"], "without a path"),
+            (&["--allow-origin", "https://a.*.org"], "whole labels"),
+            (&["--allow-origin", "https://example.org:0"], "1 to 65535"),
+            (&["--allow-origin", "https://"], "missing or malformed"),
+            (&["--allow-host", "http://example.org"], "a host has none"),
+            (&["--allow-host", "example.org/a"], "without a path"),
+            (&["--allow-host", "*"], "whole labels"),
+            (&["--allow-host", "example.org:http"], "1 to 65535"),
+            (&["--allow-host", ""], "missing or malformed"),
             (&["--max-message", "big"], "16MiB"),
             (&["--ping", "5"], "or off"),
             (&["--compress=lots"], "dedicated:BITS"),

@@ -226,6 +226,13 @@ fn pages_of_other_origins_are_refused_unless_allowed() {
             .starts_with("HTTP/1.1 101 ")
     );
 
+    let written = ["https://example.org:443", "https://*.example.org", "http://localhost:*", "file://"];
+    let flags: Vec<&str> = written.iter().flat_map(|origin| ["--allow-origin", origin]).collect();
+    let many = Server::start(&[&["-q"], &flags[..]].concat());
+    for page in ["https://example.org", "https://a.example.org", "http://localhost:3000", "file://"] {
+        assert!(upgrade(many.addr, "/ws", &origin(page)).0.starts_with("HTTP/1.1 101 "), "{page}");
+    }
+
     let any = Server::start(&["-q", "--allow-origin", "*"]);
     assert!(upgrade(any.addr, "/ws", &origin("https://example.com")).0.starts_with("HTTP/1.1 101 "));
     assert!(upgrade(any.addr, "/ws", &origin("null")).0.starts_with("HTTP/1.1 101 "));

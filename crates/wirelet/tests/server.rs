@@ -123,7 +123,15 @@ async fn policy_is_the_same_on_a_new_and_on_a_kept_connection() {
     let router = Router::new()
         .page("/", Page::html("x"))
         .ws("/same", ws(echo))
-        .ws("/list", ws(echo).origins(Origins::allow(["https://good.example"])))
+        .ws(
+            "/list",
+            ws(echo).origins(Origins::allow([
+                "https://good.example",
+                "file://",
+                "http://dev.example:*",
+                "https://*.good.example:443/",
+            ])),
+        )
         .ws("/any", ws(echo).origins(Origins::any()))
         .ws("/gate", gated);
     let running = serve_with(router, |server| server.hosts(["localhost"])).await;
@@ -144,10 +152,23 @@ async fn policy_is_the_same_on_a_new_and_on_a_kept_connection() {
         (request("/list", own), 101),
         (request("/list", evil), 403),
         (request("/list", "Origin: https://good.example.evil.example\r\n"), 403),
+        (request("/list", "Origin: https://good.example:443\r\n"), 101),
+        (request("/list", "Origin: file://\r\n"), 101),
+        (request("/list", "Origin: http://dev.example:3000\r\n"), 101),
+        (request("/list", "Origin: https://a.b.good.example\r\n"), 101),
+        (request("/list", "Origin: http://a.good.example\r\n"), 403),
+        (request("/list", "Origin:\r\n"), 400),
+        (request("/list", &[good, good].concat()), 400),
+        (request("/same", &[own, own].concat()), 400),
+        (request("/same", "Origin:\r\n"), 400),
         (request("/any", evil), 101),
+        (request("/any", "Origin:\r\n"), 101),
+        (request("/any", &[evil, good].concat()), 101),
+        (request("/any", "Origin: http://caf\u{e9}\r\n"), 101),
         (request("/none", ""), 404),
         (request("/same", "").replace("localhost:8080", "rebound.example"), 421),
         (request("/same", "").replace("localhost:8080", "LOCALHOST"), 101),
+        (request("/same", own).replace("Host: localhost:8080", "Host: localhost.:8080"), 101),
         (request("/same", "").replace("Version: 13", "Version: 8"), 426),
         (without("Sec-WebSocket-Version: 13\r\n"), 426),
         (without("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"), 400),
@@ -565,5 +586,49 @@ async fn the_close_frame_of_a_failed_connection_arrives_whatever_the_peer_goes_o
     assert_eq!(stream.read_to_end(&mut Vec::new()).await.unwrap(), 0);
     for _ in 0..5 {
         write(&mut stream, &[0; 50_000]).await;
+    }
+}
+
+/// A host or an origin that nothing matches was taken, and refused everybody in silence.
+#[tokio::test]
+async fn a_host_or_an_origin_that_nothing_matches_was_taken() {
+    let bind = || Server::bind("127.0.0.1:0");
+    for host in ["http://example.com", "example.com/a", "*", "a.*.com", "example.com:0", ""] {
+        let error = bind().await.unwrap().hosts([host]).serve(Router::new()).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{host}");
+        assert!(error.to_string().contains(&format!("{host:?}")), "{error}");
+    }
+    for origin in ["example.com", "*", "https://example.com/a", "https://", "https://a:99999"] {
+        let router = Router::new().ws("/ws", ws(echo).origins(Origins::allow([origin])));
+        let error = bind().await.unwrap().serve(router).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{origin}");
+        assert!(error.to_string().contains(&format!("{origin:?}")), "{error}");
+    }
+}
+
+/// Only the name alone was looked at, letter by letter.
+#[tokio::test]
+async fn hosts_are_served_as_their_operator_has_written_them() {
+    let hosts = ["example.com:80", "*.example.org", "::1", "Localhost"];
+    let running = serve_with(Router::new().page("/", Page::html("x")), |server| server.hosts(hosts)).await;
+    for (host, status) in [
+        ("example.com", 200),
+        ("example.com.", 200),
+        ("EXAMPLE.com:80", 200),
+        ("example.com:81", 421),
+        ("a.b.example.org:8080", 200),
+        ("example.org", 421),
+        ("[::1]:8080", 200),
+        ("[::2]", 421),
+        ("localhost.:1", 200),
+        ("127.0.0.1", 421),
+        ("", 421),
+    ] {
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert_eq!(running.ask(&request).await.0, status, "{host}");
+        let absolute = format!("GET http://{host}/ HTTP/1.1\r\nHost: other.example\r\n\r\n");
+        if !host.is_empty() {
+            assert_eq!(running.ask(&absolute).await.0, status, "{host}");
+        }
     }
 }

@@ -202,8 +202,10 @@ impl<'c> Exchange<'_, 'c, '_> {
             Err(error) => return self.refuse(error.status(), error.text(), handshake_headers(error)),
         };
         // RFC 6455 10.2: pages of other origins are refused with 403.
-        if !route.origin.allows(&request) {
-            return self.refuse(403, "pages of this origin may not connect", &[]);
+        match route.origin.allows(&request) {
+            Ok(true) => {}
+            Ok(false) => return self.refuse(403, "pages of this origin may not connect", &[]),
+            Err(error) => return self.refuse(error.status(), error.text(), &[]),
         }
         if !self.vacancy {
             return self.refuse(503, "all connections are in use", &[("Retry-After", "10")]);

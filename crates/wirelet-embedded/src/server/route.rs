@@ -1,7 +1,7 @@
 //! The table of routes.
 
 use wirelet_proto::Config;
-use wirelet_proto::handshake::{Rejection, UpgradeRequest};
+use wirelet_proto::handshake::{HandshakeError, OriginPattern, PatternError, Rejection, UpgradeRequest};
 
 use crate::handler::Handler;
 use crate::http::{BasicAuth, File, Methods, Request, Response};
@@ -65,19 +65,36 @@ pub type Upgrade<'c> = &'c (dyn Fn(&UpgradeRequest<'_>) -> Result<(), Rejection<
 pub enum OriginPolicy<'c> {
     /// Pages of this host, and requests without Origin. Others are answered 403.
     Same,
-    /// Pages of these origins (`https://example.com`, in any case), and requests without Origin.
+    /// Pages of these origins, each an [`OriginPattern`] (`https://example.com`, `https://*.example.com`, `http://localhost:*`), and
+    /// requests without Origin. See [`check`](Self::check).
     Listed(&'c [&'c str]),
-    /// All pages.
+    /// All pages, whatever the request says of them.
     Any,
 }
 
-impl OriginPolicy<'_> {
-    pub(crate) fn allows(&self, request: &UpgradeRequest<'_>) -> bool {
-        match (self, request.origin()) {
-            (Self::Any, _) | (_, None) => true,
-            (Self::Same, Some(_)) => request.is_same_origin(),
-            (Self::Listed(list), Some(origin)) => list.iter().any(|one| one.eq_ignore_ascii_case(origin)),
-        }
+impl<'c> OriginPolicy<'c> {
+    /// Looks for an entry of the list that no page would match. Call it where the program starts: the server can't tell anybody.
+    ///
+    /// # Errors
+    /// The first one, and what is wrong with it.
+    pub fn check(&self) -> Result<(), (&'c str, PatternError)> {
+        let Self::Listed(list) = self else { return Ok(()) };
+        list.iter().try_for_each(|one| OriginPattern::parse(one).map(drop).map_err(|error| (*one, error)))
+    }
+
+    /// Whether the page may connect.
+    ///
+    /// # Errors
+    /// The Origin header is none, and would have to be looked at.
+    pub(crate) fn allows(&self, request: &UpgradeRequest<'_>) -> Result<bool, HandshakeError> {
+        let list = match self {
+            Self::Any => return Ok(true),
+            Self::Same => &[][..],
+            Self::Listed(list) => list,
+        };
+        let Some(origin) = request.origin()? else { return Ok(true) };
+        let listed = |one: &&str| OriginPattern::parse(one).is_ok_and(|pattern| pattern.matches(origin));
+        Ok((*self == Self::Same && request.is_same_origin()) || list.iter().any(listed))
     }
 }
 

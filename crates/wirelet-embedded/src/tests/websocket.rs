@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::vec;
 use std::vec::Vec;
 
-use wirelet_proto::handshake::{Rejection, UpgradeRequest};
+use wirelet_proto::handshake::{PatternError, Rejection, UpgradeRequest};
 use wirelet_proto::{CloseCode, Config, Delivery, Event, Keepalive, Limits};
 
 use super::support::*;
@@ -357,7 +357,8 @@ fn handshakes_are_refused_with_status_and_body() {
         _ => Err(Rejection { status: 401, headers: &[("WWW-Authenticate", "Token")], body: b"no token\n" }),
     };
     let open = WebSocketRoute { subprotocols: &["v2", "v1"], ..WebSocketRoute::new(&echo, &QUIET) };
-    let listed = WebSocketRoute { origin: OriginPolicy::Listed(&["https://app.example"]), ..open };
+    let origins = &["https://app.example", "file://", "http://localhost:*", "https://*.example:443"];
+    let listed = WebSocketRoute { origin: OriginPolicy::Listed(origins), ..open };
     let any = WebSocketRoute { origin: OriginPolicy::Any, ..open };
     let asked = WebSocketRoute { upgrade: Some(&decide), ..open };
     let routes = [
@@ -372,7 +373,19 @@ fn handshakes_are_refused_with_status_and_body() {
             ("/ws", "Origin: http://evil.example\r\n", false),
             ("/listed", "Origin: HTTPS://app.example\r\n", true),
             ("/listed", "Origin: http://device\r\n", false),
+            ("/listed", "Origin: file://\r\n", true),
+            ("/listed", "Origin: http://localhost:3000\r\n", true),
+            ("/listed", "Origin: https://a.example\r\n", true),
+            ("/listed", "Origin: https://example\r\n", false),
             ("/any", "Origin: null\r\n", true),
+            ("/any", "Origin:\r\n", true),
+            ("/any", "Origin: a\r\nOrigin: a\r\n", true),
+            ("/any", "Origin: http://caf\u{e9}\r\n", true),
+            ("/listed", "Origin:\r\n", false),
+            ("/listed", "Origin: file://\r\nOrigin: file://\r\n", false),
+            ("/ws", "Origin: http://device\r\nOrigin: http://device\r\n", false),
+            ("/ws", "Origin:\r\n", false),
+            ("/ws", "Origin: http://device.\r\n", true),
             ("/asked?token=17", "", true),
             ("/asked", "", false),
         ] {
@@ -382,6 +395,7 @@ fn handshakes_are_refused_with_status_and_body() {
             let status = match (accepted, target) {
                 (true, _) => "101",
                 (_, "/asked") => "401",
+                _ if headers.contains("Origin:\r\n") || headers.matches("Origin").count() > 1 => "400",
                 _ => "403",
             };
             assert!(head.starts_with(&std::format!("HTTP/1.1 {status} ")), "{target} {headers} {head}");
@@ -402,6 +416,15 @@ fn handshakes_are_refused_with_status_and_body() {
             "{head}"
         );
     });
+}
+
+#[test]
+fn an_origin_that_no_page_has_is_found_where_the_program_starts() {
+    let listed = OriginPolicy::Listed(&["https://app.example", "app.example", "https://"]);
+    assert_eq!(listed.check(), Err(("app.example", PatternError::Scheme)));
+    for good in [OriginPolicy::Listed(&["file://"]), OriginPolicy::Same, OriginPolicy::Any] {
+        assert_eq!(good.check(), Ok(()));
+    }
 }
 
 /// 426 named the protocol in Upgrade without saying in Connection that the field is for the next hop (RFC 9110 7.8).

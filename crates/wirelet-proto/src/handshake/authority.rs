@@ -33,7 +33,7 @@ impl<'a> Authority<'a> {
 }
 
 /// The host and what follows the colon after it.
-fn split_port(text: &str) -> Option<(&str, &str)> {
+pub(super) fn split_port(text: &str) -> Option<(&str, &str)> {
     let end = if text.starts_with('[') {
         text.bytes().position(|byte| byte == b']')?.checked_add(1)?
     } else {
@@ -44,7 +44,7 @@ fn split_port(text: &str) -> Option<(&str, &str)> {
 }
 
 // RFC 3986 3.2.2: an IP literal in brackets, or unreserved characters, sub-delims and percent-encoded ones.
-fn is_host(host: &str) -> bool {
+pub(super) fn is_host(host: &str) -> bool {
     if let Some(literal) = host.strip_prefix('[') {
         let Some(address) = literal.strip_suffix(']') else { return false };
         return address.bytes().any(|b| b == b':')
@@ -53,20 +53,32 @@ fn is_host(host: &str) -> bool {
     !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&b))
 }
 
-fn port_number(digits: &str) -> Option<u16> {
+pub(super) fn port_number(digits: &str) -> Option<u16> {
     decimal(digits.as_bytes()).and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0)
 }
 
 /// Whether `origin` (an Origin header: `https://example.com:8443`) names the host and port of `host` (a Host header:
-/// `example.com:8443`): the same-origin rule for servers (RFC 6455 10.2). Hosts are compared in any case, a port that is
-/// missing on either side is the default of the origin's scheme (http and ws 80, https and wss 443). The scheme itself
+/// `example.com:8443`): the same-origin rule for servers (RFC 6455 10.2). Hosts are compared in any case and with or without the
+/// root's dot at their end; a port that is missing on either side is the default of the origin's scheme (http and ws 80, https and wss 443). The scheme itself
 /// does not count, because TLS may end in front of the server. `null` and anything malformed match nothing.
 pub fn origin_matches_host(origin: &str, host: &str) -> bool {
     let Some((scheme, authority)) = cut_scheme(origin) else { return false };
     let Some(default) = default_port(scheme) else { return false };
     let (Ok(origin), Ok(host)) = (Authority::parse(authority), Authority::parse(host)) else { return false };
-    origin.host.eq_ignore_ascii_case(host.host)
-        && origin.port.unwrap_or(default) == host.port.unwrap_or(default)
+    same_host(origin.host, host.host) && origin.port.unwrap_or(default) == host.port.unwrap_or(default)
+}
+
+/// Whether two names, or two addresses with or without brackets, are the same host. RFC 1034 3.1: a name may end in the root's dot,
+/// and browsers send it as it was typed.
+pub(super) fn same_host(one: &str, other: &str) -> bool {
+    let bare = |host: &str| {
+        let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let len = address.or_else(|| host.strip_suffix('.')).map_or(host.len(), str::len);
+        let start = usize::from(address.is_some());
+        start..start.saturating_add(len)
+    };
+    let one = one.get(bare(one)).unwrap_or_default();
+    one.eq_ignore_ascii_case(other.get(bare(other)).unwrap_or_default())
 }
 
 /// The port of a scheme, in any case.

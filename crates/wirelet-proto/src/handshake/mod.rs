@@ -52,6 +52,7 @@
 //! ```
 
 mod accept;
+mod allowed;
 mod authority;
 mod client;
 mod error;
@@ -63,6 +64,7 @@ mod uri;
 mod write;
 
 pub use accept::{accept_key, is_valid_key};
+pub use allowed::{HostPattern, OriginPattern, PatternError};
 pub use authority::origin_matches_host;
 pub use client::{
     Accepted, Answer, BodyLength, ClientHandshake, MAX_INTERIM_RESPONSES, Refusal, RequestOptions,

@@ -19,7 +19,7 @@ pub fn is_upgrade(head: &RequestHead<'_>) -> bool {
 pub struct UpgradeRequest<'b> {
     head: RequestHead<'b>,
     host: &'b str,
-    origin: Option<&'b str>,
+    origin: Single<'b>,
     key: &'b [u8],
 }
 
@@ -65,7 +65,7 @@ impl<'b> UpgradeRequest<'b> {
         if fields.extensions {
             ExtensionOffers::new(head.headers()).verify()?;
         }
-        Ok(Self { head, host, origin: fields.origin()?, key })
+        Ok(Self { head, host, origin: fields.origin, key })
     }
 
     /// The head, with path, query and all headers.
@@ -78,15 +78,26 @@ impl<'b> UpgradeRequest<'b> {
         self.host
     }
 
-    /// The Origin header, which browsers always send.
-    pub const fn origin(&self) -> Option<&'b str> {
-        self.origin
+    /// The Origin header, which browsers always send; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`HandshakeError::Origin`]: it is repeated, empty, or not visible ASCII. Who admits any origin need not ask.
+    pub fn origin(&self) -> Result<Option<&'b str>, HandshakeError> {
+        match self.origin {
+            Single::Absent => Ok(None),
+            // RFC 6455 4.2.1, 7 and RFC 6454 7.
+            Single::One(value) => {
+                visible_str(value).filter(|value| !value.is_empty()).map(Some).ok_or(HandshakeError::Origin)
+            }
+            Single::Repeated => Err(HandshakeError::Origin),
+        }
     }
 
     /// Whether there is no Origin, or one that matches the host (see
     /// [`origin_matches_host`](super::origin_matches_host)).
     pub fn is_same_origin(&self) -> bool {
-        self.origin.is_none_or(|origin| super::origin_matches_host(origin, self.host))
+        self.origin()
+            .is_ok_and(|origin| origin.is_none_or(|origin| super::origin_matches_host(origin, self.host)))
     }
 
     /// The subprotocols that the client offers, in its order of preference.
@@ -343,15 +354,5 @@ impl<'b> Fields<'b> {
             self.body |= decimal(value).ok_or(HandshakeError::BadContentLength)? > 0;
         }
         Ok(())
-    }
-
-    fn origin(&self) -> Result<Option<&'b str>, HandshakeError> {
-        match self.origin {
-            Single::Absent => Ok(None),
-            Single::One(value) => {
-                visible_str(value).filter(|v| !v.is_empty()).map(Some).ok_or(HandshakeError::Origin)
-            }
-            Single::Repeated => Err(HandshakeError::Origin),
-        }
     }
 }

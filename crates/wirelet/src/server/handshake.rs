@@ -10,8 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use wirelet_proto::handshake::{
-    AcceptOptions, HandshakeError, HeadLimits, HeadScanner, Rejection, RequestHead, UpgradeRequest,
-    WriteError, is_upgrade,
+    AcceptOptions, HandshakeError, HeadLimits, HeadScanner, HostPattern, Rejection, RequestHead,
+    UpgradeRequest, WriteError, is_upgrade,
 };
 use wirelet_proto::{CloseCode, Config, Role, Storage};
 
@@ -219,8 +219,10 @@ pub(crate) async fn decide(
         return Answer::refuse(404, "no WebSocket is here");
     };
     // RFC 6455 4.2.2, 4 and 10.2: 403 for an origin that is not acceptable.
-    if !route.origins.admit(&request) {
-        return Answer::refuse(403, "pages of this origin may not connect");
+    match route.origins.admit(&request) {
+        Ok(true) => {}
+        Ok(false) => return Answer::refuse(403, "pages of this origin may not connect"),
+        Err(error) => return Answer::of_error(error),
     }
     let mut context = common_context(serving, route, &request, params, peer);
     let (mut chosen, mut headers) = (context.common_subprotocols().next().map(str::to_owned), Vec::new());
@@ -336,9 +338,7 @@ impl Serving {
     /// Whether `host`, with its port if it has one, is served.
     pub(crate) fn serves_host(&self, host: &str) -> bool {
         let Some(hosts) = &self.hosts else { return true };
-        let port_at = host.rfind(':').filter(|at| !host[*at..].contains(']'));
-        let name = &host[..port_at.unwrap_or(host.len())];
-        hosts.iter().any(|known| known.eq_ignore_ascii_case(host) || known.eq_ignore_ascii_case(name))
+        hosts.iter().any(|known| HostPattern::parse(known).is_ok_and(|known| known.matches(host)))
     }
 }
 

@@ -77,7 +77,9 @@ async fn answer(
     pending: Pending,
 ) -> Result<Response<Body>, Infallible> {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    if !serving.serves_host(request.uri().host().or(host).unwrap_or_default()) {
+    if !serving
+        .serves_host(request.uri().authority().map(http::uri::Authority::as_str).or(host).unwrap_or_default())
+    {
         return Ok(router::text(StatusCode::MISDIRECTED_REQUEST, "this host is not served here"));
     }
     let head = head_of(&request);

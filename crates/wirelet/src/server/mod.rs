@@ -37,6 +37,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::sync::{Notify, watch};
+use wirelet_proto::handshake::HostPattern;
 use wirelet_proto::{CloseCode, Config, Keepalive, Limits};
 
 use crate::connection::queue::Queued;
@@ -161,15 +162,16 @@ impl Server {
         self
     }
 
-    /// Serves requests for these hosts only, each with or without port, and answers others with 421. A page of another
-    /// name that resolves to this address (DNS rebinding) gets nothing then.
+    /// Serves requests for these hosts only, each a [`HostPattern`], and answers others with 421. A page of another
+    /// name that resolves to this address (DNS rebinding) gets nothing then. One that nothing matches is an error of
+    /// [`serve`](Self::serve).
     #[must_use]
     pub fn hosts<I>(mut self, hosts: I) -> Self
     where
         I: IntoIterator,
         I::Item: Into<String>,
     {
-        self.hosts = Some(hosts.into_iter().map(|host| host.into().to_ascii_lowercase()).collect());
+        self.hosts = Some(hosts.into_iter().map(Into::into).collect());
         self
     }
 
@@ -203,14 +205,19 @@ impl Server {
     /// What has not ended after the time of [`grace`](Self::grace) is cut off.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] for a route that can't work. Errors of accepting are waited out.
+    /// [`io::ErrorKind::InvalidInput`] for a route that can't work, and for a host or origin that nothing matches. Errors of accepting
+    /// are waited out.
     ///
     /// # Cancel safety
     /// Dropping the future drops all connections.
     pub async fn serve(self, router: Router) -> io::Result<()> {
         let config = Arc::new(self.config);
-        let router =
-            router.build(&config).map_err(|mistake| io::Error::new(io::ErrorKind::InvalidInput, mistake))?;
+        let invalid = |mistake| io::Error::new(io::ErrorKind::InvalidInput, mistake);
+        for host in self.hosts.iter().flatten() {
+            let mistake = |error| invalid(format!("no request is for the host {host:?}: {error}"));
+            HostPattern::parse(host).map_err(mistake)?;
+        }
+        let router = router.build(&config).map_err(invalid)?;
         let serving = Serving {
             router,
             config,

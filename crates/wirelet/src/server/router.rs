@@ -258,7 +258,7 @@ impl Router {
     /// A WebSocket at `path`.
     #[must_use]
     pub fn ws(mut self, path: &str, route: Ws) -> Self {
-        let added = self.sockets.add(path, route);
+        let added = route.origins.check().and_then(|()| self.sockets.add(path, route));
         self.note(added)
     }
 
