@@ -67,17 +67,18 @@ fn outcome(answer: Answer<'_>) -> Outcome {
 }
 
 fn read(bytes: &[u8], limits: &HeadLimits) -> Result<Option<Outcome>, HandshakeError> {
-    Ok(client(OPTIONS).read_response(bytes, limits)?.map(outcome))
+    Ok(client(OPTIONS).read_response(&mut bytes.to_vec(), limits)?.map(outcome))
 }
 
+/// As a driver reads: into one buffer, of which the client sees more each time.
 fn read_cut(bytes: &[u8], cuts: &[usize], limits: &HeadLimits) -> Result<Option<Outcome>, HandshakeError> {
-    let mut client = client(OPTIONS);
+    let (mut client, mut bytes) = (client(OPTIONS), bytes.to_vec());
     for cut in cuts {
-        if let Some(answer) = client.read_response(&bytes[..*cut], limits)? {
+        if let Some(answer) = client.read_response(&mut bytes[..*cut], limits)? {
             return Ok(Some(outcome(answer)));
         }
     }
-    Ok(client.read_response(bytes, limits)?.map(outcome))
+    Ok(client.read_response(&mut bytes, limits)?.map(outcome))
 }
 
 fn error(text: &str) -> Option<HandshakeError> {
@@ -134,11 +135,11 @@ fn client_and_server_agree() {
             headers: &[("Server", "w")],
         };
         let len = server.accept(&options, &mut reply).unwrap();
-        let answer = client.read_response(&reply, &LIMITS).unwrap().map(outcome);
+        let answer = client.read_response(&mut reply, &LIMITS).unwrap().map(outcome);
         let accepted = Outcome::Accepted { len, subprotocol: Some("superchat".to_owned()), extensions: 1 };
         assert_eq!(answer, Some(accepted));
         // The same response is nobody else's.
-        let other = ClientHandshake::new([n; 16], OPTIONS).read_response(&reply, &LIMITS).map(|_| ());
+        let other = ClientHandshake::new([n; 16], OPTIONS).read_response(&mut reply, &LIMITS).map(|_| ());
         assert_eq!(other, if nonce == [n; 16] { Ok(()) } else { Err(HandshakeError::Accept) });
     }
 }
@@ -194,11 +195,12 @@ fn what_is_no_acceptance() {
         (plus(&["Sec-WebSocket-Extensions: x;"]), E::Extensions),
         (plus(&["Sec-WebSocket-Extensions:"]), E::Extensions),
         (plus(&["No-Colon"]), E::BadHeaderName),
-        (plus(&[" folded"]), E::FoldedHeader),
+        (response("HTTP/1.1 101", &[&[" folded: a"], &LINES[..]].concat()), E::FoldedHeader),
         (plus(&["A: b\0"]), E::BadCharacter),
         (plus(&["A: b\nC: d"]), E::BadLineEnd),
-        ("\x01\x02".to_owned(), E::BadCharacter),
-        ("SSH-2.0-OpenSSH\r\n\r\n".to_owned(), E::BadStartLine),
+        ("\x01\x02".to_owned(), E::NotHttp),
+        ("HTTP 1.1 101\r\n\r\n".to_owned(), E::NotHttp),
+        ("HTTP/11 101\r\n\r\n".to_owned(), E::BadStartLine),
     ];
     // An Accept that is empty, and every prefix of the right one.
     let right = &ACCEPT["Sec-WebSocket-Accept: ".len()..];
@@ -215,7 +217,7 @@ fn what_is_no_acceptance() {
         ("Sec-WebSocket-Extensions: permessage-deflate", E::UnrequestedExtension),
     ] {
         assert_eq!(
-            client(plain).read_response(plus(&[line]).as_bytes(), &LIMITS).err(),
+            client(plain).read_response(&mut plus(&[line]).into_bytes(), &LIMITS).err(),
             Some(expected),
             "{line}"
         );
@@ -272,10 +274,92 @@ fn what_the_server_rejects_the_client_reports() {
     let rejection = Rejection { status: 429, headers: &[("Retry-After", "7")], body: b"later" };
     let len = rejection.write(&mut out).unwrap();
     let mut client = client(OPTIONS);
-    let Ok(Some(Answer::Refused(refusal))) = client.read_response(&out[..len], &LIMITS) else { panic!() };
+    let Ok(Some(Answer::Refused(refusal))) = client.read_response(&mut out[..len], &LIMITS) else { panic!() };
     assert_eq!((refusal.head().status(), refusal.head().header("retry-after")), (429, Some(&b"7"[..])));
     assert_eq!(refusal.body_length(), BodyLength::Bytes(5));
-    assert_eq!(&out[refusal.len()..len], b"later");
+    assert_eq!(refusal.rest(), b"later");
+}
+
+/// A folded header line failed the connection; RFC 9112 5.2 has a client read it as one with spaces.
+#[test]
+fn a_folded_header_line_failed_the_client() {
+    let folded = |text: &str| {
+        let mut bytes = plus(&[text]).into_bytes();
+        let len = bytes.len();
+        let mut client = client(OPTIONS);
+        let Some(Answer::Accepted(accepted)) = client.read_response(&mut bytes, &LIMITS)? else { panic!() };
+        assert_eq!(accepted.len(), len);
+        let name = text.split(':').next().unwrap();
+        Ok::<_, HandshakeError>(accepted.head().header(name).unwrap().to_vec())
+    };
+    for (text, value) in [
+        ("A: b\r\n c", "b   c"),
+        ("A: b\r\n\tc", "b   c"),
+        ("A: b \t\r\n\t c", "b      c"),
+        ("A:\r\n b", "b"),
+        ("A: b\r\n ", "b"),
+        ("A: b\r\n \r\n c", "b      c"),
+        ("A: b\r\n c: d", "b   c: d"),
+        ("A: b\tc\r\n d", "b\tc   d"),
+        ("Sec-WebSocket-Protocol:\r\n chat", "chat"),
+    ] {
+        assert_eq!(folded(text).as_deref(), Ok(value.as_bytes()), "{text:?}");
+        let whole = read(plus(&[text]).as_bytes(), &LIMITS);
+        for cut in 0..plus(&[text]).len() {
+            assert_eq!(read_cut(plus(&[text]).as_bytes(), &[cut], &LIMITS), whole, "{text:?} at {cut}");
+        }
+    }
+    // Its parts are parts of one line, whatever they look like.
+    let hidden = plus(&["A: b\r\n Sec-WebSocket-Extensions: y"]);
+    assert!(matches!(read(hidden.as_bytes(), &LIMITS), Ok(Some(Outcome::Accepted { extensions: 0, .. }))));
+    let accept = with("Sec-WebSocket-Accept:\r\n\ts3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    assert!(matches!(read(accept.as_bytes(), &LIMITS), Ok(Some(Outcome::Accepted { .. }))));
+    for (bad, error) in [
+        ("A: b\n c", HandshakeError::BadLineEnd),
+        ("A: b\r c", HandshakeError::BadLineEnd),
+        ("A\r\n : b", HandshakeError::BadHeaderName),
+        ("A: b\r\n\0", HandshakeError::BadCharacter),
+    ] {
+        assert_eq!(folded(bad), Err(error), "{bad:?}");
+    }
+    // Frames behind the head are not touched, nor is a body.
+    let mut bytes = [plus(&["A: b\r\n c"]).as_bytes(), b"\r\n \r\n\t"].concat();
+    let mut client = client(OPTIONS);
+    let Ok(Some(Answer::Accepted(accepted))) = client.read_response(&mut bytes, &LIMITS) else { panic!() };
+    assert_eq!(accepted.rest(), b"\r\n \r\n\t");
+}
+
+/// A server of another protocol was waited for until it ended the connection, and was said to have given no answer.
+#[test]
+fn an_answer_of_another_protocol_was_waited_for() {
+    for text in [
+        "SSH-2.0-OpenSSH_9.6\r\n",
+        "220 mail.example ESMTP\r\n",
+        "+OK ready\r\n",
+        "RFB 003.008\n",
+        "\x15\x03\x01\x00\x02\x02\x46",
+        "\r\nHTTP/1.1 101\r\n",
+        "http/1.1 101\r\n",
+        "HTTPS",
+        "ICY 200 OK\r\n",
+        "<html>",
+        "\u{81}",
+    ] {
+        let mut client = client(OPTIONS);
+        let mut bytes = text.as_bytes().to_vec();
+        let differs = bytes.iter().zip(b"HTTP/").position(|(a, b)| a != b).unwrap();
+        for end in 0..=bytes.len() {
+            let expected = if end > differs { Err(HandshakeError::NotHttp) } else { Ok(None) };
+            assert_eq!(
+                client.read_response(&mut bytes[..end], &LIMITS).map(|a| a.map(outcome)),
+                expected,
+                "{text:?}"
+            );
+        }
+    }
+    // Behind an interim response too.
+    let text = "HTTP/1.1 100 Continue\r\n\r\nSSH";
+    assert_eq!(read(text.as_bytes(), &LIMITS), Err(HandshakeError::NotHttp));
 }
 
 #[test]
@@ -319,6 +403,8 @@ fn the_answer_does_not_depend_on_the_split() {
         "HTTP/1.1 100 Continue\r\n\r\n".repeat(9),
         "HTTP/1.1 101\r\nA: b\nC: d\r\n\r\n".to_owned(),
         plus(&[])[..100].to_owned(),
+        plus(&["A: b\r\n c", "Sec-WebSocket-Protocol: \r\n\tchat"]) + "\u{1}\r\n frames",
+        "SSH-2.0".to_owned(),
     ];
     for limits in [LIMITS, HeadLimits { bytes: 90, headers: 2 }] {
         for vector in &vectors {
@@ -336,8 +422,9 @@ fn the_answer_does_not_depend_on_the_split() {
 fn a_complete_answer_is_given_again() {
     let text = "HTTP/1.1 100 Continue\r\n\r\n".to_owned() + &plus(&[]);
     let mut client = client(OPTIONS);
-    let first = client.read_response(text.as_bytes(), &LIMITS).unwrap().map(outcome);
-    assert_eq!(client.read_response(text.as_bytes(), &LIMITS).unwrap().map(outcome), first);
+    let mut bytes = text.into_bytes();
+    let first = client.read_response(&mut bytes, &LIMITS).unwrap().map(outcome);
+    assert_eq!(client.read_response(&mut bytes, &LIMITS).unwrap().map(outcome), first);
     assert!(first.is_some());
 }
 

@@ -7,7 +7,15 @@ use wirelet_proto::handshake::{
 
 /// What no field may hold, and each at the beginning, in the middle and at the end.
 fn poisons() -> Vec<String> {
-    let bad = ["\r\nX-Evil: 1", "\r", "\n", "\0", "\x01", "\x1f", "\x7f", "\u{e9}", "\u{2028}", "\u{10ffff}"];
+    everywhere(&["\r\nX-Evil: 1", "\r", "\n", "\0", "\x01", "\x1f", "\x7f"])
+}
+
+/// What only values may hold.
+fn beyond_ascii() -> Vec<String> {
+    everywhere(&["\u{80}", "\u{e9}", "\u{2028}", "\u{10ffff}"])
+}
+
+fn everywhere(bad: &[&str]) -> Vec<String> {
     bad.iter().flat_map(|bad| [format!("{bad}abc"), format!("a{bad}bc"), format!("abc{bad}")]).collect()
 }
 
@@ -57,6 +65,47 @@ fn every_field_of_a_request() {
             invalid(Field::HeaderValue),
             text,
         );
+    }
+}
+
+/// A value with UTF-8 in it was refused; RFC 9110 5.5 has it pass as it is.
+#[test]
+fn a_value_beyond_ascii_was_refused() {
+    let bytes = good_request();
+    let server = UpgradeRequest::verify(RequestHead::parse(&bytes).unwrap()).unwrap();
+    for text in &beyond_ascii() {
+        let text = text.as_str();
+        let invalid = WriteError::Invalid;
+        let target = format!("/{text}");
+        let refused: [(RequestOptions<'_>, Field); 5] = [
+            (RequestOptions { host: text, ..PLAIN }, Field::Host),
+            (RequestOptions { target: &target, ..PLAIN }, Field::Target),
+            (RequestOptions { subprotocols: &[text], ..PLAIN }, Field::Subprotocol),
+            (RequestOptions { extensions: Some(text), ..PLAIN }, Field::Extensions),
+            (RequestOptions { origin: Some(text), ..PLAIN }, Field::Origin),
+        ];
+        for (options, field) in refused {
+            request_refused(options, invalid(field), text);
+        }
+        request_refused(
+            RequestOptions { headers: &[(text, "v")], ..PLAIN },
+            invalid(Field::HeaderName),
+            text,
+        );
+        let line = format!("\r\nN: {text}\r\n");
+        let has = |out: &[u8], line: &str| out.windows(line.len()).any(|bytes| bytes == line.as_bytes());
+        let mut out = [0; 512];
+        let headers = &[("N", text)];
+        let all = RequestOptions { user_agent: Some(text), authorization: Some(text), headers, ..PLAIN };
+        let len = ClientHandshake::new([1; 16], all).write_request(&mut out).unwrap();
+        for name in ["N", "User-Agent", "Authorization"] {
+            assert!(has(&out[..len], &format!("\r\n{name}: {text}\r\n")), "{name} {text}");
+        }
+        assert_eq!(RequestHead::parse(&out[..len]).unwrap().header("N"), Some(text.as_bytes()));
+        let len = server.accept(&AcceptOptions { headers, ..Default::default() }, &mut out).unwrap();
+        assert!(has(&out[..len], &line));
+        let len = Rejection { headers, ..Rejection::new(403) }.write(&mut out).unwrap();
+        assert!(has(&out[..len], &line));
     }
 }
 

@@ -323,8 +323,8 @@ async fn answers_that_are_none() {
         (format!("HTTP/1.1 101 x\r\nUpgrade: websocket\r\n{accept}\r\n"), HandshakeError::ResponseConnection),
         (long, HandshakeError::HeadTooLarge),
         (many, HandshakeError::TooManyHeaders),
-        ("SSH-2.0-OpenSSH_9.2\r\n\r\n".to_owned(), HandshakeError::BadStartLine),
-        ("\0\x01\x02".to_owned(), HandshakeError::BadCharacter),
+        ("SSH-2.0-OpenSSH_9.2\r\n\r\n".to_owned(), HandshakeError::NotHttp),
+        ("\0\x01\x02".to_owned(), HandshakeError::NotHttp),
     ] {
         match answered(&text).await {
             ConnectError::Handshake { error, .. } => {

@@ -322,8 +322,9 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         let room = RX.saturating_sub(course.kept);
         let limits = HeadLimits { bytes: room, ..HeadLimits::DEFAULT };
         let Memory { rx, tx, .. } = &mut *self.memory;
-        let received = rx.get(..filled).unwrap_or_default();
-        let here = destination(self.options, rx.get(room..));
+        let (received, kept) = rx.split_at_mut_checked(room).unwrap_or_default();
+        let received = received.get_mut(..filled).unwrap_or_default();
+        let here = destination(self.options, Some(kept));
         // A new reader for each read: the head is small, and nothing but the nonce has to be remembered.
         let deflate = self.lane.as_ref().map(Reservation::settings);
         let offer = deflate.map(|settings| settings.offer());

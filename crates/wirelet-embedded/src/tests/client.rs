@@ -292,7 +292,7 @@ fn refusals_and_broken_answers_are_failures_with_names() {
         };
         expect("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", Failure::Refused(401)).await;
         expect("HTTP/1.1 503 No\r\n\r\n", Failure::Refused(503)).await;
-        expect("SSH-2.0\r\n\r\n", Failure::Handshake(HandshakeError::BadStartLine)).await;
+        expect("SSH-2.0\r\n\r\n", Failure::Handshake(HandshakeError::NotHttp)).await;
         let wrong =
             "HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n";
         expect(wrong, Failure::Handshake(HandshakeError::Accept)).await;

@@ -3,7 +3,7 @@
 use super::accept::{accept_key, encode_key};
 use super::authority::Authority;
 use super::error::{Field, HandshakeError, WriteError};
-use super::head::{HeadLimits, HeadScanner, Headers, HttpVersion, ResponseHead};
+use super::head::{HeadLimits, HeadScanner, Headers, HttpVersion, ResponseHead, unfold};
 use super::text::{decimal, is_target_character, is_token, token_str};
 use super::token::{ExtensionOffers, MAX_SUBPROTOCOLS, Subprotocols};
 use super::uri::Uri;
@@ -64,6 +64,10 @@ impl<'a> RequestOptions<'a> {
         if let Some(extensions) = self.extensions {
             let invalid = |_| WriteError::Invalid(Field::Extensions);
             ExtensionOffers::of(extensions).verify().map_err(invalid)?;
+        }
+        // RFC 6454 7.1: an origin is ASCII.
+        if self.origin.is_some_and(|origin| !origin.is_ascii()) {
+            return Err(WriteError::Invalid(Field::Origin));
         }
         check_option(self.origin, Field::Origin)?;
         check_option(self.user_agent, Field::UserAgent)?;
@@ -149,31 +153,40 @@ impl<'a> ClientHandshake<'a> {
     /// Reads the server's answer. `buffer` is everything that was received so far; bytes that were scanned before are
     /// not scanned again. `None` means that more is needed. Interim responses (1xx) are passed over; `limits.bytes` holds
     /// for them and the final head together. Once complete, it gives the same answer when it is called again.
+    /// Where a header line of the answer is folded, the line end in `buffer` becomes spaces; nothing else changes.
     ///
     /// # Errors
     /// The answer is not HTTP, breaks the limits, or accepts in a way that is no acceptance. An honest refusal is not an
     /// error but an [`Answer`].
     pub fn read_response<'b>(
         &mut self,
-        buffer: &'b [u8],
+        buffer: &'b mut [u8],
         limits: &HeadLimits,
     ) -> Result<Option<Answer<'b>>, HandshakeError> {
-        loop {
-            let fresh = buffer.get(self.passed..).unwrap_or_default();
+        let end = loop {
+            let fresh = buffer.get_mut(self.passed..).unwrap_or_default();
+            check_protocol(fresh)?;
             let bytes = limits.bytes.saturating_sub(self.passed);
             let Some(len) =
                 self.scanner.scan(fresh, &HeadLimits { bytes, ..*limits }).map_err(of_response)?
             else {
                 return Ok(None);
             };
-            let head = ResponseHead::parse(fresh)?;
+            unfold(fresh.get_mut(..len).unwrap_or_default());
             let end = self.passed.saturating_add(len);
-            match head.status() {
-                101 => return self.verify(head, end).map(|accepted| Some(Answer::Accepted(accepted))),
-                100..200 => self.pass_interim(end)?,
-                _ => return Refusal::of(head, end).map(|refusal| Some(Answer::Refused(refusal))),
+            if !matches!(ResponseHead::parse(fresh)?.status(), 100 | 102..200) {
+                break end;
             }
-        }
+            self.pass_interim(end)?;
+        };
+        let buffer: &'b [u8] = buffer;
+        let head = ResponseHead::parse(buffer.get(self.passed..).unwrap_or_default())?;
+        let rest = buffer.get(end..).unwrap_or_default();
+        Ok(Some(if head.status() == 101 {
+            Answer::Accepted(Accepted { head, rest, len: end, subprotocol: self.verify(head)? })
+        } else {
+            Answer::Refused(Refusal { head, rest, len: end, body: BodyLength::of(&head)? })
+        }))
     }
 
     // RFC 9110 15.2: a client passes over interim responses that it does not expect.
@@ -187,7 +200,8 @@ impl<'a> ClientHandshake<'a> {
         Ok(())
     }
 
-    fn verify<'b>(&self, head: ResponseHead<'b>, len: usize) -> Result<Accepted<'b>, HandshakeError> {
+    /// Checks an acceptance; answers its subprotocol.
+    fn verify<'b>(&self, head: ResponseHead<'b>) -> Result<Option<&'b str>, HandshakeError> {
         let headers = head.headers();
         if head.version() < HttpVersion::HTTP_11 {
             return Err(HandshakeError::Version);
@@ -216,7 +230,7 @@ impl<'a> ClientHandshake<'a> {
                 return Err(HandshakeError::UnrequestedExtension);
             }
         }
-        Ok(Accepted { head, len, subprotocol: self.subprotocol(headers)? })
+        self.subprotocol(headers)
     }
 
     // 6: no subprotocol that was not requested. Names are case-sensitive.
@@ -241,6 +255,7 @@ pub enum Answer<'b> {
 #[derive(Debug, Clone, Copy)]
 pub struct Accepted<'b> {
     head: ResponseHead<'b>,
+    rest: &'b [u8],
     len: usize,
     subprotocol: Option<&'b str>,
 }
@@ -250,6 +265,11 @@ impl<'b> Accepted<'b> {
     #[allow(clippy::len_without_is_empty)] // a head is never empty
     pub const fn len(&self) -> usize {
         self.len
+    }
+
+    /// What followed the handshake in the buffer: frames.
+    pub const fn rest(&self) -> &'b [u8] {
+        self.rest
     }
 
     /// The head of the response.
@@ -272,6 +292,7 @@ impl<'b> Accepted<'b> {
 #[derive(Debug, Clone, Copy)]
 pub struct Refusal<'b> {
     head: ResponseHead<'b>,
+    rest: &'b [u8],
     len: usize,
     body: BodyLength,
 }
@@ -281,6 +302,11 @@ impl<'b> Refusal<'b> {
     #[allow(clippy::len_without_is_empty)] // a head is never empty
     pub const fn len(&self) -> usize {
         self.len
+    }
+
+    /// What followed the heads in the buffer: the beginning of the body.
+    pub const fn rest(&self) -> &'b [u8] {
+        self.rest
     }
 
     /// The head of the response, with status and headers.
@@ -297,10 +323,6 @@ impl<'b> Refusal<'b> {
     /// to decide whether to follow (RFC 6455 4.1 leaves it open).
     pub fn location(&self) -> Option<&'b [u8]> {
         matches!(self.head.status(), 301 | 302 | 303 | 307 | 308).then(|| self.head.header("Location"))?
-    }
-
-    fn of(head: ResponseHead<'b>, len: usize) -> Result<Self, HandshakeError> {
-        Ok(Self { head, len, body: BodyLength::of(&head)? })
     }
 }
 
@@ -337,6 +359,13 @@ fn single<'b>(headers: Headers<'b>, name: &str) -> Option<Option<&'b [u8]>> {
     let mut values = headers.filter(|header| header.is(name)).map(|header| header.value());
     let first = values.next()?;
     Some(if values.next().is_none() { Some(first) } else { None })
+}
+
+/// What can't become a status line is known by its first bytes, also where the peer ends no line, or waits for the client to speak.
+fn check_protocol(begun: &[u8]) -> Result<(), HandshakeError> {
+    // RFC 9112 4: a response begins with HTTP-version.
+    let differs = begun.iter().zip(b"HTTP/").any(|(byte, expected)| byte != expected);
+    if differs { Err(HandshakeError::NotHttp) } else { Ok(()) }
 }
 
 /// A status line that is too long is too large a head; there is no target in it.

@@ -17,6 +17,8 @@ pub enum HandshakeError {
     TooManyHeaders,
     /// Not a request line or a status line of HTTP.
     BadStartLine,
+    /// A response does not begin with `HTTP/`.
+    NotHttp,
     /// The request target is not visible ASCII, holds a fragment, or one of `"`, `<` and `>`.
     BadTarget,
     /// A line that does not end in CR LF.
@@ -25,7 +27,7 @@ pub enum HandshakeError {
     BadCharacter,
     /// A header line without a colon, or whose name is not a token (a space before the colon included).
     BadHeaderName,
-    /// A folded header line (one that begins with white space).
+    /// A folded header line (one that begins with white space) in a request, or behind the status line of a response.
     FoldedHeader,
     /// Content-Length is not one number.
     BadContentLength,
@@ -35,8 +37,10 @@ pub enum HandshakeError {
     Method,
     /// A handshake of another version than HTTP/1.1; any request of a version that is neither 1.0 nor 1.1.
     Version,
-    /// Not exactly one Host header with a host in it.
+    /// Not exactly one Host header.
     Host,
+    /// The host in Host, or in the request target, is none.
+    BadHost,
     /// Connection does not list `upgrade`.
     Connection,
     /// Sec-WebSocket-Version is not 13.
@@ -76,7 +80,8 @@ impl HandshakeError {
             Self::TargetTooLong => 414,
             Self::NotAnUpgrade | Self::WebSocketVersion => 426,
             Self::HeadTooLarge | Self::TooManyHeaders => 431,
-            Self::ResponseUpgrade
+            Self::NotHttp
+            | Self::ResponseUpgrade
             | Self::ResponseConnection
             | Self::Accept
             | Self::UnrequestedSubprotocol
@@ -92,6 +97,8 @@ impl HandshakeError {
     pub const fn rfc_section(self) -> &'static str {
         match self {
             Self::Truncated | Self::BadStartLine | Self::BadLineEnd => "RFC 9112 2.1",
+            Self::NotHttp => "RFC 9112 4",
+            Self::BadHost => "RFC 9110 7.2",
             Self::HeadTooLarge | Self::TooManyHeaders => "RFC 6585 5",
             Self::TargetTooLong => "RFC 9110 15.5.15",
             Self::BadTarget => "RFC 9112 3.2",
@@ -119,6 +126,7 @@ impl HandshakeError {
             Self::TargetTooLong => "the request line is too long",
             Self::TooManyHeaders => "too many header lines",
             Self::BadStartLine => "not a request line or status line of HTTP",
+            Self::NotHttp => "the answer is not HTTP",
             Self::BadTarget => "the request target has a character that is not allowed there",
             Self::BadLineEnd => "a line of the head does not end in CR LF",
             Self::BadCharacter => "a control character in the head",
@@ -129,6 +137,9 @@ impl HandshakeError {
             Self::Method => "the method of a WebSocket handshake is GET",
             Self::Version => "HTTP/1.1 is needed",
             Self::Host => "exactly one Host header is needed",
+            Self::BadHost => {
+                "the host is not a name or an address with an optional port; an IPv6 address has brackets"
+            }
             Self::Connection => "Connection does not list Upgrade",
             Self::WebSocketVersion => "Sec-WebSocket-Version is not 13",
             Self::Key => "Sec-WebSocket-Key is not one value of 16 bytes in base64",
@@ -168,7 +179,7 @@ pub enum Field {
     Subprotocol,
     /// `extensions`: not a list of extensions.
     Extensions,
-    /// `origin`.
+    /// `origin`: a control character or a character beyond ASCII.
     Origin,
     /// `user_agent`.
     UserAgent,
@@ -176,7 +187,7 @@ pub enum Field {
     Authorization,
     /// The name of an additional header: not a token.
     HeaderName,
-    /// The value of an additional header: a control character or a character beyond ASCII.
+    /// The value of an additional header: a control character.
     HeaderValue,
     /// The status of a rejection: not 300–599, or 304, which has no body.
     Status,

@@ -424,6 +424,24 @@ impl<'b> Iterator for Headers<'b> {
     }
 }
 
+/// Replaces the line ends inside folded header lines of a whole head, and the white space around them, by spaces. RFC 9112 5.2: that is
+/// what who receives a response does. A line behind the status line that begins with white space continues none (RFC 9112 2.2).
+pub(super) fn unfold(head: &mut [u8]) {
+    let mut first = true;
+    let mut rest = head;
+    while let Some((line, tail)) =
+        rest.iter().position(|byte| *byte == b'\r').and_then(|at| rest.split_at_mut_checked(at))
+    {
+        if !first && matches!(tail, [b'\r', b'\n', next, ..] if is_space(*next)) {
+            line.iter_mut().rev().take_while(|byte| is_space(**byte)).for_each(|byte| *byte = b' ');
+            tail.iter_mut().take(2).for_each(|byte| *byte = b' ');
+            tail.iter_mut().take_while(|byte| is_space(**byte)).for_each(|byte| *byte = b' ');
+        }
+        first = false;
+        rest = tail.get_mut(1..).unwrap_or_default();
+    }
+}
+
 /// A line without its CR LF, and what follows.
 fn split_line(buffer: &[u8]) -> Result<(&[u8], &[u8]), HandshakeError> {
     let at = control_position(buffer).ok_or(HandshakeError::Truncated)?;

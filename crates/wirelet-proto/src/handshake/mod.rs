@@ -40,12 +40,12 @@
 //! let written = handshake.write_request(&mut out).unwrap();
 //! assert!(out[..written].starts_with(b"GET /chat HTTP/1.1\r\nHost: server.example.com\r\n"));
 //!
-//! let received = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+//! let mut received = *b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
 //!     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n\x81\x00";
 //! let limits = HeadLimits::default();
-//! match handshake.read_response(received, &limits)? {
+//! match handshake.read_response(&mut received, &limits)? {
 //!     None => { /* read more and call again with the whole buffer */ }
-//!     Some(Answer::Accepted(accepted)) => assert_eq!(&received[accepted.len()..], b"\x81\x00"),
+//!     Some(Answer::Accepted(accepted)) => assert_eq!(accepted.rest(), b"\x81\x00"),
 //!     Some(Answer::Refused(refusal)) => println!("refused with {}", refusal.head().status()),
 //! }
 //! # Ok::<(), wirelet_proto::handshake::HandshakeError>(())

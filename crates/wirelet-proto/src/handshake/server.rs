@@ -42,9 +42,10 @@ impl<'b> UpgradeRequest<'b> {
             return Err(HandshakeError::Version);
         }
         // RFC 6455 4.2.1, 2-3: one Host. RFC 9112 3.2.2: a host in the target takes its place.
-        let host = fields.host.one().and_then(visible_str).ok_or(HandshakeError::Host)?;
+        let host = fields.host.one().ok_or(HandshakeError::Host)?;
+        let host = visible_str(host).ok_or(HandshakeError::BadHost)?;
         let host = head.target_authority().unwrap_or(host);
-        Authority::parse(host).map_err(|_| HandshakeError::Host)?;
+        Authority::parse(host).map_err(|_| HandshakeError::BadHost)?;
         // RFC 6455 4.2.1, 4: Connection contains "upgrade".
         if !fields.connection {
             return Err(HandshakeError::Connection);

@@ -68,13 +68,9 @@ impl<'o> Writer<'o> {
     }
 }
 
-/// No control characters (a CR LF would begin a header of its own) and nothing beyond ASCII.
+/// RFC 9110 5.5: no control characters (a CR LF would begin a header of its own). What is beyond ASCII is sent as it is.
 pub(super) fn check_value(value: &str, field: Field) -> Result<(), WriteError> {
-    if value.bytes().all(|byte| byte.is_ascii() && !is_control(byte)) {
-        Ok(())
-    } else {
-        Err(WriteError::Invalid(field))
-    }
+    if value.bytes().any(is_control) { Err(WriteError::Invalid(field)) } else { Ok(()) }
 }
 
 pub(super) fn check_option(value: Option<&str>, field: Field) -> Result<(), WriteError> {

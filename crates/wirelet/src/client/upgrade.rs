@@ -127,7 +127,7 @@ pub(super) async fn upgrade(
     };
     head?;
     // The same answer again, now that nothing more is read into the buffer.
-    match handshake.read_response(&buffer, &head_limits(limits)) {
+    match handshake.read_response(&mut buffer, &head_limits(limits)) {
         Ok(Some(Answer::Accepted(accepted))) => {
             let negotiated = plan.map(|plan| plan.check(accepted.extensions())).transpose();
             let negotiated = negotiated.map_err(|error| ConnectError::Handshake {
@@ -135,11 +135,11 @@ pub(super) async fn upgrade(
                 error,
                 status: Some(accepted.head().status()),
             })?;
-            let open = open(&accepted, &buffer, target, address, request);
+            let open = open(&accepted, target, address, request);
             Ok(Outcome::Open(Open { negotiated: negotiated.flatten(), ..open }))
         }
         Ok(Some(Answer::Refused(refusal))) => {
-            Ok(Outcome::Refused(refused(&refusal, &buffer, stream, target, address, deadline).await))
+            Ok(Outcome::Refused(refused(&refusal, stream, target, address, deadline).await))
         }
         Ok(None) => Err(ConnectError::Io { address, error: io::ErrorKind::UnexpectedEof.into() }),
         Err(error) => Err(ConnectError::Handshake { address, error, status: None }),
@@ -201,32 +201,24 @@ async fn read_head(
     }
 }
 
-fn open(
-    accepted: &Accepted<'_>,
-    buffer: &[u8],
-    target: &Target,
-    address: SocketAddr,
-    request: &Request,
-) -> Open {
+fn open(accepted: &Accepted<'_>, target: &Target, address: SocketAddr, request: &Request) -> Open {
     let mut response = Response::new(accepted.head(), target.to_string(), address);
     response.subprotocol = accepted.subprotocol().map(str::to_owned);
     let chosen = |name: &String| Some(name.as_str()) == accepted.subprotocol();
     let subprotocol = request.subprotocols.iter().position(chosen).and_then(|at| u16::try_from(at).ok());
-    let leftover = buffer.get(accepted.len()..).unwrap_or_default().to_vec();
-    Open { response, subprotocol, negotiated: None, leftover }
+    Open { response, subprotocol, negotiated: None, leftover: accepted.rest().to_vec() }
 }
 
 /// Reads as much of a refusal's body as is worth it.
 async fn refused(
     refusal: &Refusal<'_>,
-    buffer: &[u8],
     stream: &mut TcpStream,
     target: &Target,
     address: SocketAddr,
     deadline: Instant,
 ) -> Response {
     let mut response = Response::new(refusal.head(), target.to_string(), address);
-    let mut body = Body::new(refusal.body_length(), buffer.get(refusal.len()..).unwrap_or_default());
+    let mut body = Body::new(refusal.body_length(), refusal.rest());
     let deadline = deadline.min(Instant::now() + BODY_TIME);
     let ended = tokio::time::timeout_at(deadline, body.read(stream)).await;
     let (bytes, is_complete) = body.finish(matches!(ended, Ok(Ok(()))));
