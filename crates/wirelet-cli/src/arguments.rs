@@ -74,6 +74,9 @@ pub(crate) struct Serve {
     /// The largest message that is accepted: 64KiB, 16MiB or plain bytes; larger ones are closed with 1009
     #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = parse_bytes)]
     pub(crate) max_message: u64,
+    /// The largest head of a request: request line and header fields; larger ones are answered with 431 or 414
+    #[arg(long, value_name = "SIZE", default_value = "16KiB", value_parser = parse_head_bytes)]
+    pub(crate) max_head: usize,
     #[command(flatten)]
     pub(crate) capacity: Capacity,
     /// Ping a connection that has been silent for so long; a missing answer ends it
@@ -300,6 +303,15 @@ fn parse_proxy(text: &str) -> Result<Proxy, String> {
     })
 }
 
+/// RFC 9112 3: a request line may have 8,000 bytes; less than a handshake needs is a mistake.
+fn parse_head_bytes(text: &str) -> Result<usize, String> {
+    let bytes = parse_bytes(text).map_err(|error| error.to_string())?;
+    usize::try_from(bytes)
+        .ok()
+        .filter(|bytes| (512..=1 << 20).contains(bytes))
+        .ok_or_else(|| "a head has from 512 bytes to 1MiB".to_owned())
+}
+
 fn parse_origin(text: &str) -> Result<String, String> {
     match OriginPattern::parse(text) {
         Err(error) if text != "*" => Err(format!(
@@ -468,6 +480,8 @@ mod tests {
             (&["--allow-host", "example.org:http"], "1 to 65535"),
             (&["--allow-host", ""], "missing or malformed"),
             (&["--max-message", "big"], "16MiB"),
+            (&["--max-head", "100"], "512 bytes"),
+            (&["--max-head", "1GiB"], "1MiB"),
             (&["--ping", "5"], "or off"),
             (&["--compress=lots"], "dedicated:BITS"),
             (&["demo", "ws://x", "--compress=dedicated:8"], "9 to 15 bits"),

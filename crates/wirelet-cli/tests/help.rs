@@ -32,6 +32,7 @@ fn each_command_has_examples_and_all_its_options() {
         "--allow-host",
         "--no-console",
         "--max-message",
+        "--max-head",
         "--max-connections",
         "--max-per-address",
         "--max-handshakes",

@@ -45,10 +45,9 @@ pub struct Limits {
     /// a message that was begun and forgotten would keep the connection from sending any other. Default: 60 s. `None`:
     /// for ever.
     pub fragment_time: Option<Duration>,
-    /// Request or response head, bytes. Default: 8 KiB. For `wirelet` (later requests of a kept HTTP connection may have 8 KiB
-    /// even if this is less); `wirelet-embedded` has the receive buffer.
+    /// Request or response head, bytes. Default: 16 KiB. For `wirelet`; `wirelet-embedded` has the receive buffer.
     pub head_bytes: usize,
-    /// Header fields of a head. Default: 64. For `wirelet`; an embedded server has a setting of its own.
+    /// Header fields of a head. Default: 128. For `wirelet`; an embedded server has a setting of its own.
     pub head_fields: u16,
     /// What senders of other tasks may queue for one connection, bytes: payload, and 40 for each message. Default: 1 MiB. For
     /// `wirelet`, where the output may hold as much again; `wirelet-embedded` has a queue of fixed size.
@@ -106,8 +105,8 @@ impl Limits {
             stalled_time: Some(Duration::from_secs(120)),
             slowest: Some(32),
             fragment_time: Some(Duration::from_secs(60)),
-            head_bytes: 8 << 10,
-            head_fields: 64,
+            head_bytes: HeadLimits::DEFAULT.bytes,
+            head_fields: HeadLimits::DEFAULT.headers,
             queued: 1 << 20,
         }
     }

@@ -225,12 +225,28 @@ fn byte_limit() {
         assert_eq!(scan(bytes, &less), Err(HandshakeError::HeadTooLarge));
     }
     assert_eq!(HandshakeError::HeadTooLarge.status(), 431);
-    let endless = [b"GET /".to_vec(), vec![b'a'; 9_000]].concat();
+    let endless = [b"GET /".to_vec(), vec![b'a'; 17_000]].concat();
     assert_eq!(scan(&endless, &DEFAULT), Err(HandshakeError::TargetTooLong));
-    assert_eq!(scan(&endless[..8_191], &DEFAULT), Ok(None));
-    assert_eq!(scan(&endless[..8_192], &DEFAULT), Err(HandshakeError::TargetTooLong));
+    assert_eq!(scan(&endless[..16_383], &DEFAULT), Ok(None));
+    assert_eq!(scan(&endless[..16_384], &DEFAULT), Err(HandshakeError::TargetTooLong));
     assert_eq!(HandshakeError::TargetTooLong.status(), 414);
     assert_eq!(scan(b"", &HeadLimits { bytes: 0, headers: 0 }), Err(HandshakeError::TargetTooLong));
+}
+
+/// RFC 9112 3 asks for request lines of 8,000 bytes, and a browser's cookies can be as long.
+#[test]
+fn a_long_request_line_or_many_cookies_were_too_large() {
+    let line = format!("GET /?{} HTTP/1.1\r\n", "a".repeat(8_000 - "GET /? HTTP/1.1".len()));
+    assert_eq!(line.len(), 8_002);
+    let cookie = format!("Cookie: {}\r\n", "c=d; ".repeat(830));
+    for (fields, count) in [(cookie.repeat(1), 1), ("A: b\r\n".repeat(120), 120)] {
+        let text = format!("{line}Host: a\r\nUser-Agent: {}\r\n{fields}\r\n", "m".repeat(120));
+        assert_eq!(scan(text.as_bytes(), &DEFAULT), Ok(Some(text.len())));
+        assert_eq!(RequestHead::parse(text.as_bytes()).unwrap().headers().count(), count + 2);
+    }
+    let cookies = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", cookie.repeat(3));
+    assert!(cookies.len() > 12 * 1024);
+    assert_eq!(scan(cookies.as_bytes(), &DEFAULT), Ok(Some(cookies.len())));
 }
 
 #[test]

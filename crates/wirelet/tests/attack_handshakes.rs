@@ -7,12 +7,12 @@ use std::time::Duration;
 use hostile::*;
 use wirelet::Limits;
 
-/// What is larger than a head may be: 8 KiB and 64 fields, the defaults of `Limits`.
+/// What is larger than a head may be: 16 KiB and 128 fields, the defaults of `Limits`.
 fn oversized() -> [(&'static str, String, u16); 4] {
     let long = "x".repeat(64 * 1024);
     [
         ("2,000 headers", upgrade_request("/ws", &"A: b\r\n".repeat(2000)), 431),
-        ("65 headers more", upgrade_request("/ws", &"A: b\r\n".repeat(65)), 431),
+        ("129 headers more", upgrade_request("/ws", &"A: b\r\n".repeat(129)), 431),
         ("a header of 64 KiB", upgrade_request("/ws", &format!("A: {long}\r\n")), 431),
         ("a target of 64 KiB", upgrade_request(&format!("/{long}"), ""), 414),
     ]

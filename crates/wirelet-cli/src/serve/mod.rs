@@ -86,7 +86,7 @@ async fn serve(arguments: &arguments::Serve, log: &Log) -> Result<Exit, Failure>
 
 fn config(arguments: &arguments::Serve) -> Config {
     let keepalive = arguments.ping.0.map_or(Keepalive::off(), Keepalive::every);
-    let limits = Limits { message: arguments.max_message, ..Limits::new() };
+    let limits = Limits { message: arguments.max_message, head_bytes: arguments.max_head, ..Limits::new() };
     Config { limits, keepalive, ..Config::new() }
 }
 

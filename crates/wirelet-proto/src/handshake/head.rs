@@ -14,15 +14,16 @@ use super::token::List;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct HeadLimits {
-    /// Bytes of the whole head, its empty line included. Default: 8,192.
+    /// Bytes of the whole head, its empty line included. Default: 16,384.
     pub bytes: usize,
-    /// Header lines. Default: 64.
+    /// Header lines. Default: 128.
     pub headers: u16,
 }
 
 impl HeadLimits {
-    /// The default: 8 KiB and 64 header lines.
-    pub const DEFAULT: Self = Self { bytes: 8 * 1024, headers: 64 };
+    /// The default: 16 KiB and 128 header lines, in which a request line of 8,000 bytes (RFC 9112 3) and what a browser says besides, with
+    /// all its cookies, find room.
+    pub const DEFAULT: Self = Self { bytes: 16 * 1024, headers: 128 };
 }
 
 impl Default for HeadLimits {
