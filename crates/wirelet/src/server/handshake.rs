@@ -6,12 +6,14 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::header::HeaderValue;
+use http::{Response, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use wirelet_proto::handshake::{
     AcceptOptions, HandshakeError, HeadLimits, HeadScanner, HostPattern, Rejection, RequestHead,
-    UpgradeRequest, WriteError, is_upgrade,
+    ResponseHead, UpgradeRequest, WriteError, is_head_request, is_upgrade,
 };
 use wirelet_proto::{CloseCode, Config, Role, Storage};
 
@@ -19,7 +21,7 @@ use super::admission::HandshakePermit;
 use super::caught::Caught;
 use super::context::Context;
 use super::registry::Registered;
-use super::router::{Gate, Params, Verdict, Ws};
+use super::router::{self, Body, Gate, Params, Verdict, Ws};
 use super::{Serving, http1};
 use crate::WebSocket;
 use crate::connection::driver::{Driver, Handler};
@@ -27,50 +29,62 @@ use crate::connection::inbound::Inbound;
 use crate::connection::{Made, Shared};
 use crate::deflate::{Negotiated, Plan};
 use crate::race::{First, race};
-use crate::time::deadline;
+use crate::time::{FAR, deadline};
 use crate::transport::Transport;
 
 /// What the bodies of refusals are.
 const CONTENT_TYPE: (&str, &str) = ("Content-Type", "text/plain; charset=utf-8");
+/// What a server says that stops, and after how many seconds it may be asked again.
+const STOPPING: &str = "the server stops";
+const RETRY_AFTER: &str = "5";
 /// The longest time that a refused peer has to take its refusal.
 const REFUSAL_TIME: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// Serves a connection from its first byte until it is a WebSocket, or to its end.
+/// Serves a connection from its first byte until it is a WebSocket, or to its end. Every request on it is read and decided in the same
+/// way, whatever came before.
 pub(crate) async fn open(
     serving: Arc<Serving>,
     stream: TcpStream,
     peer: SocketAddr,
     permit: HandshakePermit,
 ) -> Option<(Driver<Handler>, Registered)> {
-    let next = begin(&serving, stream, peer).await;
-    drop(permit);
-    let opened = match next {
-        Next::WebSocket(opened) => opened,
-        Next::Http(stream, leftover) => Box::pin(http1::serve(&serving, stream, leftover, peer)).await?,
-        Next::End => return None,
-    };
-    Some((*opened).start(&serving, peer))
+    let mut permit = Some(permit);
+    let mut transport = Transport::tcp(stream);
+    let mut inbound = Inbound::default();
+    loop {
+        let next = begin(&serving, transport, inbound, peer, permit.is_none()).await;
+        drop(permit.take());
+        let (stream, received) = match next {
+            Next::WebSocket(opened) => return Some((*opened).start(&serving, peer)),
+            Next::Http(stream, received) => {
+                let head = RequestHead::parse(&received).ok()?;
+                Box::pin(http1::answer(&serving, stream, &head, received.clone())).await?
+            }
+            Next::End => return None,
+        };
+        (transport, inbound) = (Transport::Tcp(stream), Inbound::new(&received));
+    }
 }
 
-/// What follows the first request.
+/// What follows a request.
 enum Next {
     WebSocket(Box<Opened>),
+    /// It is none for a WebSocket. What was received begins with its head.
     Http(TcpStream, Bytes),
     End,
 }
 
 /// A connection that was accepted.
-pub(crate) struct Opened {
-    pub(crate) accepted: Accepted,
-    pub(crate) transport: Transport,
-    /// The response, unless it has been sent.
-    pub(crate) response: Vec<u8>,
+struct Opened {
+    accepted: Accepted,
+    transport: Transport,
+    response: Vec<u8>,
     /// What was read behind the request.
-    pub(crate) leftover: Bytes,
+    leftover: Bytes,
 }
 
 /// What the routes have to say about a request.
-pub(crate) struct Accepted {
+struct Accepted {
     handler: Box<dyn FnOnce(WebSocket, Context) -> Handler + Send>,
     context: Context,
     config: Arc<Config>,
@@ -80,10 +94,10 @@ pub(crate) struct Accepted {
 }
 
 /// The answer to a request for a WebSocket.
-pub(crate) struct Answer {
+struct Answer {
     /// The response, with the body of a refusal.
-    pub(crate) response: Vec<u8>,
-    pub(crate) accepted: Option<Accepted>,
+    response: Vec<u8>,
+    accepted: Option<Accepted>,
 }
 
 impl Opened {
@@ -107,11 +121,27 @@ impl Opened {
     }
 }
 
-async fn begin(serving: &Arc<Serving>, stream: TcpStream, peer: SocketAddr) -> Next {
-    let deadline = deadline(serving.config.limits.handshake_time);
-    let mut transport = Transport::tcp(stream);
-    let mut inbound = Inbound::default();
-    let answer = match first_head(serving, &mut transport, &mut inbound, deadline).await {
+/// Reads a request and decides on it. `kept`: there was another one before.
+async fn begin(
+    serving: &Arc<Serving>,
+    mut transport: Transport,
+    mut inbound: Inbound,
+    peer: SocketAddr,
+    kept: bool,
+) -> Next {
+    let time = serving.config.limits.handshake_time;
+    // Who keeps a connection may be silent for as long as a request may take.
+    if kept && inbound.filled().is_empty() {
+        let read = timeout(time.min(FAR), read_more(&mut transport, &mut inbound));
+        let read = race(pin!(read), pin!(serving.handle.stopped())).await;
+        if !matches!(read, First::One(Ok(true))) {
+            return Next::End;
+        }
+    }
+    let deadline = deadline(time);
+    let arrived = head(serving, &mut transport, &mut inbound, deadline).await;
+    let bodiless = is_head_request(inbound.filled());
+    let answer = match arrived {
         Arrived::Nothing => return Next::End,
         Arrived::Refused(answer) => answer,
         Arrived::Other => {
@@ -124,9 +154,13 @@ async fn begin(serving: &Arc<Serving>, stream: TcpStream, peer: SocketAddr) -> N
             answer
         }
     };
-    let Answer { response, accepted } = answer;
+    let Answer { mut response, accepted } = answer;
     let Some(accepted) = accepted else {
         inbound.release();
+        if bodiless {
+            let head = ResponseHead::parse(&response).map_or(0, |head| head.len());
+            response.truncate(head);
+        }
         refuse(transport, &response).await;
         return Next::End;
     };
@@ -134,7 +168,7 @@ async fn begin(serving: &Arc<Serving>, stream: TcpStream, peer: SocketAddr) -> N
     Next::WebSocket(Box::new(Opened { accepted, transport, response, leftover }))
 }
 
-/// What came first on a connection.
+/// What has come.
 enum Arrived {
     /// A request for a WebSocket, and the length of its head.
     Upgrade(usize),
@@ -146,8 +180,8 @@ enum Arrived {
     Nothing,
 }
 
-/// Reads the first request's head until `deadline`, or until the server stops.
-async fn first_head(
+/// Reads a request's head until `deadline`, or until the server stops.
+async fn head(
     serving: &Arc<Serving>,
     transport: &mut Transport,
     inbound: &mut Inbound,
@@ -170,7 +204,7 @@ async fn first_head(
     }
 }
 
-/// The length of the first head. `None`: the peer has gone.
+/// The length of the head. `None`: the peer has gone.
 async fn read_head(
     transport: &mut Transport,
     inbound: &mut Inbound,
@@ -181,33 +215,33 @@ async fn read_head(
         if let Some(len) = scanner.scan(inbound.filled(), limits)? {
             return Ok(Some(len));
         }
-        let read = poll_fn(|cx| {
-            let read = inbound.poll_read(transport, usize::MAX, cx);
-            if read.is_pending() {
-                inbound.rest();
-            }
-            read
-        });
-        if read.await.unwrap_or(0) == 0 {
+        if !read_more(transport, inbound).await {
             return Ok(None);
         }
     }
 }
 
-pub(crate) fn head_limits(config: &Config) -> HeadLimits {
+/// Reads once; `false`: the peer has gone.
+async fn read_more(transport: &mut Transport, inbound: &mut Inbound) -> bool {
+    let read = poll_fn(|cx| {
+        let read = inbound.poll_read(transport, usize::MAX, cx);
+        if read.is_pending() {
+            inbound.rest();
+        }
+        read
+    });
+    read.await.unwrap_or(0) > 0
+}
+
+fn head_limits(config: &Config) -> HeadLimits {
     HeadLimits { bytes: config.limits.head_bytes, headers: config.limits.head_fields }
 }
 
-/// The one place where it is decided who may connect, whatever the request came through.
+/// The one place where it is decided who may connect.
 ///
 /// Everything is checked before the request is answered: the handshake itself, host, route, origin, and last the
 /// application's own decision, which has until `deadline`. A server that stops accepts nothing.
-pub(crate) async fn decide(
-    serving: &Arc<Serving>,
-    head: &[u8],
-    peer: SocketAddr,
-    deadline: Instant,
-) -> Answer {
+async fn decide(serving: &Arc<Serving>, head: &[u8], peer: SocketAddr, deadline: Instant) -> Answer {
     let request = match RequestHead::parse(head).and_then(UpgradeRequest::verify) {
         Ok(request) => request,
         Err(error) => return Answer::of_error(error),
@@ -308,6 +342,13 @@ fn common_context(
     Context::new(request.head(), params, peer, common, serving.handle.clone())
 }
 
+/// The answer to whatever is asked of a server that stops. Another one, or the next one here, may be there soon.
+pub(crate) fn stopping() -> Response<Body> {
+    let mut response = router::text(StatusCode::SERVICE_UNAVAILABLE, STOPPING);
+    response.headers_mut().insert(http::header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+    response
+}
+
 impl Answer {
     fn of_error(error: HandshakeError) -> Self {
         Self::refuse(error.status(), &error.to_string())
@@ -317,11 +358,10 @@ impl Answer {
         Self::rejected(status, &[(CONTENT_TYPE.0.to_owned(), CONTENT_TYPE.1.to_owned())], text.as_bytes())
     }
 
-    /// The answer to whatever is asked of a server that stops. Another one, or the next one here, may be there soon.
-    pub(crate) fn stopping() -> Self {
-        let headers =
-            [CONTENT_TYPE, ("Retry-After", "5")].map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Self::rejected(503, &headers, b"the server stops")
+    fn stopping() -> Self {
+        let headers = [CONTENT_TYPE, ("Retry-After", RETRY_AFTER)]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self::rejected(503, &headers, STOPPING.as_bytes())
     }
 
     /// A refusal that can't be sent as it is becomes a 500.

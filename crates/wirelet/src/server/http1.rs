@@ -1,48 +1,85 @@
-//! Requests that are no WebSocket handshakes, through hyper, and handshakes on a connection that hyper has kept.
+//! Requests that are no WebSocket handshakes, one at a time, through hyper.
+//!
+//! Every head is read and judged before hyper sees it (`handshake.rs`), so that what becomes of a request does not depend on what
+//! came before it on the connection.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
-use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{HOST, HeaderName, HeaderValue};
-use http::{Request, Response, StatusCode, Version};
+use http::header::{CONNECTION, HOST, HeaderValue};
+use http::uri::Authority;
+use http::{Method, Request, Response, StatusCode};
+use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use wirelet_proto::handshake::{RequestHead, ResponseHead, is_upgrade};
+use wirelet_proto::handshake::RequestHead;
 
 use super::Serving;
 use super::caught::Caught;
-use super::handshake::{Accepted, Answer, Opened, decide};
-use super::http_socket::HttpSocket;
-use super::router::{self, Body};
-use crate::time::{FAR, deadline};
-use crate::transport::Transport;
+use super::handshake::stopping;
+use super::http_socket::{Exchange, HttpSocket};
+use super::router::{self, Body, BoxError};
 
-/// An upgrade that was accepted and has not happened yet.
-type Pending = Arc<Mutex<Option<(OnUpgrade, Accepted)>>>;
+/// How far a request reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    /// So many bytes, with its body.
+    Bytes(u64),
+    /// That is for hyper to find out. The connection is not kept behind it.
+    Unknown,
+}
 
-/// Serves HTTP until the connection ends, or becomes a WebSocket.
-pub(crate) async fn serve(
+impl Extent {
+    fn of(head: &RequestHead<'_>) -> Self {
+        let mut body = None;
+        for header in head.headers() {
+            // RFC 9112 6.3: chunks, which are not counted here, or a length.
+            if header.is("Transfer-Encoding") {
+                return Self::Unknown;
+            }
+            if header.is("Content-Length") {
+                let digits =
+                    header.value_str().filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()));
+                let len: Option<u64> = digits.and_then(|digits| digits.parse().ok());
+                if len.is_none() || body.is_some_and(|earlier| Some(earlier) != len) {
+                    return Self::Unknown;
+                }
+                body = len;
+            }
+        }
+        (head.len() as u64).checked_add(body.unwrap_or(0)).map_or(Self::Unknown, Self::Bytes)
+    }
+}
+
+/// Answers the request with whose `head` the bytes `received` begin. Answers the socket, when the connection is kept, and what was
+/// received behind the request.
+pub(crate) async fn answer(
     serving: &Arc<Serving>,
     stream: TcpStream,
-    leftover: Bytes,
-    peer: SocketAddr,
-) -> Option<Box<Opened>> {
-    let pending = Pending::default();
-    let service = service_fn(|request| answer(Arc::clone(serving), request, peer, Arc::clone(&pending)));
+    head: &RequestHead<'_>,
+    received: Bytes,
+) -> Option<(TcpStream, Bytes)> {
+    let extent = Extent::of(head);
+    let exchange = Arc::new(Exchange::default());
+    let keep = extent != Extent::Unknown;
+    let service = service_fn(|request| respond(Arc::clone(serving), request, keep, Arc::clone(&exchange)));
     let limits = &serving.config.limits;
-    let socket = HttpSocket::new(stream, leftover, Arc::clone(&serving.config), serving.clock);
+    let len = match extent {
+        Extent::Bytes(len) => len,
+        Extent::Unknown => u64::MAX,
+    };
+    let config = Arc::clone(&serving.config);
+    let socket = HttpSocket::new(stream, (received, len), Arc::clone(&exchange), config, serving.clock);
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        // hyper adds it to the clock.
-        .header_read_timeout(limits.handshake_time.min(FAR))
+        // The head is there.
+        .header_read_timeout(None)
         .max_headers(usize::from(limits.head_fields))
         // hyper asks for at least 8 KiB.
         .max_buf_size(limits.head_bytes.max(8192))
@@ -62,71 +99,95 @@ pub(crate) async fn serve(
         poll
     });
     ended.await.ok()?;
-    let (upgrade, accepted) = pending.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-    let parts = upgrade.await.ok()?.downcast::<TokioIo<HttpSocket>>().ok()?;
-    let (stream, leftover) = parts.io.into_inner().into_parts();
-    let leftover = Bytes::from([parts.read_buf, leftover].concat());
-    let transport = Transport::Tcp(stream);
-    Some(Box::new(Opened { accepted, transport, response: Vec::new(), leftover }))
+    exchange.take_socket()
 }
 
-async fn answer(
+async fn respond(
     serving: Arc<Serving>,
-    mut request: Request<Incoming>,
-    peer: SocketAddr,
-    pending: Pending,
-) -> Result<Response<Body>, Infallible> {
+    request: Request<Incoming>,
+    keep: bool,
+    exchange: Arc<Exchange>,
+) -> Result<Response<Answering>, Infallible> {
+    let is_connect = request.method() == Method::CONNECT;
+    let mut response = routed(&serving, request).await;
+    let status = response.status();
+    // What follows belongs to whoever upgraded the connection.
+    if status == StatusCode::SWITCHING_PROTOCOLS || (is_connect && status.is_success()) {
+        exchange.upgrade();
+    } else if !keep {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response.map(|body| Answering { body, exchange }))
+}
+
+async fn routed(serving: &Serving, request: Request<Incoming>) -> Response<Body> {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    if !serving
-        .serves_host(request.uri().authority().map(http::uri::Authority::as_str).or(host).unwrap_or_default())
-    {
-        return Ok(router::text(StatusCode::MISDIRECTED_REQUEST, "this host is not served here"));
+    // RFC 9112 3.2.2: a host in the target takes the place of Host.
+    if !serving.serves_host(request.uri().authority().map(Authority::as_str).or(host).unwrap_or_default()) {
+        return router::text(StatusCode::MISDIRECTED_REQUEST, "this host is not served here");
     }
-    let head = head_of(&request);
-    if !RequestHead::parse(&head).is_ok_and(|head| is_upgrade(&head)) {
-        if serving.handle.is_stopping() {
-            return Ok(response_of(&Answer::stopping().response));
-        }
-        let path = request.uri().path().to_owned();
-        let answer = Caught::begin(|| serving.router.answer(&path, request)).await;
-        return Ok(answer.unwrap_or_else(router::failed));
+    if serving.handle.is_stopping() {
+        return stopping();
     }
-    let deadline = deadline(serving.config.limits.handshake_time);
-    let Answer { response, accepted } = decide(&serving, &head, peer, deadline).await;
-    if let Some(accepted) = accepted {
-        let upgrade = hyper::upgrade::on(&mut request);
-        *pending.lock().unwrap_or_else(PoisonError::into_inner) = Some((upgrade, accepted));
-    }
-    Ok(response_of(&response))
+    let path = request.uri().path().to_owned();
+    let answer = Caught::begin(|| serving.router.answer(&path, request)).await;
+    answer.unwrap_or_else(router::failed)
 }
 
-/// The head as it came, but for the order of the fields' names.
-fn head_of(request: &Request<Incoming>) -> Vec<u8> {
-    let version = if request.version() == Version::HTTP_10 { "1.0" } else { "1.1" };
-    let mut head = format!("{} {} HTTP/{version}\r\n", request.method(), request.uri()).into_bytes();
-    for (name, value) in request.headers() {
-        head.extend_from_slice(name.as_str().as_bytes());
-        head.extend_from_slice(b": ");
-        head.extend_from_slice(value.as_bytes());
-        head.extend_from_slice(b"\r\n");
-    }
-    head.extend_from_slice(b"\r\n");
-    head
+/// The body of a response. hyper drops it when all of it is in hyper's hands.
+struct Answering {
+    body: Body,
+    exchange: Arc<Exchange>,
 }
 
-/// A response that has been written already, as hyper wants it.
-fn response_of(bytes: &[u8]) -> Response<Body> {
-    let Ok(head) = ResponseHead::parse(bytes) else {
-        return router::text(StatusCode::INTERNAL_SERVER_ERROR, "");
-    };
-    let body = Bytes::copy_from_slice(bytes.get(head.len()..).unwrap_or_default());
-    let mut response = Response::new(router::full(body));
-    *response.status_mut() = StatusCode::from_u16(head.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    for header in head.headers() {
-        let name = HeaderName::from_bytes(header.name().as_bytes());
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(header.value())) {
-            response.headers_mut().append(name, value);
+impl http_body::Body for Answering {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.exchange.answered();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_far_a_request_reaches() {
+        for (headers, body) in [
+            ("", Some(0)),
+            ("Content-Length: 5\r\n", Some(5)),
+            ("Content-Length: 5\r\ncontent-length: 05\r\n", Some(5)),
+            ("Content-Length: 5\r\nContent-Length: 6\r\n", None),
+            ("Content-Length: 5, 5\r\n", None),
+            ("Content-Length: +5\r\n", None),
+            ("Content-Length:\r\n", None),
+            ("Content-Length: 18446744073709551615\r\n", None),
+            ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", None),
+            ("Transfer-Encoding: x\r\n", None),
+        ] {
+            let text = format!("POST / HTTP/1.1\r\n{headers}\r\n");
+            let head = RequestHead::parse(text.as_bytes()).unwrap();
+            let expected = body.map_or(Extent::Unknown, |body| Extent::Bytes(text.len() as u64 + body));
+            assert_eq!(Extent::of(&head), expected, "{headers}");
         }
     }
-    response
 }
