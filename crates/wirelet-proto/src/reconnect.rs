@@ -93,6 +93,15 @@ impl Reconnect {
         Some(delay)
     }
 
+    /// As [`next_delay`](Self::next_delay), after a server that has asked to be left alone for `least` milliseconds
+    /// ([`ResponseHead::retry_after`](crate::handshake::ResponseHead::retry_after)): so long, but at most
+    /// [`cap`](ReconnectConfig::cap), and the random delay behind it, or all clients would come back at once.
+    pub fn next_delay_after(&mut self, least: u64, random: u32) -> Option<u64> {
+        // RFC 9110 10.2.3.
+        let behind = self.next_delay(random)?;
+        Some(least.min(self.config.cap.into()).saturating_add(behind))
+    }
+
     /// The opening handshake has succeeded.
     pub const fn connected(&mut self, now: u64) {
         self.connected_at = Some(now);

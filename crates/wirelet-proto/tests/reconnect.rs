@@ -132,3 +132,23 @@ fn statuses() {
         assert_eq!(stops.is_worth_retrying(status), !last, "{status}");
     }
 }
+
+/// A server that asked to be left alone for ten minutes was asked again within seconds.
+#[test]
+fn a_server_that_asks_to_be_left_alone_was_not() {
+    let config = ReconnectConfig { cap: 60_000, ..ReconnectConfig::DEFAULT };
+    for random in [0, 1, u32::MAX / 2, u32::MAX] {
+        for (least, waited) in
+            [(0, 0), (7_000, 7_000), (60_000, 60_000), (600_000, 60_000), (u64::MAX, 60_000)]
+        {
+            let (mut asked, mut other) = (Reconnect::new(config), Reconnect::new(config));
+            for _ in 0..8 {
+                let behind = other.next_delay(random).unwrap();
+                assert_eq!(asked.next_delay_after(least, random), Some(waited + behind));
+                assert_eq!(asked.attempts(), other.attempts());
+            }
+        }
+    }
+    let mut last = Reconnect::new(ReconnectConfig { max_attempts: Some(1), ..config });
+    assert!(last.next_delay_after(5, 0).is_some() && last.next_delay_after(5, 0).is_none());
+}

@@ -702,3 +702,77 @@ async fn a_duration_that_no_clock_can_hold_panicked_as_a_timeout() {
     let error = attempt(&peer, never(peer.url()), async |mut request| request.answer(refused).await).await;
     assert_eq!(error.unwrap_err().response().unwrap().text(), "no");
 }
+
+/// What a server of another protocol had said was not to be seen; and as it ends no head, it was waited for.
+#[tokio::test]
+async fn an_answer_that_is_none_was_not_shown() {
+    for (text, shown) in [
+        (
+            "SSH-2.0-OpenSSH_9.6\r\n",
+            "did not open a WebSocket: the answer is not HTTP; it begins with \"SSH-2.0-OpenSSH_9.6\\r\\n\"",
+        ),
+        ("\x15\x03\x01\0\x02\x02F", "it begins with \"\\x15\\x03\\x01\\x00\\x02\\x02F\""),
+        (
+            "HTTP/1.1 101 x\r\nX : y\r\n\r\n",
+            "the name of a header is not a token; it begins with \"HTTP/1.1 101 x\\r\\nX : y\\r\\n\\r\\n\"",
+        ),
+        ("HTTP/1.1 101 x\r\nUp", "ended it in its answer, which begins with \"HTTP/1.1 101 x\\r\\nUp\""),
+        ("", "the server ended it without an answer"),
+    ] {
+        let error = answered(text).await.to_string();
+        assert!(error.contains(shown), "{text:?}: {error}");
+    }
+    let long = answered(&"x".repeat(1000)).await;
+    assert!(matches!(&long, ConnectError::Handshake { received, .. } if received.len() == 64), "{long}");
+    // Who says so and waits is not waited for.
+    let peer = Peer::bind().await;
+    let server = async {
+        let mut request = peer.request().await;
+        request.answer("SSH-2.0-x\r\n").await;
+        let mut rest = Vec::new();
+        let _ = request.stream.read_to_end(&mut rest).await;
+    };
+    let builder = Client::builder(peer.url());
+    let (error, ()) = tokio::join!(unhung(builder.connect_once()), server);
+    assert!(matches!(error, Err(ConnectError::Handshake { error: HandshakeError::NotHttp, .. })));
+}
+
+/// An IPv6 address with a zone was no host. A number is a zone of any address, so that the loopback's does.
+#[tokio::test]
+async fn an_address_with_a_zone_was_no_host() {
+    let Ok(listener) = tokio::net::TcpListener::bind("[::1]:0").await else { return };
+    let port = listener.local_addr().unwrap().port();
+    let peer = Peer { address: listener.local_addr().unwrap(), listener };
+    for zone in ["%1", "%251"] {
+        let builder = Client::builder(format!("ws://[::1{zone}]:{port}/a"));
+        let server = async {
+            let request = peer.request().await;
+            assert_eq!(request.header("Host"), Some(format!("[::1]:{port}")));
+            request.accept("").await
+        };
+        let (opened, _websocket) = unhung(async { tokio::join!(builder.connect_once(), server) }).await;
+        let (_, response) = opened.unwrap();
+        assert_eq!(response.url, format!("ws://[::1]:{port}/a"));
+    }
+}
+
+/// A header value with UTF-8 in it was refused before it was sent.
+#[tokio::test]
+async fn a_header_beyond_ascii_was_refused() {
+    let peer = Peer::bind().await;
+    let client =
+        Client::builder(peer.url()).header("X-Name", "caf\u{e9} \u{65e5}\u{672c}").user_agent("\u{fc}");
+    let server = async {
+        let request = peer.request().await;
+        assert_eq!(request.header("X-Name").as_deref(), Some("caf\u{e9} \u{65e5}\u{672c}"));
+        assert_eq!(request.header("User-Agent").as_deref(), Some("\u{fc}"));
+        request.accept("X-Answer: \u{fc}\r\n").await
+    };
+    let (opened, _websocket) = unhung(async { tokio::join!(client.connect_once(), server) }).await;
+    let (_, response) = opened.unwrap();
+    assert_eq!(response.headers.get("x-answer").unwrap().as_bytes(), "\u{fc}".as_bytes());
+    for control in ["a\u{7f}", "a\0b", "a\r\nB: c", "\u{1b}[1m"] {
+        let error = Client::builder(peer.url()).header("X", control).connect_once().await.unwrap_err();
+        assert!(matches!(error, ConnectError::Request(_)), "{error}");
+    }
+}

@@ -628,3 +628,33 @@ async fn close_may_be_given_up_at_every_poll() {
         assert!(closed.info.is_clean());
     }
 }
+
+/// A server that asked to be left alone for ten minutes was asked again within five seconds.
+#[tokio::test]
+async fn a_server_that_asked_to_be_left_alone_was_not() {
+    let dates = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:49:57 GMT";
+    for (headers, least) in [
+        ("Retry-After: 600", 60_000),
+        ("Retry-After: 7", 7_000),
+        (dates, 20_000),
+        ("Retry-After: Sun, 06 Nov 1994 08:49:57 GMT", 0),
+        ("X: y", 0),
+    ] {
+        let peer = Peer::bind().await;
+        let mut client = Client::builder(peer.url()).connect().unwrap();
+        let server = async {
+            let mut request = peer.request().await;
+            request.answer(format!("HTTP/1.1 503 x\r\nContent-Length: 0\r\n{headers}\r\n\r\n")).await;
+        };
+        let ((reason, retry_in, _), ()) = tokio::join!(until_disconnected(&mut client), server);
+        assert_eq!(reason.status(), Some(503));
+        let waited = u64::try_from(retry_in.unwrap().as_millis()).unwrap();
+        assert!((least..=least + 5_000).contains(&waited), "{headers}: {waited}");
+        // It does so.
+        tokio::time::pause();
+        let started = Instant::now();
+        assert!(matches!(next(&mut client).await, Event::Connecting { attempt: 2 }));
+        assert!(started.elapsed() >= Duration::from_millis(least), "{headers}");
+        tokio::time::resume();
+    }
+}

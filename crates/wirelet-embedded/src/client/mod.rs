@@ -61,6 +61,10 @@ pub trait ClientHandler: Handler {
     /// The server has answered: with 101, or with the status and headers of a refusal or redirect.
     fn on_response(&self, _head: &ResponseHead<'_>) {}
 
+    /// What the server has sent is no answer to the opening handshake ([`Failure::Handshake`] follows): all of it so far, for a log
+    /// that shows its first bytes (`escape_ascii`).
+    fn on_no_answer(&self, _received: &[u8]) {}
+
     /// An attempt has failed.
     fn on_failure(&self, _failure: &Failure) {}
 
@@ -112,6 +116,8 @@ pub struct Client<'r, 'c, const RX: usize, const TX: usize> {
     compression: Option<Compression<'r>>,
     /// Of the connection that is open or attempted.
     lane: Option<Reservation<'r>>,
+    /// How long the server that has refused the last attempt asks to be left alone, milliseconds.
+    retry_after: u32,
 }
 
 impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
@@ -124,7 +130,7 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         *slots = Slots::new();
         let table: &'r Slots<1, TX, QUEUE> = slots;
         let link = Link { table, index: 0 };
-        (Self { link, memory, options, compression: None, lane: None }, Sender::new(table))
+        (Self { link, memory, options, compression: None, lane: None, retry_after: 0 }, Sender::new(table))
     }
 
     /// With memory for compression, which is then offered to servers.
@@ -172,7 +178,7 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
             };
             policy.disconnected(clock.now().as_millis());
             let random = u32::from_ne_bytes(keys.next_key());
-            let Some(delay) = policy.next_delay(random) else {
+            let Some(delay) = policy.next_delay_after(self.retry_after.into(), random) else {
                 break Finished::GaveUp(failure.unwrap_or(Failure::EndOfStream));
             };
             handler.on_waiting(Duration::from_millis(delay));
@@ -222,6 +228,7 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         policy: &mut Reconnect,
     ) -> Outcome {
         handler.on_connecting(policy.attempts());
+        self.retry_after = 0;
         let deadline = clock.now().plus(self.options.connect_time);
         let mut course = Course::new(self.options.redirects);
         loop {
@@ -331,10 +338,19 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         let mut request = self.options.request(&here, course.trusted, None);
         request.extensions = offer.as_ref().map(HeaderValue::as_str);
         let mut handshake = ClientHandshake::new(nonce, request);
-        match handshake.read_response(received, &limits).map_err(Failure::Handshake)? {
+        let answer = match handshake.read_response(received, &limits) {
+            Ok(answer) => answer,
+            Err(error) => {
+                handler.on_no_answer(rx.get(..filled).unwrap_or_default());
+                return Err(Failure::Handshake(error));
+            }
+        };
+        match answer {
             None => Ok(None),
             Some(Answer::Refused(refusal)) => {
                 handler.on_response(refusal.head());
+                let time = refusal.head().retry_after().unwrap_or_default().as_millis();
+                self.retry_after = time.try_into().unwrap_or(u32::MAX);
                 let Some(location) = refusal.location().filter(|_| self.options.redirects > 0) else {
                     return Err(Failure::Refused(refusal.head().status()));
                 };

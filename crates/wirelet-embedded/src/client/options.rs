@@ -29,7 +29,8 @@ pub struct Options<'c> {
     pub headers: &'c [(&'c str, &'c str)],
     /// Limits, keepalive (pings every 20 s, given up 20 s later) and the way of delivery.
     pub config: Config,
-    /// How lost and refused connections are tried again. Default: for ever, with random delays that grow to a minute.
+    /// How lost and refused connections are tried again. Default: for ever, with random delays that grow to a minute. A server that
+    /// refuses with Retry-After (RFC 9110 10.2.3) is left alone so long, at most [`ReconnectConfig::cap`], and the random delay behind it.
     pub reconnect: ReconnectConfig,
     /// Whether to connect again after a connection was lost. Default: yes.
     pub connect_after_loss: bool,

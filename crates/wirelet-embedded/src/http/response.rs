@@ -63,7 +63,8 @@ impl<'r> Response<'r> {
     pub fn header(&mut self, name: &str, value: &str) -> &mut Self {
         let token = !name.is_empty()
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
-        let clean = value.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
+        // RFC 9110 5.5: what is beyond ASCII is sent as it is.
+        let clean = value.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..));
         if token && clean {
             self.headers.header(name, value);
         } else {
@@ -306,6 +307,22 @@ mod tests {
             }),
             None
         );
+    }
+
+    #[test]
+    fn a_value_beyond_ascii_is_sent_as_it_is() {
+        let text = made(1024, |response| {
+            let _ = response.header("X", "caf\u{e9}");
+        });
+        assert!(text.unwrap().contains("\r\nX: caf\u{e9}\r\n"));
+        for control in ["a\u{7f}", "a\0", "\n", "\u{1b}[0m"] {
+            assert_eq!(
+                made(1024, |response| {
+                    let _ = response.header("X", control);
+                }),
+                None
+            );
+        }
     }
 
     #[test]

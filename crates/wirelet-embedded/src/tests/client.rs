@@ -62,6 +62,10 @@ impl ClientHandler for Diary {
         self.note(head.status());
     }
 
+    fn on_no_answer(&self, received: &[u8]) {
+        self.note(std::format!("no answer: {}", received.escape_ascii()));
+    }
+
     fn on_failure(&self, failure: &Failure) {
         self.note(std::format!("{failure:?}"));
     }
@@ -272,6 +276,63 @@ fn a_server_that_is_away_is_tried_as_often_as_the_policy_says() {
         assert_eq!(diary.take(), expected);
     });
     assert_eq!(finished, Finished::GaveUp(Failure::Network(embedded_io_async::ErrorKind::ConnectionRefused)));
+}
+
+/// A server that asked to be left alone for ten minutes was asked again within five seconds.
+#[test]
+fn a_server_that_asked_to_be_left_alone_was_not() {
+    let policy = ReconnectConfig { initial_max: 5_000, factor: 1, cap: 60_000, ..ReconnectConfig::DEFAULT };
+    let options = Options { reconnect: policy, ..options() };
+    run(&options, async |clock, net, sender, diary| {
+        let dates = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:50:07 GMT";
+        for (headers, least) in [
+            ("Retry-After: 600", 60_000),
+            ("Retry-After: 7", 7_000),
+            ("X: y", 0),
+            (dates, 30_000),
+            ("Retry-After: Sun, 06 Nov 1994 08:50:07 GMT", 0),
+        ] {
+            let (mut server, _) = accepted(&net).await;
+            let asked = clock.now.get();
+            server.send(std::format!("HTTP/1.1 503 x\r\nContent-Length: 0\r\n{headers}\r\n\r\n")).await;
+            drop(server);
+            let (_server, _) = accepted(&net).await;
+            // The random part is the longest one, but for the keys' first byte.
+            let waited = clock.now.get() - asked;
+            assert!((least + 4_950..=least + 5_000).contains(&waited), "{headers}: {waited}");
+            // An attempt that breaks off afterwards asks for nothing.
+            drop(_server);
+            let begun = clock.now.get();
+            let (server, _) = accepted(&net).await;
+            assert!(clock.now.get() - begun <= 5_000, "{headers}");
+            drop(server);
+        }
+        sender.stop();
+        diary.take();
+    });
+}
+
+/// What a server of another protocol had said was not to be seen.
+#[test]
+fn an_answer_that_is_none_was_not_shown() {
+    run(&options(), async |clock, net, sender, diary| {
+        for (sent, shown, error) in [
+            ("SSH-2.0-OpenSSH_9.6\r\n", "SSH-2.0-OpenSSH_9.6\\r\\n", HandshakeError::NotHttp),
+            ("HTTP/1.1 101\r\nA\r\n\r\n", "HTTP/1.1 101\\r\\nA\\r\\n\\r\\n", HandshakeError::BadHeaderName),
+        ] {
+            let (mut server, _) = accepted(&net).await;
+            server.send(sent).await;
+            // It holds the connection: who is not HTTP is known by the first bytes.
+            while !diary.0.borrow().last().unwrap().starts_with("waiting") {
+                clock.sleep(1).await;
+            }
+            let notes = diary.take();
+            let [.., said, failure, _] = &notes[..] else { panic!("{notes:?}") };
+            assert_eq!(said, &std::format!("no answer: {shown}"));
+            assert_eq!(failure, &std::format!("{:?}", Failure::Handshake(error)));
+        }
+        sender.stop();
+    });
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Heads of HTTP/1.1 messages: found as they arrive, checked once, then walked without being copied.
 
 use core::fmt;
+use core::time::Duration;
 
 use super::authority::default_port;
 use super::error::HandshakeError;
@@ -314,6 +315,12 @@ impl<'b> ResponseHead<'b> {
     /// The status, 100–999.
     pub const fn status(&self) -> u16 {
         self.status
+    }
+
+    /// How long the server asks to be left alone after this response: its Retry-After (RFC 9110 10.2.3), in seconds or as a date, which
+    /// is taken relative to the response's own Date. `None` where it says nothing, or a date without a Date.
+    pub fn retry_after(&self) -> Option<Duration> {
+        super::retry::retry_after(self)
     }
 
     /// The reason phrase; often empty, and of no meaning.

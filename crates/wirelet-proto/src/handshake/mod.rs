@@ -57,6 +57,7 @@ mod authority;
 mod client;
 mod error;
 mod head;
+mod retry;
 mod server;
 mod text;
 mod token;

@@ -52,7 +52,8 @@ pub(super) struct Settings {
 }
 
 impl Builder {
-    /// A client for `url`: `ws://[user[:password]@]host[:port][/path][?query]`. What is wrong with it is told by
+    /// A client for `url`: `ws://[user[:password]@]host[:port][/path][?query]`. The host may be an IPv6 address with a zone, as
+    /// `[fe80::1%eth0]`, where the system has scopes. What is wrong with it is told by
     /// [`connect`](Self::connect) and [`connect_once`](Self::connect_once). User information becomes Basic
     /// authorization (RFC 7617).
     pub(super) fn new(url: &str) -> Self {

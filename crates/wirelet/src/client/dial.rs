@@ -38,7 +38,7 @@ pub(super) async fn dial(
 }
 
 async fn resolve(target: &Target) -> Result<Vec<SocketAddr>, ConnectError> {
-    match tokio::net::lookup_host((target.host.as_str(), target.port)).await {
+    match tokio::net::lookup_host((&*target.resolvable(), target.port)).await {
         Ok(addresses) => Ok(addresses.take(MOST_ADDRESSES).collect()),
         Err(error) => Err(ConnectError::Resolve { host: target.host.clone(), error }),
     }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::{fmt, io};
 
+use bytes::Bytes;
 use wirelet_proto::handshake::{HandshakeError, UriError, WriteError};
 
 use super::response::Response;
@@ -60,6 +61,8 @@ pub enum ConnectError {
         error: HandshakeError,
         /// The HTTP status, as far as there was one.
         status: Option<u16>,
+        /// The first bytes of the answer, at most 64.
+        received: Bytes,
     },
     /// The server answered with another status than 101; a redirect that was not to be followed is one too, see
     /// [`Response::location`].
@@ -192,9 +195,12 @@ impl fmt::Display for ConnectError {
             Self::Io { address, error } => {
                 write!(f, "the connection to {address} broke during the opening handshake: {error}")
             }
-            Self::Handshake { address, error, status } => {
+            Self::Handshake { address, error, status, received } => {
                 write!(f, "{address} did not open a WebSocket: {error}")?;
-                status.map_or(Ok(()), |status| write!(f, " (HTTP status {status})"))
+                match status {
+                    Some(status) => write!(f, " (HTTP status {status})"),
+                    None => write!(f, "; it begins with \"{}\"", received.escape_ascii()),
+                }
             }
             Self::Refused(response) => response.fmt(f),
             Self::Redirect { error, response } => write!(f, "{response}: {error}"),

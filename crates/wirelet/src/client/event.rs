@@ -78,6 +78,14 @@ impl Reason {
         }
     }
 
+    /// How long the server that has refused asks to be left alone.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Connect(ConnectError::Refused(response)) => response.retry_after,
+            _ => None,
+        }
+    }
+
     /// The number of the operating system's error (`errno`).
     pub fn raw_os_error(&self) -> Option<i32> {
         match self {

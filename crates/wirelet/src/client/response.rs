@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -25,6 +26,9 @@ pub struct Response {
     pub url: String,
     /// The server's address.
     pub address: SocketAddr,
+    /// How long the server asks to be left alone (Retry-After, RFC 9110 10.2.3). A client that connects again waits so long, at most
+    /// the longest delay of its [policy](wirelet_proto::reconnect::ReconnectConfig::cap), and its own delay behind it.
+    pub retry_after: Option<Duration>,
 }
 
 impl Response {
@@ -36,8 +40,9 @@ impl Response {
                 headers.append(name, value);
             }
         }
-        let status = head.status();
-        Self { status, headers, subprotocol: None, body: Bytes::new(), is_complete: true, url, address }
+        let (status, retry_after) = (head.status(), head.retry_after());
+        let body = Bytes::new();
+        Self { status, headers, subprotocol: None, body, is_complete: true, url, address, retry_after }
     }
 
     /// Where a redirect (301, 302, 303, 307, 308) leads, as the server wrote it.

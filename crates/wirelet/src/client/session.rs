@@ -166,7 +166,9 @@ impl Session {
     /// Says why there is no connection, and waits for the next attempt; `false`: there is none.
     async fn pause(&mut self, reason: Reason, again: bool) -> Result<bool, Closing> {
         let requeued = self.queue.again();
-        let delay = if again { self.reconnect.next_delay(random_u32()) } else { None };
+        let least =
+            reason.retry_after().map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        let delay = if again { self.reconnect.next_delay_after(least, random_u32()) } else { None };
         let retry_in = delay.map(Duration::from_millis);
         // Why before the event: whoever sees it may ask for the next attempt at once.
         let mut now = pin!(self.now.notified());

@@ -1,5 +1,6 @@
 //! Where a client connects to: a URL, taken apart and owned, and what a Location header makes of it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use wirelet_proto::handshake::{Uri, UriError};
@@ -10,8 +11,11 @@ pub(super) struct Target {
     pub(super) secure: bool,
     /// The Host header: with the port unless it is the scheme's own.
     pub(super) authority: String,
-    /// The name or address, without brackets.
+    /// The name or address, without brackets and without its zone.
     pub(super) host: String,
+    /// On which of this machine's links an IPv6 address is (RFC 4007 11): `eth0`, or a number. It is nobody else's matter, so that no
+    /// request and no redirect has it (RFC 9844 6).
+    pub(super) zone: Option<String>,
     pub(super) port: u16,
     /// Path and query.
     pub(super) path: String,
@@ -20,8 +24,20 @@ pub(super) struct Target {
 impl Target {
     /// Takes a URL apart; answers the value of the Authorization header that its user information asks for.
     pub(super) fn parse(url: &str) -> Result<(Self, Option<String>), UriError> {
+        match cut_zone(url) {
+            Some((url, zone)) => {
+                let (target, authorization) = Self::of_others(&url)?;
+                Ok((Self { zone: Some(zone.to_owned()), ..target }, authorization))
+            }
+            None => Self::of_others(url),
+        }
+    }
+
+    /// What others may know: a URL without a zone.
+    fn of_others(url: &str) -> Result<(Self, Option<String>), UriError> {
         let uri = Uri::parse(url)?;
         let target = Self {
+            zone: None,
             secure: uri.is_secure(),
             authority: uri.host_header().to_owned(),
             host: uri.host_name().to_owned(),
@@ -52,7 +68,17 @@ impl Target {
         } else {
             format!("{here}{folder}/{location}")
         };
-        Self::parse(&absolute).map(|(target, _)| target)
+        let (target, _) = Self::of_others(&absolute)?;
+        let zone = if target.is_same_host(self) { self.zone.clone() } else { None };
+        Ok(Self { zone, ..target })
+    }
+
+    /// The host as the system's resolver takes it.
+    pub(super) fn resolvable(&self) -> Cow<'_, str> {
+        match &self.zone {
+            Some(zone) => format!("{}%{zone}", self.host).into(),
+            None => self.host.as_str().into(),
+        }
     }
 
     /// Whether both are the same host and port, over the same kind of transport.
@@ -66,6 +92,21 @@ impl fmt::Display for Target {
         let slash = if self.path.starts_with('/') { "" } else { "/" };
         write!(f, "{}://{}{slash}{}", if self.secure { "wss" } else { "ws" }, self.authority, self.path)
     }
+}
+
+/// A URL without the zone of its IPv6 address, and the zone. People type it behind `%`; in a URL it was once `%25` (RFC 6874, which
+/// RFC 9844 has taken back), which a zone does not begin with unless it is all of it.
+fn cut_zone(url: &str) -> Option<(String, &str)> {
+    let start = url.find("://")? + 3;
+    let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |at| start + at);
+    let open = start + url[start..end].rfind('[')?;
+    let close = open + url[open..end].find(']')?;
+    let percent = open + url[open..close].find('%')?;
+    let zone = &url[percent + 1..close];
+    let zone = zone.strip_prefix("25").filter(|rest| !rest.is_empty()).unwrap_or(zone);
+    let is_zone =
+        !zone.is_empty() && zone.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
+    is_zone.then(|| ([&url[..percent], &url[close..]].concat(), zone))
 }
 
 /// RFC 3986 3.1: a scheme ends at the first colon, before any slash or question mark.
@@ -135,6 +176,53 @@ mod tests {
         assert_eq!(authorization.as_deref(), Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="));
         assert_eq!(target.to_string(), "ws://[::1]:81/a?b=1");
         assert_eq!(Target::parse("ws://h?q").unwrap().0.to_string(), "ws://h/?q");
+    }
+
+    /// An address that is on one link alone could not be written.
+    #[test]
+    fn an_address_with_a_zone_was_no_host() {
+        for (url, zone) in [
+            ("ws://[fe80::1%eth0]/", "eth0"),
+            ("ws://[fe80::1%25eth0]/", "eth0"),
+            ("ws://u:p@[fe80::1%25eth0.7]:81/a?b=[c%25d]", "eth0.7"),
+            ("ws://[fe80::1%3]:81", "3"),
+            ("ws://[fe80::1%25]", "25"),
+            ("ws://[fe80::1%253]", "3"),
+            ("ws://[fe80::1%25wlan-0_1~x]?q", "wlan-0_1~x"),
+        ] {
+            let target = target(url);
+            assert_eq!((target.host.as_str(), target.zone.as_deref()), ("fe80::1", Some(zone)), "{url}");
+            assert_eq!(target.resolvable(), format!("fe80::1%{zone}"));
+            assert!(!target.authority.contains('%') && !target.to_string().contains("fe80::1%"), "{target}");
+        }
+        for url in [
+            "ws://[fe80::1%]/",
+            "ws://[fe80::1%eth 0]/",
+            "ws://[fe80::1%eth0%x]/",
+            "ws://[fe80::1%e]x]/",
+            "ws://fe80::1%eth0/",
+            "ws://[%eth0]/",
+        ] {
+            assert!(Target::parse(url).is_err(), "{url}");
+        }
+        // What looks like one elsewhere is none.
+        assert_eq!(target("ws://h/[a%b]").zone, None);
+        assert_eq!(target("ws://[::1]/?[a%25b]").path, "/?[a%25b]");
+    }
+
+    #[test]
+    fn a_zone_stays_with_its_host_and_no_server_gives_one() {
+        let base = target("ws://[fe80::1%eth0]:81/a");
+        let resolved = |location: &str| base.resolve(location.as_bytes());
+        for same in ["/b", "b", "?c", "ws://[FE80::1]:81/", "//[fe80::1]:81/x"] {
+            assert_eq!(resolved(same).unwrap().zone.as_deref(), Some("eth0"), "{same}");
+        }
+        for other in ["ws://[fe80::1]/", "ws://[fe80::2]:81/", "//host:81/", "wss://[fe80::1]:81/"] {
+            assert_eq!(resolved(other).unwrap().zone, None, "{other}");
+        }
+        for given in ["ws://[fe80::1%eth0]:81/", "//[fe80::1%25eth1]/"] {
+            assert_eq!(resolved(given), Err(UriError::Host), "{given}");
+        }
     }
 
     #[test]

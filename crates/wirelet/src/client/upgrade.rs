@@ -10,8 +10,8 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use wirelet_proto::Limits;
 use wirelet_proto::handshake::{
-    Accepted, Answer, BodyLength, ClientHandshake, HeadLimits, Refusal, RequestOptions, ResponseHead,
-    WriteError,
+    Accepted, Answer, BodyLength, ClientHandshake, HandshakeError, HeadLimits, Refusal, RequestOptions,
+    ResponseHead, WriteError,
 };
 
 use super::error::{Attempt, ConnectError};
@@ -26,6 +26,8 @@ use crate::time::deadline;
 const BODY_BYTES: usize = 16 * 1024;
 /// So long is waited for it.
 const BODY_TIME: Duration = Duration::from_secs(2);
+/// So many bytes of an answer that is none are shown.
+const SHOWN: usize = 64;
 /// One read.
 const READ: usize = 4 * 1024;
 
@@ -134,6 +136,7 @@ pub(super) async fn upgrade(
                 address,
                 error,
                 status: Some(accepted.head().status()),
+                received: Bytes::new(),
             })?;
             let open = open(&accepted, target, address, request);
             Ok(Outcome::Open(Open { negotiated: negotiated.flatten(), ..open }))
@@ -142,8 +145,18 @@ pub(super) async fn upgrade(
             Ok(Outcome::Refused(refused(&refusal, stream, target, address, deadline).await))
         }
         Ok(None) => Err(ConnectError::Io { address, error: io::ErrorKind::UnexpectedEof.into() }),
-        Err(error) => Err(ConnectError::Handshake { address, error, status: None }),
+        Err(error) => Err(no_answer(address, error, &buffer)),
     }
+}
+
+/// What was received is no answer to the opening handshake.
+fn no_answer(address: SocketAddr, error: HandshakeError, received: &[u8]) -> ConnectError {
+    let status = ResponseHead::parse(received).ok().map(|head| head.status());
+    ConnectError::Handshake { address, error, status, received: first(received) }
+}
+
+fn first(received: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(&received[..received.len().min(SHOWN)])
 }
 
 /// 16 bytes from the thread's CSPRNG (RFC 6455 4.1).
@@ -183,8 +196,14 @@ async fn read_head(
         buffer.reserve(READ);
         match stream.read_buf(buffer).await {
             Ok(0) => {
-                let error =
-                    io::Error::new(io::ErrorKind::UnexpectedEof, "the server ended it without an answer");
+                let text = match first(buffer) {
+                    begun if begun.is_empty() => "the server ended it without an answer".to_owned(),
+                    begun => format!(
+                        "the server ended it in its answer, which begins with \"{}\"",
+                        begun.escape_ascii()
+                    ),
+                };
+                let error = io::Error::new(io::ErrorKind::UnexpectedEof, text);
                 return Err(ConnectError::Io { address, error });
             }
             Ok(_) => {}
@@ -193,10 +212,7 @@ async fn read_head(
         match handshake.read_response(buffer, &head_limits(limits)) {
             Ok(None) => {}
             Ok(Some(_)) => return Ok(()),
-            Err(error) => {
-                let status = ResponseHead::parse(buffer).ok().map(|head| head.status());
-                return Err(ConnectError::Handshake { address, error, status });
-            }
+            Err(error) => return Err(no_answer(address, error, buffer)),
         }
     }
 }
