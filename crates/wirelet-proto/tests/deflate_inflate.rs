@@ -130,6 +130,43 @@ fn after_a_final_block_the_next_one_uses_the_same_window() {
     assert!(inflate(Window::fresh(8), &[&last, &again]).is_err());
 }
 
+/// What ends between two blocks was taken here, and by the other driver it was not; in which ways it may is the same for both.
+///
+/// RFC 7692 7.2.2: "1. Append 4 octets of 0x00 0x00 0xff 0xff to the tail end of the payload of the message. 2. Decompress the resulting
+/// data using DEFLATE." Behind a final block, or nothing, DEFLATE has ended and takes none of the four. Behind a tail that was left on
+/// they begin a block that never ends, and hold no byte of the message.
+#[test]
+fn a_message_may_end_between_two_blocks() {
+    let last = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+    let whole = [&HELLO[..], &[0x00, 0x00, 0xff, 0xff]].concat();
+    let stored = [0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00, 0x00, 0x00, 0xff, 0xff];
+    let again = [0xf2, 0x00, 0x11, 0x00, 0x00];
+    for window in [Window::kept(8), Window::fresh(9), Window::LARGEST] {
+        for (ends, text) in [(&last[..], &b"Hello"[..]), (&whole, b"Hello"), (&stored, b"Hello"), (&[], b"")]
+        {
+            for sizes in [&[1][..], &[2, 3], ALL] {
+                let mut inflater = inflater(window);
+                assert_eq!(decompress(&mut inflater, ends, sizes, &[1]).unwrap(), text, "{ends:x?}");
+                // The next message begins with a block, and refers to what was before where that is kept.
+                assert_eq!(decompress(&mut inflater, &HELLO, sizes, &[1]).unwrap(), b"Hello");
+                assert_eq!(decompress(&mut inflater, ends, sizes, &[1]).unwrap(), text, "{ends:x?}");
+                let next = decompress(&mut inflater, &again, sizes, &[1]);
+                assert_eq!(next.is_ok(), window.takeover, "{ends:x?}");
+            }
+        }
+        for corrupt in [
+            // A byte more, and a byte less, than the tail.
+            &[&whole[..], &[0xff]].concat(),
+            &whole[..whole.len() - 1],
+            // In the middle of a block without compression, with the same byte last.
+            &[0x00, 0x05, 0x00, 0xfa, 0xff, 0xff, 0xff, 0xff, 0xff],
+            &[0x00, 0x05, 0x00, 0xfa, 0xff],
+        ] {
+            assert_eq!(inflate(window, &[corrupt]), Err(CodecError), "{corrupt:x?}");
+        }
+    }
+}
+
 /// A fixed block (RFC 1951 3.2.6) of these bits and their number, codes with the highest first, and the end of a message.
 fn fixed_block(parts: &[(u32, u32, bool)]) -> Vec<u8> {
     let end = [(0, 7, true), (0b000, 3, false)];

@@ -50,6 +50,8 @@ pub struct Inflater<W> {
     stopped: bool,
     /// Whether no block has begun since the start, or since a final block.
     fresh: bool,
+    /// The last byte of the message that has been consumed, unless a final block has ended with it.
+    last: Option<u8>,
     /// Nothing makes sense any more.
     corrupt: bool,
 }
@@ -69,6 +71,7 @@ impl<W: AsMut<[u8]>> Inflater<W> {
             filled: false,
             stopped: false,
             fresh: true,
+            last: None,
             corrupt: false,
         })
     }
@@ -122,9 +125,13 @@ impl<W: AsMut<[u8]>> Inflater<W> {
             // RFC 7692 7.2.3.4: after a final block the next one begins at the next byte, in the same window.
             TINFLStatus::Done => {
                 self.core.init();
-                self.fresh = true;
+                (self.fresh, self.last) = (true, None);
             }
-            TINFLStatus::NeedsMoreInput | TINFLStatus::HasMoreOutput => self.fresh &= consumed == 0,
+            TINFLStatus::NeedsMoreInput | TINFLStatus::HasMoreOutput => {
+                if let Some(last) = consumed.checked_sub(1).and_then(|at| input.get(at)) {
+                    (self.fresh, self.last) = (false, Some(*last));
+                }
+            }
             _ => return Err(CodecError),
         }
         Ok(consumed)
@@ -137,9 +144,11 @@ impl<W: AsMut<[u8]>> Inflater<W> {
 
     /// Ends a message all of which has been delivered.
     fn end_message(&mut self) -> Result<(), CodecError> {
-        // A message that ends between blocks has left nothing out: its last block was final, or it is the empty end of a
-        // fragmented message, which some senders make of no bytes at all.
-        if !self.between_blocks() {
+        // RFC 7692 7.2.1: a message ends in the header of an empty block without compression. Some senders end it with a final block, or
+        // of no bytes at all: then nothing is missing. The header has a zero bit in the last byte. Where there is none the whole
+        // block was left on.
+        let last = self.last.take();
+        if last.is_some() && !(last == Some(0xff) && self.between_blocks()) {
             // RFC 7692 7.2.2: they end the empty block that ends every message, and are nothing else.
             let before = self.end;
             let consumed = self.run(&TAIL)?;
@@ -147,6 +156,7 @@ impl<W: AsMut<[u8]>> Inflater<W> {
             if consumed < TAIL.len() || !is_empty || !self.between_blocks() {
                 return Err(CodecError);
             }
+            self.last = None;
         }
         // RFC 7692 7.1.1: without context takeover the window is empty when the next message begins.
         if !self.agreed.takeover {
@@ -157,7 +167,8 @@ impl<W: AsMut<[u8]>> Inflater<W> {
 
     fn forget(&mut self) {
         self.core.init();
-        (self.end, self.delivered, self.filled, self.fresh) = (0, 0, false, true);
+        (self.end, self.delivered, self.filled) = (0, 0, false);
+        (self.fresh, self.last) = (true, None);
     }
 
     fn size(&self) -> usize {

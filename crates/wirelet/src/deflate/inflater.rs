@@ -11,17 +11,23 @@ use super::small::Small;
 const TAIL: [u8; 12] = [0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
 /// What of it the sender has left out, bytes.
 const TAIL_LEN: usize = 4;
+/// A whole empty block without compression, and behind it what must not be taken.
+const EMPTY: [u8; 12] = [0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+/// Of it the block, bytes.
+const EMPTY_LEN: usize = 5;
 
 /// A decompressor with a window of its own: 47.5 KB.
 pub(super) struct Inflater {
     inflate: Inflate,
     /// The window lives on from message to message.
     takeover: bool,
+    /// The last byte of the message that has been consumed, unless a stream has ended with it.
+    last: Option<u8>,
 }
 
 impl Inflater {
     pub(super) fn new(takeover: bool) -> Self {
-        Self { inflate: Inflate::new(false, 15), takeover }
+        Self { inflate: Inflate::new(false, 15), takeover, last: None }
     }
 
     fn boxed() -> Box<Self> {
@@ -31,6 +37,23 @@ impl Inflater {
     /// Forgets everything.
     pub(super) fn reset(&mut self) {
         self.inflate.reset(false);
+        self.last = None;
+    }
+
+    /// Ends a message of which everything was consumed.
+    fn end(&mut self, output: &mut [u8]) -> Result<(), CodecError> {
+        // RFC 7692 7.2.1: a message ends in the header of an empty block without compression, whose rest is put back here. Some senders
+        // end it with a block that ends a stream, or of no bytes at all: then it has ended, and nothing is missing.
+        let Some(last) = self.last.take() else { return Ok(()) };
+        // At the end of a block zlib stops before it asks for the next one. With the tail the data is complete: it takes
+        // the tail and nothing behind it, and nothing comes out, or the message ended in the middle of something. The header
+        // has a zero bit in the last byte. Where there is none the whole block was left on, and another one fits behind it.
+        let (behind, len) = if last == 0xff { (EMPTY, EMPTY_LEN) } else { (TAIL, TAIL_LEN) };
+        if self.run(&behind, output, InflateFlush::Block)? == (len, 0, false) {
+            Ok(())
+        } else {
+            Err(CodecError)
+        }
     }
 
     /// One call of zlib's: what it has consumed, produced, and whether a stream has ended.
@@ -63,6 +86,9 @@ impl Codec for Inflater {
                 self.run(&input[consumed..], &mut output[produced..], InflateFlush::NoFlush)?;
             consumed += some;
             produced += more;
+            if some > 0 && !ended {
+                self.last = input[..consumed].last().copied();
+            }
             if consumed == input.len() {
                 break;
             }
@@ -77,11 +103,7 @@ impl Codec for Inflater {
         if !last {
             return Ok(Progress { consumed, produced, done: true });
         }
-        // At the end of a block zlib stops before it asks for the next one. With the tail the data is complete: it takes
-        // the tail and nothing behind it, and nothing comes out, or the message ended in the middle of something.
-        if self.run(&TAIL, &mut output[produced..], InflateFlush::Block)? != (TAIL_LEN, 0, false) {
-            return Err(CodecError);
-        }
+        self.end(&mut output[produced..])?;
         if !self.takeover {
             self.reset();
         }
@@ -211,8 +233,6 @@ mod tests {
             &hello[..3],
             &hello[..5],
             &hello[..6],
-            // Nothing at all, not even the beginning of a block.
-            &[],
             // A reserved type of block.
             &[0x07],
             // The lengths of a stored block that contradict each other.
@@ -223,10 +243,46 @@ mod tests {
             &[0xf2, 0x00, 0x11, 0x00, 0x00],
             // Garbage behind the last block.
             &[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0xff],
-            // The last block without the empty one that has to follow.
-            &[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00],
+            // The end of the message twice, and a byte of it more.
+            &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff],
+            // In the middle of a block without compression, with the same byte last.
+            &[0x00, 0x05, 0x00, 0xfa, 0xff, 0xff, 0xff, 0xff, 0xff],
+            &[0x00, 0x05, 0x00, 0xfa, 0xff],
+            // The end of the message but for its last byte.
+            &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00, 0x00, 0xff],
         ] {
             every_split(message, |out| assert_eq!(out, Err(CodecError), "{message:x?}"));
+        }
+    }
+
+    /// What ends between two blocks was corrupt here and delivered by the other driver.
+    #[test]
+    fn a_message_that_ends_between_two_blocks_was_corrupt() {
+        let hello = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+        let last = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+        let whole = [&hello[..], &[0x00, 0x00, 0xff, 0xff]].concat();
+        let stored =
+            [0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00, 0x00, 0x00, 0xff, 0xff];
+        for message in [&last[..], &whole, &stored, &[&whole[..], &[0x00]].concat()] {
+            every_split(message, |out| assert_eq!(out.unwrap(), b"Hello", "{message:x?}"));
+        }
+        every_split(&[], |out| assert_eq!(out.unwrap(), b""));
+        every_split(&last.repeat(3), |out| assert_eq!(out.unwrap(), b"HelloHelloHello"));
+        // The next message begins with a block, and with what is known where that is kept.
+        let again = [0xf2, 0x00, 0x11, 0x00, 0x00];
+        for room in [1, 2, 5, 100] {
+            for ends in [&hello[..], &whole, &[]] {
+                let mut kept = Inflater::new(true);
+                assert_eq!(inflated(&mut kept, &hello, 3, room).unwrap(), b"Hello");
+                let out = inflated(&mut kept, ends, 3, room).unwrap();
+                assert_eq!(out, if ends.is_empty() { &b""[..] } else { b"Hello" });
+                assert_eq!(inflated(&mut kept, &again, 3, room).unwrap(), b"Hello");
+            }
+            // Who has ended a stream begins anew.
+            let mut kept = Inflater::new(true);
+            assert_eq!(inflated(&mut kept, &last, 3, room).unwrap(), b"Hello");
+            assert_eq!(inflated(&mut kept, &hello, 3, room).unwrap(), b"Hello");
+            assert_eq!(inflated(&mut kept, &again, 3, room).unwrap(), b"Hello");
         }
     }
 
