@@ -6,7 +6,7 @@ use core::task::Poll;
 use core::time::Duration;
 
 use embedded_io_async::{Read as _, Write as _};
-use wirelet_proto::handshake::{HeadLimits, HeadScanner, RequestHead, is_head_request};
+use wirelet_proto::handshake::{HeadLimits, HeadScanner, RequestHead, is_head_request, is_upgrade};
 use wirelet_proto::{Connection, Instant, NoKeys, Role, Upgraded};
 
 use super::exchange::{Exchange, Plan, Then, announced};
@@ -21,6 +21,10 @@ use crate::session::{Session, Surroundings, discard};
 use crate::table::{Link, Occupied, Order, Phase, Waits};
 use crate::time::{Clock, before, earlier, unless_stopped};
 
+/// How long a newcomer waits for the place of a connection that is about to end, and how often it looks. The end of the one and the
+/// beginning of the other may have arrived together, and the other be served first.
+const MAKE_WAY: Duration = Duration::from_millis(250);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// After a listener's failure.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
@@ -110,7 +114,10 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
             let (plan, used) = match spoken {
                 Spoken::Over => return None,
                 Spoken::Refused(plan) => (plan, filled),
-                Spoken::Request { head, body } => (self.answer(head, body), head.saturating_add(body)),
+                Spoken::Request { head, body } => {
+                    self.place(clock, head).await;
+                    (self.answer(head, body), head.saturating_add(body))
+                }
             };
             self.memory.rx.copy_within(used.min(filled)..filled, 0);
             filled = filled.saturating_sub(used);
@@ -173,10 +180,24 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
         Patience { link: self.link, clock, settings: self.settings, progress }
     }
 
+    /// Whether another WebSocket may be opened. One that has ended, and only waits for its peer to end too, leaves its place to it.
     fn vacancy(&self) -> bool {
         let table = self.link.table;
-        let websockets = table.count_of(|phase| matches!(phase, Phase::Open | Phase::Closing));
+        let websockets = table.count_of(|phase| phase == Phase::Open);
         websockets < table.count().saturating_sub(self.settings.spare).max(1)
+    }
+
+    /// Waits a moment for a place where the request asks for a WebSocket and there is none.
+    async fn place<C: Clock>(&self, clock: &C, head: usize) {
+        let bytes = self.memory.rx.get(..head).unwrap_or_default();
+        let until = clock.now().plus(MAKE_WAY);
+        let wants = !self.vacancy() && RequestHead::parse(bytes).is_ok_and(|parsed| is_upgrade(&parsed));
+        while wants && !self.vacancy() && clock.now() < until {
+            let again = clock.now().plus(LOOK_AGAIN);
+            if unless_stopped(self.link, pin!(clock.wait_until(again))).await.is_none() {
+                return;
+            }
+        }
     }
 
     /// Reads the head of a request: how long it is, and until when the body has to arrive.

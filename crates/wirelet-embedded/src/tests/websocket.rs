@@ -499,6 +499,57 @@ fn the_last_worker_tells_who_comes_too_late() {
     });
 }
 
+/// A client that came while the one before it was just leaving got 503.
+#[test]
+fn clients_that_come_and_go_without_a_pause_were_refused() {
+    fn come_and_go<const N: usize>(leave: impl AsyncFn(Dialed) -> Option<Dialed>) {
+        with_echo::<N, 512>(&QUIET, 64, async |rig, _| {
+            let mut staying = Vec::new();
+            for _ in 0..N - 2 {
+                staying.push(opened(&rig).await);
+            }
+            let mut left = None;
+            for n in 0..30 {
+                let mut peer = opened(&rig).await;
+                peer.send(masked(0x81, n.to_string())).await;
+                assert_eq!(peer.frame().await, (0x81, n.to_string().into_bytes()));
+                // The one before is still held where it only waits for its end.
+                drop(core::mem::replace(&mut left, leave(peer).await));
+            }
+            // No lingering connection was waited out.
+            assert!(rig.clock.now.get() < 30 * 250, "{}", rig.clock.now.get());
+        });
+    }
+    // It breaks off, it ends its side, it closes and breaks off before the answer, or it closes and keeps its end open for a while.
+    let broken = async |_: Dialed| None;
+    let ended = async |mut peer: Dialed| {
+        peer.finish().await;
+        None
+    };
+    let hasty = async |mut peer: Dialed| {
+        peer.send(masked(0x88, 1000_u16.to_be_bytes())).await;
+        None
+    };
+    let closed = async |mut peer: Dialed| {
+        peer.send(masked(0x88, 1000_u16.to_be_bytes())).await;
+        assert_eq!(peer.frame().await.0, 0x88);
+        None
+    };
+    come_and_go::<2>(broken);
+    come_and_go::<4>(broken);
+    come_and_go::<2>(ended);
+    come_and_go::<4>(hasty);
+    come_and_go::<2>(closed);
+    come_and_go::<4>(closed);
+    // With a worker more than it needs, also where the last one lingers.
+    let held = async |mut peer: Dialed| {
+        peer.send(masked(0x88, 1000_u16.to_be_bytes())).await;
+        assert_eq!(peer.frame().await.0, 0x88);
+        Some(peer)
+    };
+    come_and_go::<3>(held);
+}
+
 #[test]
 fn a_dropped_worker_frees_its_place_and_tells_the_handler() {
     let echo = Echo::default();
