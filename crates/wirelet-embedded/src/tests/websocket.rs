@@ -503,7 +503,8 @@ fn the_last_worker_tells_who_comes_too_late() {
 #[test]
 fn clients_that_come_and_go_without_a_pause_were_refused() {
     fn come_and_go<const N: usize>(leave: impl AsyncFn(Dialed) -> Option<Dialed>) {
-        with_echo::<N, 512>(&QUIET, 64, async |rig, _| {
+        // A whole request comes at once.
+        with_echo::<N, 512>(&QUIET, 4096, async |rig, _| {
             let mut staying = Vec::new();
             for _ in 0..N - 2 {
                 staying.push(opened(&rig).await);
@@ -548,6 +549,23 @@ fn clients_that_come_and_go_without_a_pause_were_refused() {
         Some(peer)
     };
     come_and_go::<3>(held);
+}
+
+/// The newcomer's worker was asked before the other one had seen that its peer is gone.
+#[test]
+fn a_newcomer_was_served_before_the_end_of_the_last_one_was_seen() {
+    with_echo::<2, 512>(&QUIET, 4096, async |rig, _| {
+        for _ in 0..3 {
+            // It takes the first worker, which is polled first.
+            let mut page = rig.net.dial();
+            page.get("/nothing", "").await;
+            let websocket = opened(&rig).await;
+            drop((page, websocket));
+            let newcomer = opened(&rig).await;
+            drop(newcomer);
+            rig.clock.sleep(1).await;
+        }
+    });
 }
 
 #[test]
