@@ -180,3 +180,13 @@ pub fn not_utf8() -> Vec<(Vec<u8>, usize)> {
     };
     prefixes.iter().flat_map(behind).collect()
 }
+/// Payloads of compressed messages that end between two blocks, and what they hold. Both drivers deliver them.
+pub const BETWEEN_BLOCKS: [(&[u8], &str); 4] = [
+    // A final block without the empty one behind it.
+    (&[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00], "Hello"),
+    // The four bytes at the end that RFC 7692 7.2.1 has senders leave out.
+    (&[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00, 0x00, 0xff, 0xff], "Hello"),
+    (&[0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00, 0x00, 0x00, 0xff, 0xff], "Hello"),
+    // No bytes at all.
+    (&[], ""),
+];

@@ -414,3 +414,26 @@ async fn a_client_tells_what_was_saved() {
     assert!(info.sent.ratio().unwrap() > 3.0 && info.received.ratio().unwrap() > 3.0, "{info:?}");
     handle.stop();
 }
+
+/// A final block without the empty one behind it, no bytes at all, and a tail that was left on got 1007; the other driver delivered them.
+#[tokio::test]
+async fn a_message_that_ends_between_two_blocks_was_corrupt() {
+    for compression in MODES {
+        let (mut ws, mut far) = over_pipe(compression, Config::new());
+        for _ in 0..2 {
+            for (payload, text) in testkit::vectors::BETWEEN_BLOCKS {
+                for pieces in [1, 2] {
+                    let (front, back) = payload.split_at(payload.len() / pieces);
+                    if pieces == 1 {
+                        write(&mut far, &client_frame(0xc1, payload)).await;
+                    } else {
+                        write(&mut far, &client_frame(0x41, front)).await;
+                        write(&mut far, &client_frame(0x80, back)).await;
+                    }
+                    let message = ws.recv().await.unwrap().unwrap();
+                    assert_eq!(message, Message::from(text), "{compression:?} {payload:x?}");
+                }
+            }
+        }
+    }
+}

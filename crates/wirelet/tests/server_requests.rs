@@ -256,3 +256,19 @@ async fn later_heads_had_other_limits() {
         }
     }
 }
+
+/// What the map in `docs/http.md` says remains with hyper: its type of targets is narrower, and has no text.
+#[tokio::test]
+async fn a_target_that_only_hyper_refuses_gets_the_same_answer_everywhere() {
+    let running = serve(router()).await;
+    for kept in [false, true] {
+        let mut stream = running.connect_or_keep(kept).await;
+        write(&mut stream, b"GET /a`b HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        answered(&mut stream, 400, b"").await;
+        assert_eq!(read_all(&mut stream).await, b"");
+        // A handshake is not hyper's: there is no such route.
+        let mut stream = running.connect_or_keep(kept).await;
+        write(&mut stream, upgrade_request("/a`b", "").as_bytes()).await;
+        assert_eq!(read_response(&mut stream).await.unwrap().0, 404);
+    }
+}

@@ -297,6 +297,24 @@ fn bombs_and_corrupt_data_end_with_the_right_code() {
     }
 }
 
+/// The other driver failed these with 1007.
+#[test]
+fn a_message_may_end_between_two_blocks() {
+    for config in [QUIET, CHUNKS] {
+        with_lane(&config, 4096, async |rig, _, _| {
+            let mut peer = rig.net.dial();
+            peer.upgrade("/ws", OFFER).await;
+            let mut zip = Zip::new();
+            for _ in 0..2 {
+                for (payload, text) in testkit::vectors::BETWEEN_BLOCKS {
+                    peer.send(masked(0xc1, payload)).await;
+                    assert_eq!(zip.receive(&mut peer).await.0, text.as_bytes(), "{payload:x?}");
+                }
+            }
+        });
+    }
+}
+
 /// Sends lines when it is open, and counts what comes back.
 #[derive(Default)]
 struct Chatter(Cell<usize>, Cell<Option<Params>>);
