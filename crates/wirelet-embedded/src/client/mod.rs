@@ -349,9 +349,9 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
             None => Ok(None),
             Some(Answer::Refused(refusal)) => {
                 handler.on_response(refusal.head());
-                let time = refusal.head().retry_after().unwrap_or_default().as_millis();
-                self.retry_after = time.try_into().unwrap_or(u32::MAX);
                 let Some(location) = refusal.location().filter(|_| self.options.redirects > 0) else {
+                    let time = refusal.head().retry_after().unwrap_or_default().as_millis();
+                    self.retry_after = time.try_into().unwrap_or(u32::MAX);
                     return Err(Failure::Refused(refusal.head().status()));
                 };
                 let next = course.redirected(&here, location, tx, RX / 2).map_err(Failure::Redirect)?;
