@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::authority::{Authority, default_port, is_host, port_number, same_host, split_port};
+use super::authority::{Authority, bare_host, default_port, is_host, port_number, same_host, split_port};
 use super::text::cut_scheme;
 
 /// A host that is served: `example.com` with any port, `example.com:8080`, `*.example.com` for whatever has more labels in front (and not
@@ -206,13 +206,9 @@ impl<'a> Name<'a> {
 
 /// Whether `host` is `name` with more labels in front.
 fn below(name: &str, host: &str) -> bool {
-    let without_root = |name: &str| name.strip_suffix('.').map_or(name.len(), str::len);
-    let (name_len, host_len) = (without_root(name), without_root(host));
-    let (Some(name), Some(host)) = (name.get(..name_len), host.get(..host_len)) else { return false };
-    let Some((front, end)) = host_len.checked_sub(name_len).and_then(|at| host.split_at_checked(at)) else {
-        return false;
-    };
-    end.eq_ignore_ascii_case(name) && front.strip_suffix('.').is_some_and(|labels| !labels.is_empty())
+    let (name, host) = (bare_host(name), bare_host(host));
+    let cut = host.len().checked_sub(name.len()).and_then(|at| host.split_at_checked(at));
+    cut.is_some_and(|(front, end)| end.eq_ignore_ascii_case(name) && matches!(front, [_, .., b'.']))
 }
 
 /// An IPv6 address without its brackets, as people write it.

@@ -71,14 +71,15 @@ pub fn origin_matches_host(origin: &str, host: &str) -> bool {
 /// Whether two names, or two addresses with or without brackets, are the same host. RFC 1034 3.1: a name may end in the root's dot,
 /// and browsers send it as it was typed.
 pub(super) fn same_host(one: &str, other: &str) -> bool {
-    let bare = |host: &str| {
-        let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let len = address.or_else(|| host.strip_suffix('.')).map_or(host.len(), str::len);
-        let start = usize::from(address.is_some());
-        start..start.saturating_add(len)
-    };
-    let one = one.get(bare(one)).unwrap_or_default();
-    one.eq_ignore_ascii_case(other.get(bare(other)).unwrap_or_default())
+    bare_host(one).eq_ignore_ascii_case(bare_host(other))
+}
+
+/// An address without its brackets, a name without the root's dot.
+pub(super) const fn bare_host(host: &str) -> &[u8] {
+    match host.as_bytes() {
+        [b'[', bare @ .., b']'] | [bare @ .., b'.'] => bare,
+        bare => bare,
+    }
 }
 
 /// The port of a scheme, in any case.

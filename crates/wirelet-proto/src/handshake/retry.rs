@@ -19,62 +19,70 @@ pub(super) fn retry_after(head: &ResponseHead<'_>) -> Option<Duration> {
 /// Seconds from the beginning of 1970 to a date, in each of the three forms that RFC 9110 5.6.7 has a recipient accept:
 /// `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT`, `Sun Nov  6 08:49:37 1994`. The day of the week is not
 /// compared.
+#[inline(never)] // flash: it is called twice
 fn seconds(date: &[u8]) -> Option<u64> {
-    let mut parts =
-        date.split(|byte| matches!(byte, b' ' | b',' | b'-' | b':')).filter(|part| !part.is_empty());
-    let mut next = || parts.next();
-    next().filter(|weekday| weekday.iter().all(u8::is_ascii_alphabetic))?;
-    let first = next()?;
-    let (day, month, year) = match number(first, 31) {
-        Some(day) => (day, next()?, Some(next()?)),
-        None => (number(next()?, 31)?, first, None),
+    let mut parts = [&b""[..]; 8];
+    let mut places = parts.iter_mut();
+    let found = date.split(|byte| matches!(byte, b' ' | b',' | b'-' | b':'));
+    for part in found.filter(|part| !part.is_empty()) {
+        *places.next()? = part;
+    }
+    let [weekday, a, b, c, d, e, f, zone] = parts;
+    // Two of the forms are in GMT and say so.
+    let (day, month, year, time) = match zone {
+        b"GMT" => (a, b, c, [d, e, f]),
+        b"" => (b, a, f, [c, d, e]),
+        _ => return None,
     };
-    let (hour, minute, second) = (number(next()?, 23)?, number(next()?, 59)?, number(next()?, 60)?);
-    let year = match year {
-        // RFC 9110 5.6.7: these two forms are in GMT, and say so.
-        Some(year) => (next()? == b"GMT").then_some(year)?,
-        None => next()?,
-    };
-    if next().is_some() || day == 0 {
+    if !weekday.iter().all(u8::is_ascii_alphabetic) {
         return None;
     }
-    let days = days(full_year(year)?, self::month(month)?, day)?;
-    let minutes = days.checked_mul(24)?.checked_add(hour)?.checked_mul(60)?.checked_add(minute)?;
-    minutes.checked_mul(60)?.checked_add(second)
+    let days = days(full_year(year)?, self::month(month)?, number(day, 31).filter(|day| *day > 0)?);
+    let mut seconds = u64::from(days);
+    // RFC 9110 5.6.7: a leap second has the number 60.
+    for (part, (most, unit)) in time.into_iter().zip([(23, 24), (59, 60), (60, 60)]) {
+        seconds = seconds.wrapping_mul(unit).wrapping_add(number(part, most)?.into());
+    }
+    Some(seconds)
 }
 
-fn number(digits: &[u8], most: u64) -> Option<u64> {
-    decimal(digits).filter(|number| digits.len() <= 2 && *number <= most)
+#[inline(never)]
+fn number(digits: &[u8], most: u32) -> Option<u32> {
+    let digit = |number: u32, byte: &u8| {
+        byte.is_ascii_digit().then(|| number.wrapping_mul(10).wrapping_add(u32::from(byte & 15)))
+    };
+    let number = digits.iter().try_fold(0, digit)?;
+    // Two digits, or the four of a year.
+    ((1..=2).contains(&digits.len()) || (digits.len() == 4 && most > 99))
+        .then_some(number)
+        .filter(|number| *number <= most)
 }
 
 /// Of two digits the year that is nearest to this century's first decades. Both dates of a response are written alike.
-fn full_year(digits: &[u8]) -> Option<u64> {
-    let year = decimal(digits)?;
-    match digits.len() {
-        2 if year < 70 => Some(year.saturating_add(2000)),
-        2 => Some(year.saturating_add(1900)),
-        4 if year >= 1970 => Some(year),
+fn full_year(digits: &[u8]) -> Option<u32> {
+    match (number(digits, 9999)?, digits.len()) {
+        (year @ 1970.., 4) => Some(year),
+        (year @ ..70, 2) => Some(year.wrapping_add(2000)),
+        (year, 2) => Some(year.wrapping_add(1900)),
         _ => None,
     }
 }
 
 /// 0 for March, 10 for January, 11 for February: the day that leap years have more is the last one then.
-fn month(name: &[u8]) -> Option<u64> {
-    const NAMES: [&[u8; 3]; 12] =
-        [b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec", b"Jan", b"Feb"];
-    NAMES.iter().position(|known| *known == name).map(|at| at as u64)
+fn month(name: &[u8]) -> Option<u32> {
+    let at = b"MarAprMayJunJulAugSepOctNovDecJanFeb".chunks(3).position(|known| known == name)?;
+    Some(at as u32)
 }
 
-/// Days from the beginning of 1970 in the Gregorian calendar.
-fn days(year: u64, month: u64, day: u64) -> Option<u64> {
-    /// From the beginning of March of the year 0.
-    const EPOCH: u64 = 719_468;
-    let year = if month >= 10 { year.checked_sub(1)? } else { year };
-    let leaps = (year / 4).checked_sub(year / 100)?.checked_add(year / 400)?;
+/// Days from the beginning of 1970 in the Gregorian calendar, for years up to 9999.
+const fn days(year: u32, month: u32, day: u32) -> u32 {
+    /// From the beginning of March of the year 0, with the day that is counted from 1.
+    const EPOCH: u32 = 719_469;
+    let year = year.wrapping_sub((month >= 10) as u32);
+    let leaps = (year / 4).wrapping_sub(year / 100).wrapping_add(year / 400);
     // 31 and 30 days by turns, but for July and August and the turn of the year.
-    let months = month.checked_mul(153)?.checked_add(2)? / 5;
-    let days = year.checked_mul(365)?.checked_add(leaps)?.checked_add(months)?;
-    days.checked_add(day.checked_sub(1)?)?.checked_sub(EPOCH)
+    let months = month.wrapping_mul(153).wrapping_add(2) / 5;
+    year.wrapping_mul(365).wrapping_add(leaps).wrapping_add(months).wrapping_add(day).wrapping_sub(EPOCH)
 }
 
 #[cfg(test)]

@@ -42,6 +42,7 @@ pub(super) fn token_str(bytes: &[u8]) -> Option<&str> {
 }
 
 /// The number in a run of digits; `None` if it is empty, has anything else in it or is beyond `u64`.
+#[inline(never)] // flash: it is called in many places
 pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
     let mut number = (!digits.is_empty()).then_some(0u64)?;
     for digit in digits {
