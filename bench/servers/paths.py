@@ -1,4 +1,4 @@
-"""Where this comparison keeps things; makes `conformance/harness.py` importable, and its installs stay in this folder."""
+"""Where this comparison keeps things. Importing it makes `conformance/harness.py` importable, and keeps in this folder what that installs."""
 
 import os
 import pathlib
