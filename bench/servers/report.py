@@ -2,11 +2,10 @@
 
 import dataclasses
 import json
-import pathlib
 
 import paths
 import plot
-from rows import GOALS, GROUPS, ROWS, Spread, paired, spread
+from rows import GOAL_ROWS, GOALS, GROUPS, ROWS, Spread, paired, spread
 
 FOLDER = paths.WORK / "report"
 # More of a measurement than this, in percent, and its row is marked.
@@ -56,7 +55,7 @@ def write(log, servers):
         old.unlink()
     table = Results(log, servers)
     plots = {f"servers-{name}.svg": svg for name, svg in table.plots()}
-    goals, missed = table.goals() if log.header["goals"] else ("", 0)
+    goals, missed = table.goals() if table.has_goals else ("", 0)
     text = "\n".join([table.head(), goals, table.groups(plots)])
     contents = {"servers.md": text, "servers.json": json.dumps(table.as_json(), indent=1) + "\n", **plots}
     for name, content in contents.items():
@@ -81,6 +80,11 @@ class Results:
         self.log = log
         self.servers = {server.name: server for server in servers}
         self.rows = [ROWS[key] for key in log.header["rows"]]
+
+    @property
+    def has_goals(self):
+        """Whether everything that goals are about is part of the run."""
+        return {"wirelet", "uws"} <= set(self.servers) and set(GOAL_ROWS) <= {row.key for row in self.rows}
 
     def samples(self, row):
         """Server -> its measurements in a row, for those that have some."""
@@ -233,7 +237,7 @@ class Results:
             } for server, mine in samples.items()}
             rows.append({"row": row.key, "group": row.group, "title": row.title, "base": base and base.name, "servers": servers})
         goals = [{"title": goal.title, "row": goal.row, "figure": goal.figure, "limit": goal.limit,
-                  "value": ratio_json((self.goal(goal) or [None])[0])} for goal in GOALS] if self.log.header["goals"] else []
+                  "value": ratio_json((self.goal(goal) or [None])[0])} for goal in GOALS] if self.has_goals else []
         return {"run": self.log.header, "goals": goals, "rows": rows}
 
 

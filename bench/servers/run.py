@@ -4,8 +4,7 @@
   python3 bench/servers/run.py                          everything: all servers, all rows; about an hour
   python3 bench/servers/run.py --goals                  wirelet, uWebSockets and raw tokio, and which goals are reached; a quarter of an hour
   python3 bench/servers/run.py --servers uws,wirelet --rows 100x1x20,100x16x20 --rounds 3         a quick look; half a minute
-  python3 bench/servers/run.py --servers uws,wirelet --rows echo --extra 'before=/tmp/old/wirelet_server {port} {mode}'
-                                                        two revisions beside each other
+  python3 bench/servers/run.py --servers uws,wirelet --rows echo --baseline HEAD~3      two revisions beside each other
   python3 bench/servers/run.py --for 200                stops after 200 seconds of measuring, ...
   python3 bench/servers/run.py --resume --for 200       ... goes on, as often as it takes, with what was asked for at first, ...
   python3 bench/servers/run.py --resume --record        ... and copies the report to bench/results/<date>/
@@ -37,7 +36,7 @@ from harness import Failure, main
 from log import Log
 from progress import Progress
 from rows import GOAL_ROWS, GROUPS, LOAD_CORE, ROWS, SERVER_CORE
-from servers import MAIN, SERVERS, build, command, extra, start
+from servers import MAIN, SERVERS, baseline, build, command, extra, start
 
 UNFINISHED = 75
 PROBE_MS = 150
@@ -59,10 +58,11 @@ def parse(words=None):
     what.add_argument("--extra", action="append", default=[], metavar="NAME=COMMAND",
                       help="one more server, which is built already; {port}, {mode} (echo, broadcast or deflate) and {workers} in its "
                            "command are filled in; it takes part in the rows that its command has placeholders for")
+    what.add_argument("--baseline", metavar="REVISION", help="also wirelet's server of that revision, built with this folder's source")
     how = parser.add_argument_group("how long")
     how.add_argument("--rounds", type=int, metavar="N", help=f"rounds, in each of which every server has every row (default {ROUNDS})")
     how.add_argument("--peer-rounds", type=int, metavar="N",
-                     help=f"as many of them for servers other than {', '.join(MAIN)} and --extra (default at most {PEER_ROUNDS})")
+                     help=f"as many of them for servers other than {', '.join(MAIN)}, --extra and --baseline (default at most {PEER_ROUNDS})")
     how.add_argument("--seconds", type=float, default=1.0, metavar="S", help="of each measurement, after 0.3 s of warming up (default 1)")
     how.add_argument("--for", type=float, dest="time", metavar="S", help="stop after so many seconds of measuring; --resume goes on")
     how.add_argument("--resume", action="store_true", help="go on with the last run; what failed is tried again")
@@ -71,7 +71,7 @@ def parse(words=None):
     out.add_argument("--record", action="store_true", help="copy the report to bench/results/<date>/ when all is measured")
     out.add_argument("--require", action="store_true", help="exit status 1 when a goal is missed")
     options = parser.parse_args(words)
-    if options.resume and (options.servers or options.rows or options.goals or options.extra or options.rounds):
+    if options.resume and (options.servers or options.rows or options.goals or options.extra or options.baseline or options.rounds):
         parser.error("--resume goes on with what was asked for at first")
     return options
 
@@ -95,8 +95,8 @@ def header(options):
     return {
         "servers": options.servers or list(MAIN if options.goals else SERVERS),
         "extra": options.extra,
+        "baseline": options.baseline and baseline(options.baseline).name.removeprefix("wirelet-"),
         "rows": list(dict.fromkeys(rows)),
-        "goals": options.goals,
         "rounds": rounds,
         "peer_rounds": min(options.peer_rounds or PEER_ROUNDS, rounds),
         "seconds": options.seconds,
@@ -105,7 +105,8 @@ def header(options):
 
 def compared(header):
     """The servers of a run."""
-    return [*(SERVERS[name] for name in header["servers"]), *map(extra, header["extra"])]
+    others = [*map(extra, header["extra"]), *([baseline(header["baseline"])] if header["baseline"] else [])]
+    return [*(SERVERS[name] for name in header["servers"]), *others]
 
 
 def plan(header, servers):

@@ -26,7 +26,7 @@ class Server:
 
     name: str
     title: str
-    builder: str  # a name in BUILDERS
+    builder: str  # a name in BUILDERS, or of a baseline
     command: str = ""
     client: str = ""
     modes: tuple = ("echo",)
@@ -83,6 +83,34 @@ def extra(words):
     return Server(name, name, "nothing", command, modes=modes)
 
 
+def baseline(revision):
+    """wirelet's server of another revision, with this folder's source for it."""
+    result = subprocess.run(["git", "rev-parse", "--short", "--verify", "--quiet", f"{revision}^{{commit}}"], cwd=paths.ROOT,
+                            capture_output=True, text=True)
+    if result.returncode:
+        raise Failure(f"--baseline {revision}: no such revision")
+    name = f"wirelet-{result.stdout.strip()}"
+    command = WIRELET.replace("wirelet_server", name)
+    return Server(name, name.replace("-", " "), name, command, modes=("echo", "broadcast", "deflate", "workers"))
+
+
+def build_baseline(name):
+    """Builds the server of a revision, below the work folder."""
+    folder = paths.WORK / name
+    source = folder / "source"
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir(parents=True)
+    archive = folder / "source.tar"
+    run(["git", "archive", "-o", archive, name.removeprefix("wirelet-")], cwd=paths.ROOT)
+    run(["tar", "-xf", archive, "-C", source])
+    here = source / "bench" / "servers"
+    shutil.copytree(paths.HERE, here, ignore=shutil.ignore_patterns("target", "work", "*.py"), dirs_exist_ok=True)
+    # Not --locked: the libraries of that revision may depend on other versions.
+    command = ["cargo", "build", MESSAGES, "--release", "-p", "wirelet-bench-wirelet", "--bin", "wirelet_server",
+               "--target-dir", str(folder / "target")]
+    return {name: executables(command, here)["wirelet_server"]}
+
+
 def cargo(package):
     """Builds a package of this folder; returns its programs."""
     return executables(["cargo", "build", MESSAGES, "--locked", "--release", "-p", package], paths.HERE)
@@ -119,17 +147,18 @@ def lws():
 
 def unpacked_lws(folder):
     """Compiler flags for libwebsockets out of Debian's packages, which are not installed."""
-    development = "libwebsockets-dev"
+    development, headers = "libwebsockets-dev", ("libcap-dev", "libssl-dev")
     try:
         depends = subprocess.run(["apt-cache", "depends", development], capture_output=True, text=True).stdout
         library = re.search(r"libwebsockets\d+\S*", depends)[0]
-        silent(["apt-get", "download", "-o", "APT::Sandbox::User=root", development, library], cwd=folder)
+        silent(["apt-get", "download", "-o", "APT::Sandbox::User=root", development, library, *headers], cwd=folder)
         for package in folder.glob("*.deb"):
             run(["dpkg-deb", "-x", package, folder])
         shared = next(folder.glob("usr/lib/*/libwebsockets.so"))
     except (Failure, FileNotFoundError, TypeError, StopIteration):
         raise Failure(f"libwebsockets: not found; install it ({development} on Debian), or do without lws by --servers") from None
-    return [f"-I{folder}/usr/include", f"-L{shared.parent}", "-lwebsockets", "-Wl,--allow-shlib-undefined",
+    includes = [f"-I{folder}/usr/include", *(f"-I{path.parent}" for path in folder.glob("usr/include/*/openssl"))]
+    return [*includes, f"-L{shared.parent}", "-lwebsockets", "-Wl,--allow-shlib-undefined",
             "-Wl,-rpath,$ORIGIN/" + str(shared.parent.relative_to(folder))]
 
 
@@ -183,7 +212,7 @@ def build(servers):
     programs, failed = {}, []
     for name in dict.fromkeys(["load", *(server.builder for server in servers)]):
         try:
-            programs |= BUILDERS[name]()
+            programs |= BUILDERS[name]() if name in BUILDERS else build_baseline(name)
         except Failure as failure:
             titles = [server.title for server in servers if server.builder == name] or ["the load"]
             failed.append(f"{', '.join(titles)}: {failure}")

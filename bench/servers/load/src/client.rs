@@ -40,8 +40,12 @@ pub(crate) fn measure(options: &Options) -> Result<Value, Failure> {
     let pid = client.0.id();
     let (began, before, cpu) = (Instant::now(), traffic.messages(), cpu_seconds(pid)?);
     traffic.run(&mut watch, began + options.seconds)?;
+    let messages = traffic.messages() - before;
+    if messages == 0 {
+        return Err(Failure("not one message in the time of measuring".into()));
+    }
     Ok(json!({
-        "messages": traffic.messages() - before,
+        "messages": messages,
         "seconds": began.elapsed().as_secs_f64(),
         "client_cpu_seconds": cpu_seconds(pid)? - cpu,
         "frozen_seconds": watch.frozen().as_secs_f64(),

@@ -113,14 +113,16 @@ impl Peers {
                 self.extensions = extensions;
             }
         }
-        for _ in 0..if number == 0 && opening.checked { 3 } else { 0 } {
+        for _ in 0..if number == 0 && opening.echoes { 3 } else { 0 } {
             self.answer_bytes = sample.check(&mut stream, opening.raw)?;
         }
         stream.set_nonblocking(true)?;
         epoll::add(&self.epoll, &stream, EventData::new_u64(number as u64), EventFlags::IN)?;
-        let input = match opening.raw {
-            true => Input::Raw(sample.frame.len(), 0),
-            false => Input::Messages(Messages::new(sample.answer(), false)),
+        // A raw server echoes what it gets; to all it sends frames.
+        let input = if opening.raw && opening.echoes {
+            Input::Raw(sample.frame.len(), 0)
+        } else {
+            Input::Messages(Messages::new(sample.answer(), false))
         };
         self.peers.push(Peer { stream, input, at: 0, left: 0, full: false });
         Ok(())
@@ -212,6 +214,6 @@ impl Peers {
 pub(crate) struct Opening {
     pub(crate) raw: bool,
     pub(crate) deflate: bool,
-    /// Whether the first echoes are compared.
-    pub(crate) checked: bool,
+    /// Whether the server echoes: then the first echoes are compared.
+    pub(crate) echoes: bool,
 }

@@ -56,7 +56,7 @@ impl Counts {
 /// Opens the connections, warms up, measures.
 pub(crate) fn drive<P: Pattern>(options: &Options, mut pattern: P) -> Result<Value, Failure> {
     let sample = if options.deflate { Sample::compressed()? } else { Sample::binary(options.size) };
-    let opening = Opening { raw: options.raw, deflate: options.deflate, checked: !P::TO_ALL };
+    let opening = Opening { raw: options.raw, deflate: options.deflate, echoes: !P::TO_ALL };
     let mut peers = Peers::open(options.port, options.connections, options.in_flight, &sample, opening)?;
     let (mut ready, mut times, mut watch) = (Vec::new(), Histogram::new(), Watch::new());
     let warm = Instant::now() + options.warm_up;
@@ -88,7 +88,8 @@ pub(crate) fn drive<P: Pattern>(options: &Options, mut pattern: P) -> Result<Val
         }
         pattern.turn(&mut peers, now)?;
     }
-    let counts = counts.ok_or_else(|| Failure("measured nothing".into()))?;
+    let counts = counts.filter(|counts| counts.messages > 0);
+    let counts = counts.ok_or_else(|| Failure("not one message in the time of measuring".into()))?;
     report(options, &counts, &times, &watch, &peers)
 }
 
