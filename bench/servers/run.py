@@ -131,7 +131,7 @@ def measure(programs, server, row, seconds):
     if row.client:
         words = {**programs, "direction": row.client, "size": row.load[2]}
         words = ["taskset", "-c", row.cores[0], *command(server.client, words)]
-        return {"probe": probe, "load": output([*load, "--command", " ".join(map(str, words))])}
+        return {"probe": probe, "load": output([*load, "--command", *words])}
     with start(server, programs, row.cores[0], row.mode, row.workers) as process:
         raw = ["--raw"] if server.raw else []
         try:

@@ -52,7 +52,7 @@ pub(crate) struct Options {
     /// Also echoes on idle connections, and what memory stays after it.
     pub(crate) echoes: bool,
     pub(crate) direction: Direction,
-    /// The command of a client under test, in which `{port}` stands for the port.
+    /// The command of a client under test: all that stands behind `--command`. `{port}` in it stands for the port.
     pub(crate) command: Vec<String>,
 }
 
@@ -95,8 +95,8 @@ impl Options {
                 Long("echoes") => options.echoes = true,
                 Long("sends") => options.direction = Direction::Send,
                 Long("command") => {
-                    let command = words.value()?.string()?;
-                    options.command = command.split_whitespace().map(str::to_owned).collect();
+                    options.command =
+                        words.raw_args()?.map(|word| word.string()).collect::<Result<_, _>>()?;
                 }
                 Value(what) => options.what = kind(&what.string()?)?,
                 _ => return Err(word.unexpected()),
