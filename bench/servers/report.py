@@ -8,6 +8,9 @@ import plot
 from rows import GOAL_ROWS, GOALS, GROUPS, ROWS, Spread, paired, spread
 
 FOLDER = paths.WORK / "report"
+# What wirelet stands beside in the summary, and the groups that are not in it: their figures compare otherwise.
+SUMMARY = ("uws", "rawtokio", "bun")
+UNSUMMED = ("client", "workers")
 # More of a measurement than this, in percent, and its row is marked.
 FROZEN = 2.0
 
@@ -56,7 +59,7 @@ def write(log, servers):
     table = Results(log, servers)
     plots = {f"servers-{name}.svg": svg for name, svg in table.plots()}
     goals, missed = table.goals() if table.has_goals else ("", 0)
-    text = "\n".join([table.head(), goals, table.groups(plots)])
+    text = "\n".join([table.head(), table.summary(), goals, table.groups(plots)])
     contents = {"servers.md": text, "servers.json": json.dumps(table.as_json(), indent=1) + "\n", **plots}
     for name, content in contents.items():
         (FOLDER / name).write_text(content)
@@ -114,6 +117,27 @@ class Results:
                           "A ratio is the median of the rounds' own ratios. “Probe” and “frozen” say how long the machine stood still: "
                           "before a measurement (ms of 150, median and most), and in it (%, median and most; `!` where it is too much "
                           "for the figure to mean anything).", ""])
+
+    def summary(self):
+        """The table of what matters most: wirelet, those it is measured by, and the best library in Rust."""
+        wirelet, others = self.servers.get("wirelet"), [self.servers[name] for name in SUMMARY if name in self.servers]
+        libraries = [server for server in self.servers.values() if server.builder == "peers"]
+        lines = []
+        for row in self.rows:
+            samples = self.samples(row)
+            if row.group in UNSUMMED or wirelet not in samples:
+                continue
+            for key in shown(row):
+                figure = GROUPS[row.group].figures[key]
+                medians = {server: spread(mine, figure).median for server, mine in samples.items()}
+                best = min((server for server in libraries if server in medians), key=medians.get, default=None)
+                base = self.base(row, samples)
+                ratio = paired(samples[wirelet], samples[base], figure) if base.name == GROUPS[row.group].base else None
+                number = lambda server: plot.number(medians[server], figure.digits) if server in medians else ""  # noqa: E731
+                lines.append([f"{GROUPS[row.group].title}, {row.title}: {figure.title}", f"**{number(wirelet)}**",
+                              f"{ratio.median:.2f}" if ratio else "", *map(number, others), f"{number(best)} {best.title}" if best else ""])
+        titles = ["", "wirelet", "to uWebSockets", *(server.title for server in others), "best other in Rust"]
+        return "\n".join(["## Summary", "", table(titles, lines), ""]) if lines else ""
 
     def groups(self, plots):
         """All tables."""
@@ -206,7 +230,7 @@ class Results:
     def panels(self, row, group):
         """The panels of a row: one for its first figure, and more where that does not say it all."""
         samples = self.samples(row)
-        wanted = {"latency": ("p50", "p99", "p999"), "idle": ("handshake", "idle", "large")}.get(row.group, list(group.figures)[:1])
+        wanted = ("p50", "p99", "p999") if row.group == "latency" else shown(row)
         for key in wanted if samples else ():
             figure = group.figures[key]
             taken = {server: spread(mine, figure) for server, mine in samples.items()}
@@ -239,6 +263,11 @@ class Results:
         goals = [{"title": goal.title, "row": goal.row, "figure": goal.figure, "limit": goal.limit,
                   "value": ratio_json((self.goal(goal) or [None])[0])} for goal in GOALS] if self.has_goals else []
         return {"run": self.log.header, "goals": goals, "rows": rows}
+
+
+def shown(row):
+    """The figures of a row that say most of it."""
+    return ("handshake", "idle", "large") if row.group == "idle" else list(GROUPS[row.group].figures)[:1]
 
 
 def ratio_json(ratio):

@@ -165,6 +165,12 @@ class Reports(InAFolder):
         self.assertIn("| Bun | **failed**: it said no |", text)
         self.assertNotIn("## Goals", text)
 
+    def test_the_summary_has_the_best_library_in_rust(self):
+        header = {**HEADER, "servers": ["uws", "wirelet", "wtx", "yawc"]}
+        samples = [echo_sample(0, name, cpu) for name, cpu in (("uws", 4.0), ("wirelet", 5.0), ("wtx", 7.0), ("yawc", 6.0))]
+        text = self.written(header, samples).text
+        self.assertIn("| Echo, 100 × 1 × 20 B: CPU µs a message | **5.000** | 1.25 | 4.000 | 6.000 yawc |", text)
+
     def test_goals_are_reached_missed_or_not_measured(self):
         header = {**HEADER, "servers": ["uws", "rawtokio", "wirelet"], "rows": list(rows.GOAL_ROWS)}
         samples = [echo_sample(0, name, cpu) for name, cpu in (("uws", 4.0), ("rawtokio", 4.2), ("wirelet", 4.2))]
