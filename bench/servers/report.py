@@ -10,7 +10,7 @@ from rows import GOAL_ROWS, GOALS, GROUPS, ROWS, Spread, paired, spread
 FOLDER = paths.WORK / "report"
 # What wirelet stands beside in the summary, and the groups that are not in it: their figures compare otherwise.
 SUMMARY = ("uws", "rawtokio", "bun")
-UNSUMMED = ("client", "workers")
+UNSUMMED = ("client", "workers", "idle-50000")
 # More of a measurement than this, in percent, and its row is marked.
 FROZEN = 2.0
 
@@ -51,15 +51,15 @@ class Freezes:
         return f"{self.inside.median:.1f} ({self.inside.high:.1f})" + (" !" if self.inside.median > FROZEN else "")
 
 
-def write(log, servers):
-    """Writes the report on what there is."""
+def write(log, servers, missing=0):
+    """Writes the report on what there is, while so many measurements are missing."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     for old in FOLDER.iterdir():
         old.unlink()
     table = Results(log, servers)
     plots = {f"servers-{name}.svg": svg for name, svg in table.plots()}
     goals, missed = table.goals() if table.has_goals else ("", 0)
-    text = "\n".join([table.head(), table.summary(), goals, table.groups(plots)])
+    text = "\n".join([table.head(missing), table.summary(), goals, table.groups(plots)])
     contents = {"servers.md": text, "servers.json": json.dumps(table.as_json(), indent=1) + "\n", **plots}
     for name, content in contents.items():
         (FOLDER / name).write_text(content)
@@ -99,7 +99,7 @@ class Results:
         wanted = self.servers.get(GROUPS[row.group].base)
         return wanted if wanted in samples else next(iter(samples))
 
-    def head(self):
+    def head(self, missing):
         """What the figures depend on."""
         header = self.log.header
         every = [sample for sample in self.log.samples if "error" not in sample]
@@ -111,6 +111,8 @@ class Results:
             share = sum(s["load"]["frozen_seconds"] for s in inside) / max(sum(s["load"]["seconds"] for s in inside), 1e-9)
             lines.append(f"- measured {begin} to {end}, {len(every)} measurements of {header['seconds']:g} s; {header['rounds']} rounds in "
                          f"turns, {header['peer_rounds']} for peers that no goal is about")
+            if missing:
+                lines.append(f"- **incomplete**: {missing} measurements are missing; tables say how many rounds there were")
             lines.append(f"- the machine stood still for {100 * share:.2f} % of all measurements; the probe before each of them found "
                          f"{freezes.probe.median:.1f} ms of 150 (most: {freezes.probe.high:.1f})")
         return "\n".join(["# Servers side by side", "", *lines, "", "Figures are medians, with the least and the largest of the rounds. "
@@ -134,7 +136,8 @@ class Results:
                 base = self.base(row, samples)
                 ratio = paired(samples[wirelet], samples[base], figure) if base.name == GROUPS[row.group].base else None
                 number = lambda server: plot.number(medians[server], figure.digits) if server in medians else ""  # noqa: E731
-                lines.append([f"{GROUPS[row.group].title}, {row.title}: {figure.title}", f"**{number(wirelet)}**",
+                name = row.title if row.group == "idle" else f"{GROUPS[row.group].title}, {row.title}"
+                lines.append([f"{name}: {figure.title}", f"**{number(wirelet)}**",
                               f"{ratio.median:.2f}" if ratio else "", *map(number, others), f"{number(best)} {best.title}" if best else ""])
         titles = ["", "wirelet", "to uWebSockets", *(server.title for server in others), "best other in Rust"]
         return "\n".join(["## Summary", "", table(titles, lines), ""]) if lines else ""

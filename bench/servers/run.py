@@ -68,7 +68,7 @@ def parse(words=None):
     how.add_argument("--resume", action="store_true", help="go on with the last run; what failed is tried again")
     out = parser.add_argument_group("what comes out")
     out.add_argument("--report", action="store_true", help="measure nothing: report on the last run as far as it is")
-    out.add_argument("--record", action="store_true", help="copy the report to bench/results/<date>/ when all is measured")
+    out.add_argument("--record", action="store_true", help="copy the report to bench/results/<date>/ when all is measured; with --report also before")
     out.add_argument("--require", action="store_true", help="exit status 1 when a goal is missed")
     options = parser.parse_args(words)
     if options.resume and (options.servers or options.rows or options.goals or options.extra or options.baseline or options.rounds):
@@ -234,9 +234,9 @@ def compare():
     if missing and not failures and not options.report:
         print(f"{len(jobs) - len(missing)} of {len(jobs)} measurements are done; --resume goes on", file=sys.stderr)
         return UNFINISHED
-    written = report.write(log, servers)
+    written = report.write(log, servers, len(missing))
     print(written.text)
-    if options.record and not missing:
+    if options.record and (options.report or not missing):
         record(written)
     if failures:
         lines = dict.fromkeys(f"{server} in {row}: {error}" for (_, row, server), error in failures.items())

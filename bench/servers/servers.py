@@ -249,7 +249,7 @@ def version(server):
     if server.name == "lws":
         header = next(iter([*paths.WORK.glob("lws/usr/include/lws_config.h"), pathlib.Path("/usr/include/lws_config.h")]))
         found = header.exists() and re.search(r'LWS_LIBRARY_VERSION "([^"]*)"', header.read_text())
-        return found[1] if found else "of the system"
+        return found[1].rstrip("-") if found else "of the system"
     lock = (paths.HERE / "Cargo.lock").read_text()
     found = server.crate and re.search(rf'name = "{server.crate}"\nversion = "([^"]*)"', lock)
     if server.name == "uws":

@@ -148,11 +148,11 @@ class Logs(InAFolder):
 
 
 class Reports(InAFolder):
-    def written(self, header, samples):
+    def written(self, header, samples, missing=0):
         found = logs.Log.begin(header)
         for sample in samples:
             found.add(sample)
-        return report.write(found, run.compared(header))
+        return report.write(found, run.compared(header), missing)
 
     def test_a_table_has_medians_ratios_and_freezes(self):
         samples = [echo_sample(index, "uws", cpu) for index, cpu in enumerate((4.0, 5.0, 4.2))]
@@ -164,6 +164,8 @@ class Reports(InAFolder):
         self.assertIn("| 0.0 (0.0) | 3.0 (3.0) ! |", text)
         self.assertIn("| Bun | **failed**: it said no |", text)
         self.assertNotIn("## Goals", text)
+        self.assertNotIn("incomplete", text)
+        self.assertIn("**incomplete**: 3 measurements", self.written(HEADER, samples, 3).text)
 
     def test_the_summary_has_the_best_library_in_rust(self):
         header = {**HEADER, "servers": ["uws", "wirelet", "wtx", "yawc"]}
