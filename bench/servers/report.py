@@ -109,12 +109,14 @@ class Results:
             freezes = Freezes.of(every)
             inside = [sample for sample in every if sample["load"].get("frozen_seconds") is not None]
             share = sum(s["load"]["frozen_seconds"] for s in inside) / max(sum(s["load"]["seconds"] for s in inside), 1e-9)
-            lines.append(f"- measured {begin} to {end}, {len(every)} measurements of {header['seconds']:g} s; {header['rounds']} rounds in "
-                         f"turns, {header['peer_rounds']} for peers that no goal is about")
+            lines.append(f"- measured {begin} to {end}, {len(every)} measurements of {header['seconds']:g} s in turns; rounds: "
+                         f"{header['rounds']}, for peers that no goal is about {header['peer_rounds']}")
             if missing:
                 lines.append(f"- **incomplete**: {missing} measurements are missing; tables say how many rounds there were")
             lines.append(f"- the machine stood still for {100 * share:.2f} % of all measurements; the probe before each of them found "
                          f"{freezes.probe.median:.1f} ms of 150 (most: {freezes.probe.high:.1f})")
+            if 100 * share > FROZEN:
+                lines.append("- **the machine was not quiet**: no figure here means anything but bytes of memory")
         return "\n".join(["# Servers side by side", "", *lines, "", "Figures are medians, with the least and the largest of the rounds. "
                           "A ratio is the median of the rounds' own ratios. “Probe” and “frozen” say how long the machine stood still: "
                           "before a measurement (ms of 150, median and most), and in it (%, median and most; `!` where it is too much "

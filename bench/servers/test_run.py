@@ -165,6 +165,9 @@ class Reports(InAFolder):
         self.assertIn("| Bun | **failed**: it said no |", text)
         self.assertNotIn("## Goals", text)
         self.assertNotIn("incomplete", text)
+        self.assertNotIn("not quiet", text)
+        noisy = self.written(HEADER, [echo_sample(0, "uws", 1.0, frozen=0.5)]).text
+        self.assertIn("**the machine was not quiet**", noisy)
         self.assertIn("**incomplete**: 3 measurements", self.written(HEADER, samples, 3).text)
 
     def test_the_summary_has_the_best_library_in_rust(self):
