@@ -287,4 +287,40 @@ mod compressed {
             }
         }
     }
+
+    /// Stored blocks, which cost little, weighed as much as those that describe codes: 4 KiB of them were a poll's work, and a
+    /// flood of them was taken at 0.7 of the speed.
+    #[tokio::test(start_paused = true)]
+    async fn stored_blocks_weighed_as_much_as_dynamic_ones() {
+        // 128 KiB are read; 128 KiB is all the work, of which a byte of a description is 32.
+        let (cheap, dear) = (128 * 1024, 4 * 1024);
+        let kinds = [
+            ("empty stored blocks", blocks::empty_stored(1 << 20), cheap),
+            ("stored bytes", stored(1 << 20), cheap),
+            ("empty dynamic blocks", blocks::empty_dynamic(1 << 20), dear),
+            ("heavy dynamic blocks", blocks::heavy_dynamic(1 << 20), dear),
+        ];
+        let ways = [
+            (Compression::shared(), Delivery::Messages),
+            (Compression::dedicated(15), Delivery::Messages),
+            (Compression::shared(), Delivery::Chunks),
+        ];
+        for (what, payload, each) in kinds {
+            let wire = client_frame(BINARY | 0x40, &payload);
+            for (compression, delivery) in &ways {
+                let (ws, script, total) = compressed(*delivery, compression, &wire);
+                let got = Got::default();
+                let seen = polls(ws.drive(|ws| chunks(ws, got.clone())), &script, &got).await;
+                let bounds = total * 3 / 4 / each..=total * 2 / each;
+                assert!(bounds.contains(&seen.count), "{what}: {} polls, not {bounds:?}", seen.count);
+            }
+        }
+    }
+
+    /// Blocks of a kilobyte as it is.
+    fn stored(len: usize) -> Vec<u8> {
+        let mut bytes = [&[0, 0, 4, 0xff, 0xfb][..], &[7; 1024]].concat().repeat(len / 1029);
+        bytes.push(0);
+        bytes
+    }
 }

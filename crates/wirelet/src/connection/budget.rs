@@ -10,13 +10,8 @@ const MESSAGES: u16 = 512;
 const READ: u32 = 128 * 1024;
 /// Bytes that are written to the socket.
 const WRITTEN: u32 = 256 * 1024;
-/// Work of compression: bytes that are compressed, bytes that are decompressed, and [`PER_BYTE`] for each compressed byte that
-/// comes in.
+/// Work of compression: bytes that are compressed, bytes that are decompressed, and what else costs a decompressor as much.
 const DECOMPRESSION: u32 = 128 * 1024;
-/// What a compressed byte costs, in bytes that come out. Why: a block may describe codes and hold nothing, which costs half a
-/// microsecond for each of its bytes.
-#[cfg(feature = "deflate")]
-pub(crate) const PER_BYTE: usize = 32;
 /// After so many messages the clock is looked at.
 const CLOCK: u16 = 64;
 

@@ -44,8 +44,6 @@ use crate::sync::{Mutex, MutexGuard};
 use crate::time::Clock;
 use crate::transport::Transport;
 use crate::{Error, Event, Message, MessageRef, Peer, SlowReceiver, TrySendError};
-#[cfg(feature = "deflate")]
-pub(crate) use budget::PER_BYTE;
 pub(crate) use engine::Engine;
 use engine::{Beginning, Reads};
 use mailbox::{Attention, Flag, Mailbox, Wait, Woken};

@@ -6,6 +6,7 @@ use wirelet_proto::{Codec, CodecError, Progress};
 use zlib_rs::{Inflate, InflateFlush, Status};
 
 use super::small::Small;
+use super::weight::Blocks;
 
 /// What the sender has left out (RFC 7692 7.2.1), and behind it what must not be taken.
 const TAIL: [u8; 12] = [0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
@@ -16,6 +17,12 @@ const EMPTY: [u8; 12] = [0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff
 /// Of it the block, bytes.
 const EMPTY_LEN: usize = 5;
 
+/// A decompressor that says what it costs.
+pub(super) trait Weighed: Codec {
+    /// The work since it was asked last, in bytes that come out.
+    fn take_work(&mut self) -> usize;
+}
+
 /// A decompressor with a window of its own: 47.5 KB.
 pub(super) struct Inflater {
     inflate: Inflate,
@@ -23,11 +30,14 @@ pub(super) struct Inflater {
     takeover: bool,
     /// The last byte of the message that has been consumed, unless a stream has ended with it.
     last: Option<u8>,
+    blocks: Blocks,
+    work: usize,
 }
 
 impl Inflater {
     pub(super) fn new(takeover: bool) -> Self {
-        Self { inflate: Inflate::new(false, 15), takeover, last: None }
+        let (blocks, work) = (Blocks::default(), 0);
+        Self { inflate: Inflate::new(false, 15), takeover, last: None, blocks, work }
     }
 
     fn boxed() -> Box<Self> {
@@ -38,6 +48,7 @@ impl Inflater {
     pub(super) fn reset(&mut self) {
         self.inflate.reset(false);
         self.last = None;
+        self.blocks = Blocks::default();
     }
 
     /// Ends a message of which everything was consumed.
@@ -82,8 +93,10 @@ impl Codec for Inflater {
         let (mut consumed, mut produced) = (0, 0);
         // With nothing to consume there may still be something that had no room.
         while produced < output.len() {
-            let (some, more, ended) =
-                self.run(&input[consumed..], &mut output[produced..], InflateFlush::NoFlush)?;
+            let (rest, room) = (&input[consumed..], &mut output[produced..]);
+            let step = self.blocks.step(rest, room.len());
+            let (some, more, ended) = self.run(&rest[..step.len], room, step.flush)?;
+            self.work += self.blocks.weigh(step, some, more, ended);
             consumed += some;
             produced += more;
             if some > 0 && !ended {
@@ -104,10 +117,18 @@ impl Codec for Inflater {
             return Ok(Progress { consumed, produced, done: true });
         }
         self.end(&mut output[produced..])?;
+        // The tail is an empty stored block: the next message begins behind it, with a byte.
+        self.blocks = Blocks::default();
         if !self.takeover {
             self.reset();
         }
         Ok(Progress { consumed, produced, done: true })
+    }
+}
+
+impl Weighed for Inflater {
+    fn take_work(&mut self) -> usize {
+        std::mem::take(&mut self.work)
     }
 }
 
@@ -133,14 +154,19 @@ fn with_shared<T>(work: impl FnOnce(&mut Shared) -> T) -> Option<T> {
 pub(super) struct SharedInflater {
     /// What the message that has been begun is decompressed with.
     begun: Option<Box<Inflater>>,
+    work: usize,
 }
 
 impl Codec for SharedInflater {
     fn decompress(&mut self, input: &[u8], output: &mut [u8], last: bool) -> Result<Progress, CodecError> {
         if self.begun.is_none() && last {
-            let small =
-                |shared: &mut Shared| shared.small.get_or_insert_with(Small::new).decompress(input, output);
-            if let Some(produced) = with_shared(small).flatten() {
+            let small = |shared: &mut Shared| {
+                let small = shared.small.get_or_insert_with(Small::new);
+                (small.decompress(input, output), small.take_work())
+            };
+            let (produced, work) = with_shared(small).unwrap_or_default();
+            self.work += work;
+            if let Some(produced) = produced {
                 return Ok(Progress { consumed: input.len(), produced, done: true });
             }
         }
@@ -149,6 +175,7 @@ impl Codec for SharedInflater {
             None => with_shared(|shared| shared.any.take()).flatten().unwrap_or_else(Inflater::boxed),
         };
         let progress = inflater.decompress(input, output, last)?;
+        self.work += inflater.take_work();
         if last && progress.done {
             let _ = with_shared(|shared| shared.any = Some(inflater));
         } else {
@@ -162,8 +189,19 @@ impl Codec for SharedInflater {
     }
 }
 
+impl Weighed for SharedInflater {
+    fn take_work(&mut self) -> usize {
+        std::mem::take(&mut self.work)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use testkit::deflate::Messages;
+    use testkit::random::Rng;
+    use wirelet_proto::{Compressor, Flush};
+
+    use super::super::deflater::Deflater;
     use super::*;
 
     /// All that comes out of `input`, given and taken in pieces.
@@ -292,6 +330,63 @@ mod tests {
         assert!(failing.decompress(&[0xf2, 0x48, 0xcd, 0x07], &mut [0; 2], true).is_ok());
         let hello = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
         assert_eq!(inflated(&mut SharedInflater::default(), &hello, 100, 100).unwrap(), b"Hello");
+    }
+
+    /// What zlib-rs makes of a message when nobody asks it to stop at blocks.
+    fn unweighed(message: &[u8], room: usize) -> Result<Vec<u8>, CodecError> {
+        let mut inflater = Inflater::new(false);
+        let mut output = vec![0; room];
+        let (mut consumed, mut produced) = (0, 0);
+        while consumed < message.len() {
+            let (some, more, ended) =
+                inflater.run(&message[consumed..], &mut output[produced..], InflateFlush::NoFlush)?;
+            consumed += some;
+            produced += more;
+            assert!(produced < room);
+            if some == 0 && more == 0 && !ended {
+                return Err(CodecError);
+            }
+        }
+        match inflater.run(&TAIL, &mut output[produced..], InflateFlush::Block)? {
+            (TAIL_LEN, 0, false) => Ok(output[..produced].to_vec()),
+            _ => Err(CodecError),
+        }
+    }
+
+    #[test]
+    fn to_stop_at_blocks_changes_nothing() {
+        let mut rng = Rng::new(3);
+        let mut messages = Messages::new(3);
+        let mut well = 0;
+        for round in 0..3000 {
+            let mut wire = Vec::new();
+            for _ in 0..1 + rng.below(6) {
+                match rng.below(5) {
+                    0 => wire.extend([0, 0, 0, 0xff, 0xff]),
+                    1 => wire.extend([3, 0]),
+                    2 => wire.extend([0, 3, 0, 0xfc, 0xff, 1, 2, 3]),
+                    // A last block that is stored.
+                    3 => wire.extend([1, 1, 0, 0xfe, 0xff, 1]),
+                    _ => {
+                        let data = messages.message();
+                        let mut out = vec![0; 2 * data.len() + 100];
+                        let level = rng.below(10) as u8;
+                        let progress = Deflater::new(15, level, 8).compress(&data, &mut out, Flush::Fragment);
+                        wire.extend(&out[..progress.produced]);
+                    }
+                }
+            }
+            wire.push(0);
+            if rng.one_in(3) {
+                let at = rng.below(wire.len());
+                wire[at] ^= 1 << rng.below(8);
+            }
+            let expected = unweighed(&wire, 1 << 20);
+            well += usize::from(expected.is_ok());
+            let (most, room) = (1 + rng.below(3000), 1 + rng.below(5000));
+            assert_eq!(inflated(&mut Inflater::new(false), &wire, most, room), expected, "round {round}");
+        }
+        assert!((1500..2900).contains(&well), "{well}");
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod prepared;
 mod small;
 mod state;
 mod traffic;
+mod weight;
 
 pub use config::{Compress, Compression, CompressionInfo, Volume};
 pub(crate) use negotiation::{Negotiated, Plan};

@@ -26,6 +26,8 @@ const PLACES: usize = 8;
 const LITERALS_AT_ONCE: usize = 4;
 /// Bytes that are copied at once.
 const STRIDE: usize = 16;
+/// What it takes to read the codes of a block and to make tables of them, in bytes that come out.
+const DESCRIPTION: usize = 1024;
 /// The bits of a block's header, of which the lowest says that it is the last one of a stream (RFC 1951 3.2.3).
 const HEADER: u8 = 3;
 
@@ -52,6 +54,7 @@ pub(super) struct Small {
     distances: Table<TABLE>,
     /// The tables are those of the fixed codes.
     fixed: bool,
+    work: usize,
 }
 
 impl Small {
@@ -62,13 +65,19 @@ impl Small {
             literals: Table::new(),
             distances: Table::new(),
             fixed: false,
+            work: 0,
         })
+    }
+
+    /// The work since it was asked last, in bytes that come out. What it leaves to zlib-rs has cost only its tables.
+    pub(super) fn take_work(&mut self) -> usize {
+        std::mem::take(&mut self.work)
     }
 
     /// Decompresses the message, whose tail `00 00 ff ff` is missing, to the front of `output`; answers how many bytes it
     /// has. `None`: it is none for this decompressor, or has no room; what is in `output` then means nothing.
     pub(super) fn decompress(&mut self, message: &[u8], output: &mut [u8]) -> Option<usize> {
-        let Self { input, precode, literals, distances, fixed } = self;
+        let Self { input, precode, literals, distances, fixed, work } = self;
         let input = input.get_mut(..message.len() + PADDING)?;
         let (front, padding) = input.split_at_mut(message.len());
         front.copy_from_slice(message);
@@ -81,15 +90,20 @@ impl Small {
             // RFC 1951 3.2.3.
             match bits.take(HEADER) {
                 // RFC 7692 7.2.1: the message ends with the header of an empty stored block, filled up to a byte.
-                0b000 if (3..=10).contains(&left) => return Some(at),
+                0b000 if (3..=10).contains(&left) => {
+                    *work += at;
+                    return Some(at);
+                }
                 0b010 if *fixed => {}
                 0b010 => {
                     *fixed = true;
+                    *work += DESCRIPTION;
                     literals.fill(&FIXED_LITERALS, &LITERAL_ENTRIES)?;
                     distances.fill(&FIXED_DISTANCES, &DISTANCE_ENTRIES)?;
                 }
                 0b100 => {
                     *fixed = false;
+                    *work += DESCRIPTION;
                     own_codes(&mut bits, precode, literals, distances)?;
                 }
                 // Stored blocks, and those that end a stream.

@@ -15,12 +15,11 @@ use super::config::{Compress, Compression, Mode};
 use super::deflater::{Deflater, LEAST_ROOM};
 use super::encoder::{Effort, Encoder};
 use super::inflated::{Inflow, put_inflow, take_inflow};
-use super::inflater::{Inflater, SharedInflater};
+use super::inflater::{Inflater, SharedInflater, Weighed};
 use super::loan::Borrower;
 use super::negotiation::{Dedicated, Negotiated};
 use super::prepared::{Form, Prepared};
 use super::traffic::{Counter, Traffic};
-use crate::connection::PER_BYTE;
 use crate::connection::inbound::Inbound;
 use crate::keys::ThreadKeys;
 
@@ -93,7 +92,7 @@ impl Deflate {
 
     // ---- in ----
 
-    /// The core's `advance`. It pauses when `allowance` is used up: bytes that come out, and [`PER_BYTE`] for each that goes in.
+    /// The core's `advance`. It pauses when `allowance` is used up: bytes that come out, and what else has cost as much.
     /// Pending while all decompressors are lent, without a context too.
     pub(crate) fn poll_advance(
         &mut self,
@@ -340,7 +339,7 @@ struct Metered<'a, C> {
 /// The most that is decompressed in one step, bytes. Why: a step cannot be interrupted.
 const PIECE: usize = 2 * 1024;
 
-impl<C: Codec> Codec for Metered<'_, C> {
+impl<C: Weighed> Codec for Metered<'_, C> {
     fn decompress(&mut self, input: &[u8], output: &mut [u8], last: bool) -> Result<Progress, CodecError> {
         let piece = &input[..input.len().min(PIECE)];
         let whole = piece.len() == input.len();
@@ -348,8 +347,8 @@ impl<C: Codec> Codec for Metered<'_, C> {
         progress.done &= whole;
         *self.receiving = !(last && progress.done);
         self.volume.add(progress.produced, progress.consumed);
-        let work = progress.produced.saturating_add(progress.consumed.saturating_mul(PER_BYTE));
-        *self.allowance = self.allowance.saturating_sub(u32::try_from(work).unwrap_or(u32::MAX));
+        let work = u32::try_from(self.codec.take_work()).unwrap_or(u32::MAX);
+        *self.allowance = self.allowance.saturating_sub(work);
         Ok(progress)
     }
 
