@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use peer::*;
 use tokio::io::DuplexStream;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::timeout;
 use wirelet::proto::deflate::{Params, Window};
 use wirelet::proto::{Delivery, Extensions, Upgraded};
@@ -32,10 +32,14 @@ fn connection() -> (WebSocket, DuplexStream) {
     (WebSocket::with_upgraded(near, Role::Server, Arc::new(config), upgraded, &[]), far)
 }
 
+/// The decompressors are the process's: one test at a time.
+static TURN: Mutex<()> = Mutex::const_new(());
+
 /// Sixty-four peers that stopped inside a compressed message, and applications that did not go on, blocked all other
 /// connections that deliver chunks: pings were not answered and plain messages were not delivered.
 #[tokio::test(start_paused = true)]
 async fn lent_decompressors_blocked_what_needs_none() {
+    let _turn = TURN.lock().await;
     let mut held = Vec::new();
     for _ in 0..64 {
         let (ws, mut far) = connection();
@@ -84,4 +88,65 @@ async fn lent_decompressors_blocked_what_needs_none() {
     assert_eq!(text, b"compressed");
     drop(far);
     timeout(SOON, task).await.expect("the task hangs").unwrap();
+}
+
+/// Receives a chunk, and the rest of its message when it is told to; answers how long the message was.
+async fn hold(
+    mut ws: WebSocket,
+    begun: oneshot::Sender<()>,
+    go_on: oneshot::Receiver<()>,
+    done: oneshot::Sender<usize>,
+) {
+    let mut chunk = ws.recv_chunk().await.unwrap().unwrap();
+    assert!(chunk.first && !chunk.last);
+    begun.send(()).unwrap();
+    go_on.await.unwrap();
+    while !chunk.last {
+        chunk = ws.recv_chunk().await.unwrap().unwrap();
+    }
+    done.send(chunk.offset as usize + chunk.data.len()).unwrap();
+}
+
+/// Sixty-four applications that had a chunk of a compressed message and did not come back for the next one kept the right to
+/// decompress, for as long as they liked: nobody else got a compressed message. Those they held up go on behind the others.
+#[tokio::test(start_paused = true)]
+async fn applications_that_hold_a_chunk_starved_all_others() {
+    const HOLDERS: usize = 64;
+    const LEN: usize = 100_000;
+    let _turn = TURN.lock().await;
+    for driven in [true, false] {
+        let mut held = Vec::new();
+        for _ in 0..HOLDERS {
+            let (ws, mut far) = connection();
+            let ((begin, begun), (go_on, going), (tell, done)) =
+                (oneshot::channel(), oneshot::channel(), oneshot::channel());
+            let work = |ws| hold(ws, begin, going, tell);
+            let task = match driven {
+                true => tokio::spawn(ws.drive(work)),
+                false => tokio::spawn(work(ws)),
+            };
+            // More than one chunk: the next one waits for the application.
+            let message = zlib::message(&[b'h'; LEN]);
+            write(&mut far, &client_frame(TEXT | COMPRESSED, &message)).await;
+            timeout(SOON, begun).await.expect("the message does not begin").unwrap();
+            held.push((task, far, go_on, done));
+        }
+        let (ws, mut far) = connection();
+        let (tell, done) = oneshot::channel();
+        let task = tokio::spawn(ws.drive(|mut ws| async move {
+            let chunk = ws.recv_chunk().await.unwrap().unwrap();
+            let _ = tell.send(chunk);
+        }));
+        write(&mut far, &client_frame(TEXT | COMPRESSED, &zlib::message(b"another"))).await;
+        let chunk = timeout(SOON, done).await.expect("it is starved by applications").unwrap();
+        assert_eq!((&chunk.data[..], chunk.last), (&b"another"[..], true));
+        task.abort();
+        for (task, far, go_on, done) in held {
+            go_on.send(()).unwrap();
+            let len = timeout(SOON, done).await.expect("the message does not go on").unwrap();
+            assert_eq!(len, LEN);
+            drop(far);
+            timeout(SOON, task).await.expect("the task hangs").unwrap();
+        }
+    }
 }

@@ -872,8 +872,11 @@ impl Engine {
     /// The application does not take what is received, or does again: meanwhile deadlines that depend on reading stand still.
     fn hold_or_resume(&mut self, shared: &Shared) {
         // Who waits for an event is polled next.
-        let takes = || self.waits.receiver != Waiter::Nobody || self.wants_events(shared);
-        let held = !self.has_ended() && (self.starved || !takes());
+        let takes = self.waits.receiver != Waiter::Nobody || self.has_ended() || self.wants_events(shared);
+        if let Some(deflate) = &mut self.deflate {
+            deflate.hold(!takes);
+        }
+        let held = !takes || self.starved && !self.has_ended();
         if held != self.core.is_reading_held() {
             self.core.hold_reading(held, self.now);
         }
@@ -955,6 +958,13 @@ impl Engine {
         let Watch::Seen(after) = self.watch else { return false };
         let sent = after.written.wrapping_sub(before.written);
         after.outstanding > 0 && after.outstanding < before.outstanding.saturating_add(sent)
+    }
+
+    /// The application has an event, and may not come back for long: what others wait for is not kept meanwhile.
+    pub(super) fn step_aside(&mut self) {
+        if let Some(deflate) = &mut self.deflate {
+            deflate.step_aside();
+        }
     }
 
     /// Nothing happens for a while: gives back all memory that holds nothing.

@@ -166,7 +166,10 @@ impl Shared {
         self.at_home(|engine, io| {
             let taken = engine.poll_take(self, control, None);
             match taken {
-                Poll::Ready(Some(Ok(_))) => return (taken, Woken::default()),
+                Poll::Ready(Some(Ok(_))) => {
+                    engine.step_aside();
+                    return (taken, Woken::default());
+                }
                 // The answer to a close frame, or one that says what was wrong, leaves before the end is told.
                 Poll::Ready(_) => return (taken, engine.drive(self, Reads::WhileBlocked, io)),
                 Poll::Pending => {}
@@ -175,6 +178,7 @@ impl Shared {
             let woken = engine.drive(self, Reads::Always, io);
             let taken = engine.poll_take(self, control, None);
             if taken.is_ready() {
+                engine.step_aside();
                 return (taken, woken.but_receiver());
             }
             engine.rest();

@@ -108,6 +108,14 @@ impl Deflate {
         match *self {}
     }
 
+    pub(crate) const fn hold(&mut self, _: bool) {
+        match *self {}
+    }
+
+    pub(crate) const fn step_aside(&mut self) {
+        match *self {}
+    }
+
     pub(crate) const fn rest(&mut self) {
         match *self {}
     }

@@ -1,4 +1,5 @@
-//! Decompressors for messages that are delivered in chunks: a message has one until it ends, and there are only so many.
+//! Decompressors for messages that are delivered in chunks: a message has one until it ends, and only so many messages may have
+//! one and wait for their peers.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,7 +11,8 @@ use wirelet_proto::{Codec, CodecError, Progress};
 
 use super::inflater::{Inflater, Weighed};
 
-/// Decompressors that are lent at a time, by the whole process: 3 MB.
+/// Decompressors that are in use at a time, or wait for a peer, in the whole process: 3 MB. Those of applications that do not
+/// take what they have received come on top.
 pub(super) const MOST: usize = 64;
 
 static PERMITS: Semaphore = Semaphore::const_new(MOST);
@@ -38,12 +40,12 @@ enum Right {
     None,
     /// It is its turn after others.
     Awaited(Waiting),
-    /// Until the message has ended.
+    /// As long as it is held.
     Held { _permit: Permit },
 }
 
 impl Borrower {
-    /// Ready when a message may begin. Without a context nobody is woken.
+    /// Ready when a message may begin, or go on. Without a context nobody is woken.
     pub(super) fn poll_permit(&mut self, cx: Option<&mut Context<'_>>) -> Poll<()> {
         if let Right::None = self.right {
             self.right = match PERMITS.try_acquire() {
@@ -60,6 +62,12 @@ impl Borrower {
             };
         }
         Poll::Ready(())
+    }
+
+    /// The application does not take what came out of a message: others have their turn. Why the decompressor stays: it is
+    /// needed to go on, and what the application holds takes as much. Before it goes on it waits for its turn again.
+    pub(super) fn step_aside(&mut self) {
+        self.right = Right::None;
     }
 
     fn give_back(&mut self) {
@@ -90,7 +98,7 @@ impl Codec for Borrower {
         progress
     }
 
-    /// A message is not begun before it may; all others, and control frames, go their way.
+    /// A message is not begun, and does not go on, before it may; all others, and control frames, go their way.
     fn is_paused(&self) -> bool {
         !matches!(self.right, Right::Held { .. })
     }
@@ -145,7 +153,22 @@ mod tests {
             assert_eq!(borrower.decompress(&HELLO, &mut output, true).unwrap().produced, 5);
             assert_eq!(&output[..5], b"Hello");
         }
-        drop(begun);
+        // An application does not go on with its message: one more has its turn, and that message goes on behind it.
+        let mut next = Borrower::default();
+        assert!(next.poll_permit(Some(&mut cx)).is_ready());
+        let mut last = Borrower::default();
+        while last.poll_permit(Some(&mut cx)).is_ready() {
+            begun.push(std::mem::take(&mut last));
+        }
+        begun[1].step_aside();
+        assert!(begun[1].is_paused() && last.poll_permit(Some(&mut cx)).is_ready());
+        assert!(begun[1].poll_permit(Some(&mut cx)).is_pending());
+        drop(last);
+        assert!(begun[1].poll_permit(Some(&mut cx)).is_ready());
+        let mut output = [0; 9];
+        let progress = begun[1].decompress(&HELLO[4..], &mut output, true).unwrap();
+        assert!(progress.done && b"Hello".ends_with(&output[..progress.produced]));
+        drop((begun, next));
         assert_eq!(PERMITS.available_permits(), MOST);
         assert!(free().len() <= MOST);
     }

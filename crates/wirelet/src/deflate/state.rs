@@ -37,6 +37,8 @@ pub(crate) struct Deflate {
     inflow: Option<Inflow>,
     /// A compressed message has begun to be decompressed.
     receiving: bool,
+    /// The application does not take what was received.
+    held: bool,
     /// Whether the fragmented message that is being sent is compressed.
     fragments: Option<bool>,
     /// The window of what is sent, bits.
@@ -78,6 +80,7 @@ impl Deflate {
             incoming: Incoming::new(back, delivery),
             inflow: None,
             receiving: false,
+            held: false,
             fragments: None,
             bits: out.bits,
             level: compression.level,
@@ -128,7 +131,7 @@ impl Deflate {
             if status != Ok(Status::Paused) || *allowance == 0 {
                 return Poll::Ready(status);
             }
-            // A compressed message begins.
+            // A compressed message begins, or goes on after others.
             ready!(codec.poll_permit(cx.as_deref_mut()));
         }
     }
@@ -159,8 +162,23 @@ impl Deflate {
         self.traffic.received.add(len, len);
     }
 
+    /// The application does not take what was received, or does again.
+    pub(crate) const fn hold(&mut self, held: bool) {
+        self.held = held;
+    }
+
+    /// The application has something of a message, and may not come back for long.
+    pub(crate) fn step_aside(&mut self) {
+        if let Incoming::Borrowed(codec) = &mut self.incoming {
+            codec.step_aside();
+        }
+    }
+
     /// Nothing happens for a while: gives back all memory that holds nothing.
     pub(crate) fn rest(&mut self) {
+        if self.held {
+            self.step_aside();
+        }
         let Some(inflow) = &mut self.inflow else { return };
         if inflow.is_empty() && !self.receiving {
             self.inflow.take().into_iter().for_each(put_inflow);
