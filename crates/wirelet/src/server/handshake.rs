@@ -132,7 +132,8 @@ async fn begin(
     let time = serving.config.limits.handshake_time;
     // Who keeps a connection may be silent for as long as a request may take.
     if kept && inbound.filled().is_empty() {
-        let read = timeout(time.min(FAR), read_more(&mut transport, &mut inbound));
+        let read =
+            timeout(time.min(FAR), read_more(&mut transport, &mut inbound, head_limits(&serving.config)));
         let read = race(pin!(read), pin!(serving.handle.stopped())).await;
         if !matches!(read, First::One(Ok(true))) {
             return Next::End;
@@ -149,6 +150,8 @@ async fn begin(
             return Next::Http(stream, Bytes::copy_from_slice(inbound.filled()));
         }
         Arrived::Upgrade(len) => {
+            // Why before the decision: it may take long, and what has arrived needs little memory.
+            inbound.rest();
             let answer = decide(serving, &inbound.filled()[..len], peer, deadline).await;
             inbound.discard_front(len);
             answer
@@ -215,16 +218,18 @@ async fn read_head(
         if let Some(len) = scanner.scan(inbound.filled(), limits)? {
             return Ok(Some(len));
         }
-        if !read_more(transport, inbound).await {
+        if !read_more(transport, inbound, *limits).await {
             return Ok(None);
         }
     }
 }
 
 /// Reads once; `false`: the peer has gone.
-async fn read_more(transport: &mut Transport, inbound: &mut Inbound) -> bool {
+async fn read_more(transport: &mut Transport, inbound: &mut Inbound, limits: HeadLimits) -> bool {
     let read = poll_fn(|cx| {
-        let read = inbound.poll_read(transport, usize::MAX, cx);
+        // Why no more: what comes behind the head is kept while the application decides.
+        let most = limits.bytes.saturating_add(1).saturating_sub(inbound.filled().len()).max(1);
+        let read = inbound.poll_read(transport, most, cx);
         if read.is_pending() {
             inbound.rest();
         }
