@@ -229,3 +229,39 @@ async fn a_peer_that_takes_nothing_was_held_for_ever_without_an_idle_limit() {
         drop(far);
     }
 }
+
+/// Time in which nobody polled a connection without a task counted as time in which its peer was slow: an application that
+/// looked after it every quarter of an hour gave up a peer that had taken all there was in the first instant.
+#[tokio::test(start_paused = true)]
+async fn a_peer_was_slow_while_nobody_looked() {
+    const LEN: usize = 100_000;
+    let config = Config { keepalive: Keepalive::off(), ..Config::new() };
+    let (mut ws, mut far) = server_over_pipe(config, 10_000);
+    let reading = tokio::spawn(async move { read_frame(&mut far).await.map(|frame| (frame, far)) });
+    ws.feed(vec![7; LEN]).await.unwrap();
+    // Ten times the pipe takes some, its peer reads it at once, and the application is away.
+    for round in 0..10 {
+        let mut flush = std::pin::pin!(ws.flush());
+        let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(flush.as_mut().poll(cx))).await;
+        assert!(!matches!(polled, std::task::Poll::Ready(Err(_))), "{polled:?} in round {round}");
+        sleep(Duration::from_secs(900)).await;
+    }
+    ws.flush().await.unwrap();
+    let (frame, _far) = reading.await.unwrap().unwrap();
+    assert_eq!((frame.0, frame.1.len()), (BINARY, LEN));
+}
+
+/// The same peer, with an application that is there: it takes nothing for long, and is given up for it.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_is_slow_while_somebody_waits_is_given_up() {
+    let limits = wirelet::Limits { stalled_time: None, ..wirelet::Limits::new() };
+    let config = Config { limits, keepalive: Keepalive::off(), ..Config::new() };
+    let (mut ws, mut far) = server_over_pipe(config, 10_000);
+    let reading = tokio::spawn(async move { read_slowly(&mut far, 200_000, 10, 20).await });
+    let began = Instant::now();
+    let sent = timeout(HOURS, ws.send(vec![7; 100_000])).await.expect("it hangs");
+    assert!(sent.is_err());
+    assert!(matches!(ws.recv().await, Err(Error::Timeout(Timeout::Slow))));
+    assert!((600..700).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    reading.abort();
+}

@@ -181,6 +181,13 @@ impl<C: Deref<Target = Config>> Connection<C> {
         self.clock.held.is_some()
     }
 
+    /// The driver knows that the transport may have taken more from `since` on, and nobody has tried to write before `now`.
+    /// This time counts neither for [`Limits::stalled_time`](crate::Limits::stalled_time) nor for
+    /// [`Limits::slowest`](crate::Limits::slowest).
+    pub fn output_unattended(&mut self, since: Instant, now: Instant) {
+        self.clock.output.unattended(since, now);
+    }
+
     fn next_due(&self) -> (Instant, Due) {
         match self.transport {
             Transport::Open | Transport::InputEnded => {}

@@ -233,6 +233,13 @@ impl Output {
         }
     }
 
+    /// Nobody tried to write from `since` to `now`, or from the last report on if that came later: that time is not the peer's.
+    pub(super) fn unattended(&mut self, since: Instant, now: Instant) {
+        if let Wait::Slot { at, .. } | Wait::Blocked { at, .. } = &mut self.wait {
+            *at = at.after(now.millis_since((*at).max(since)));
+        }
+    }
+
     /// Whether fewer bytes have left in this period than its end asks for.
     fn is_slow(&self, limits: &Limits) -> bool {
         let least = |rate: u32| rate.saturating_mul(PERIOD / 1000);

@@ -15,6 +15,7 @@ use wirelet_proto::{
 use super::Shared;
 use super::budget::Budget;
 use super::inbound::Inbound;
+use super::later::{self, Thing};
 use super::mailbox::{End, Flag, Inbox, Standing, Wait, Woken};
 use super::outbound::{HIGH_WATER, Outbound};
 use super::timed::{NEVER, Timed};
@@ -280,6 +281,16 @@ impl Engine {
         self.now = self.clock.now();
     }
 
+    pub(super) const fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// The socket has had news since then, and nobody has polled a connection without a task: that time is not the peer's.
+    pub(super) fn was_unattended(&mut self, since: Instant) {
+        self.refresh_clock();
+        self.core.output_unattended(since, self.now);
+    }
+
     pub(super) const fn now(&self) -> Instant {
         self.now
     }
@@ -352,13 +363,18 @@ impl Engine {
         };
         self.phase = Phase::Ended { end, leaving: Leaving::Gone };
         self.core.received_eof();
-        self.transport = Transport::Gone;
+        self.drop_transport();
         self.rx.storage_mut().release();
         if let Some(deflate) = &mut self.deflate {
             deflate.release();
         }
         self.out.clear();
         self.timer.stop();
+    }
+
+    fn drop_transport(&mut self) {
+        let transport = std::mem::replace(&mut self.transport, Transport::Gone);
+        later::dispose(Thing::Transport(transport));
     }
 
     /// Says outside what has become of the connection: its state, its end, its next deadline, and who is concerned by it.
@@ -930,7 +946,7 @@ impl Engine {
                 Some(expired @ (Expired::Closing | Expired::Stalled | Expired::Slow)) => {
                     // The peer would not take a close frame either. What has been received is still delivered.
                     self.fail_output(expired.into());
-                    self.transport = Transport::Gone;
+                    self.drop_transport();
                 }
                 Some(expired) => self.end(Some(expired.into())),
             }

@@ -5,15 +5,16 @@
 //! [`Attention`] first, so that it takes no lock where nobody has left anything.
 
 use std::collections::VecDeque;
-use std::sync::{OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 
 use tokio::sync::Notify;
-use wirelet_proto::CloseCode;
+use wirelet_proto::{CloseCode, Instant};
 
+use super::later::{self, Locked, Thing};
 use super::queue::{Queue, Queued};
-use crate::sync::atomic::{AtomicU8, Ordering};
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use crate::{Error, Event, SendError, SlowReceiver, TrySendError};
 
 /// Payload that waits for a receiver in another task, bytes; the last event may go beyond.
@@ -99,7 +100,7 @@ impl Woken {
     }
 
     fn wake_both(self) {
-        self.receiver.into_iter().chain(self.sender).for_each(Waker::wake);
+        self.receiver.into_iter().chain(self.sender).for_each(later::wake);
     }
 
     /// The one that receives needs no waking: it has what it waited for.
@@ -124,11 +125,13 @@ impl Woken {
 pub(crate) struct Mailbox {
     mail: Mutex<Mail>,
     /// Told when there is room for senders again, or none ever.
-    room: Notify,
+    room: Arc<Notify>,
     /// What senders may queue, bytes.
     limit: usize,
     /// Whom the socket of a connection without a task wakes.
     relay: OnceLock<Waker>,
+    /// Since when that socket has had news that nobody has looked at, milliseconds; `u64::MAX`: it has none.
+    unseen_since: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -265,7 +268,8 @@ fn cost(event: &Event) -> usize {
 /// For senders and halves, in any task.
 impl Mailbox {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { mail: Mutex::default(), room: Notify::new(), limit, relay: OnceLock::new() }
+        let unseen_since = AtomicU64::new(u64::MAX);
+        Self { mail: Mutex::default(), room: Arc::default(), limit, relay: OnceLock::new(), unseen_since }
     }
 
     /// Queues a sender's message, or does what the policy says when there is no room. Ready at once.
@@ -294,7 +298,7 @@ impl Mailbox {
                     mail.ask_to_close(attention, CloseCode::TRY_AGAIN_LATER, "");
                     drop(mail);
                     drop(dropped);
-                    self.room.notify_waiters();
+                    self.tell_room();
                     return Err(TrySendError::Closed(message.into_message()));
                 }
             }
@@ -398,7 +402,7 @@ impl Mailbox {
         }
         mail.ask_to_close(attention, code, reason);
         drop(mail);
-        self.room.notify_waiters();
+        self.tell_room();
         Ok(())
     }
 
@@ -407,7 +411,7 @@ impl Mailbox {
         let mut mail = self.lock();
         let dropped = std::mem::take(&mut mail.inbox.events);
         mail.inbox.bytes = 0;
-        mail.receiver = None;
+        later::dispose(mail.receiver.take().map(Thing::Waker));
         attention.set(Flag::DISCARD);
         drop(mail);
         drop(dropped);
@@ -452,6 +456,17 @@ impl Mailbox {
         self.relay.get_or_init(make)
     }
 
+    /// The socket of a connection without a task has news.
+    pub(crate) fn note_news(&self, now: Instant) {
+        self.unseen_since.fetch_min(now.as_millis(), Ordering::Relaxed);
+    }
+
+    /// Since when it has had news; they are looked at now.
+    pub(crate) fn take_news(&self) -> Option<Instant> {
+        let since = self.unseen_since.swap(u64::MAX, Ordering::Relaxed);
+        (since != u64::MAX).then(|| Instant::from_millis(since))
+    }
+
     /// Wakes whoever waits: the socket has news, and they move the connection.
     pub(crate) fn wake_all(&self, attention: &Attention) -> Woken {
         let mut mail = self.lock();
@@ -469,8 +484,13 @@ impl Mailbox {
         self.lock().intake == Intake::Closed
     }
 
-    fn lock(&self) -> MutexGuard<'_, Mail> {
-        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Senders look again whether there is room.
+    fn tell_room(&self) {
+        later::dispose(Thing::Room(Arc::clone(&self.room)));
+    }
+
+    fn lock(&self) -> Locked<'_, Mail> {
+        Locked::new(self.mail.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -487,9 +507,8 @@ impl Mailbox {
             attention.clear(Flag::MAIL);
         }
         let room = mail.queue.bytes() <= self.limit / 2 && std::mem::take(&mut mail.awaited);
-        drop(mail);
         if room {
-            self.room.notify_waiters();
+            self.tell_room();
         }
         message
     }
@@ -508,10 +527,8 @@ impl Mailbox {
             return;
         }
         mail.intake = Intake::Closed;
-        let dropped = mail.drop_all(attention);
-        drop(mail);
-        drop(dropped);
-        self.room.notify_waiters();
+        later::dispose(Thing::Messages(mail.drop_all(attention)));
+        self.tell_room();
     }
 
     /// Leaves events, and the end behind them, for a receiver in another task. Whether there is room for more.
@@ -560,7 +577,8 @@ impl Mailbox {
     pub(crate) fn concerned(&self, attention: &Attention, standing: Standing) -> Woken {
         let Standing { news, room, flushed, end, written, can_write, ended } = standing;
         let mut woken = Woken::default();
-        let mail = &mut *self.lock();
+        let mut mail = self.lock();
+        let mail = &mut *mail;
         if mail.receiver.is_some() && (news || mail.inbox.has_news()) {
             woken.receiver = mail.receiver.take();
             attention.clear(Flag::RECEIVER);
@@ -611,7 +629,10 @@ impl Mail {
     fn wait_to_send(&mut self, attention: &Attention, waker: &Waker, wait: Wait) {
         match &mut self.sender {
             Some((known, known_wait)) if known.will_wake(waker) => *known_wait = wait,
-            sender => *sender = Some((waker.clone(), wait)),
+            sender => {
+                let old = sender.replace((waker.clone(), wait));
+                later::dispose(old.map(|(waker, _)| Thing::Waker(waker)));
+            }
         }
         attention.set(Flag::SENDER);
     }
@@ -619,7 +640,7 @@ impl Mail {
     fn wait_to_receive(&mut self, attention: &Attention, waker: &Waker) {
         match &self.receiver {
             Some(known) if known.will_wake(waker) => {}
-            _ => self.receiver = Some(waker.clone()),
+            _ => later::dispose(self.receiver.replace(waker.clone()).map(Thing::Waker)),
         }
         attention.set(Flag::RECEIVER);
     }

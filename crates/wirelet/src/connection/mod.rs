@@ -17,6 +17,7 @@ mod budget;
 pub(crate) mod driver;
 mod engine;
 pub(crate) mod inbound;
+pub(crate) mod later;
 mod local;
 mod mailbox;
 mod outbound;
@@ -46,6 +47,7 @@ use crate::transport::Transport;
 use crate::{Error, Event, Message, MessageRef, Peer, SlowReceiver, TrySendError};
 pub(crate) use engine::Engine;
 use engine::{Beginning, Reads};
+use later::Locked;
 use mailbox::{Attention, Flag, Mailbox, Wait, Woken};
 use queue::{Body, Origin, Queued};
 pub(crate) use send::{Outgoing, Payload};
@@ -671,7 +673,11 @@ impl Shared {
         let mut home = self.home();
         let engine = home.as_mut()?;
         engine.continue_poll();
-        let relay = self.mailbox().relay(|| Waker::from(Arc::new(Relay(Arc::downgrade(self)))));
+        let (mailbox, clock) = (self.mailbox(), engine.clock());
+        if let Some(since) = mailbox.take_news() {
+            engine.was_unattended(since);
+        }
+        let relay = mailbox.relay(|| Waker::from(Arc::new(Relay { of: Arc::downgrade(self), clock })));
         let (result, woken) = act(engine, &mut Context::from_waker(relay));
         engine.out.rest();
         drop(home);
@@ -684,8 +690,8 @@ impl Shared {
         local::with(self, |engine| look(engine)).or_else(|| self.home().as_ref().map(|engine| look(engine)))
     }
 
-    fn home(&self) -> MutexGuard<'_, Option<Box<Engine>>> {
-        self.home.lock().unwrap_or_else(PoisonError::into_inner)
+    fn home(&self) -> Locked<'_, Option<Box<Engine>>> {
+        Locked::new(self.home.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn lock_owner(&self) -> MutexGuard<'_, Owner> {
@@ -701,7 +707,10 @@ impl std::fmt::Debug for Shared {
 
 /// What the socket of a connection without a task wakes: whoever waits on the connection then. It must not keep the
 /// connection alive, since the socket keeps it.
-struct Relay(Weak<Shared>);
+struct Relay {
+    of: Weak<Shared>,
+    clock: Clock,
+}
 
 impl Wake for Relay {
     fn wake(self: Arc<Self>) {
@@ -709,9 +718,10 @@ impl Wake for Relay {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if let Some(shared) = self.0.upgrade()
+        if let Some(shared) = self.of.upgrade()
             && let Some(mailbox) = shared.mailbox.get()
         {
+            mailbox.note_news(self.clock.now());
             mailbox.wake_all(&shared.attention).wake();
         }
     }

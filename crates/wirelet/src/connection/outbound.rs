@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::AsyncWrite;
 
+use super::later::{self, Thing};
 use crate::pool::{self, BLOCK};
 use crate::transport::Transport;
 
@@ -176,7 +177,7 @@ impl Outbound {
                 return;
             }
             n -= first.len();
-            self.segments.pop_front();
+            later::dispose(self.segments.pop_front().map(Thing::Payload));
         }
         self.tail.advance(n);
     }
@@ -200,7 +201,7 @@ impl Outbound {
     fn release(&mut self) {
         self.len = 0;
         if self.segments.capacity() > 0 {
-            pool::put_queue(std::mem::take(&mut self.segments));
+            later::dispose(Thing::Segments(std::mem::take(&mut self.segments)));
         }
         self.release_tail();
     }

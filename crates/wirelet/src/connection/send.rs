@@ -8,6 +8,7 @@ use wirelet_proto::{CloseCode, CloseFrame, MessageKind};
 
 use super::Shared;
 use super::engine::Engine;
+use super::later;
 use super::mailbox::Wait;
 use super::outbound::BY_REFERENCE;
 use super::queue::{Body, Origin, Queued};
@@ -194,7 +195,21 @@ impl Engine {
 
     #[inline]
     fn append(&mut self, frame: Outgoing<'_>) -> Result<(), Error> {
-        let Outgoing { kind, payload, fin, compress } = frame;
+        let Outgoing { kind, mut payload, fin, compress } = frame;
+        let appended = self.append_payload(kind, &mut payload, fin, compress);
+        later::dispose(payload);
+        appended
+    }
+
+    /// What is written from where it is is taken out of `payload`.
+    #[inline]
+    fn append_payload(
+        &mut self,
+        kind: MessageKind,
+        payload: &mut Payload<'_>,
+        fin: bool,
+        compress: Compress,
+    ) -> Result<(), Error> {
         if self.deflate.is_none() {
             return self.append_plain(kind, payload, fin);
         }
@@ -209,7 +224,7 @@ impl Engine {
             core.mask(out.push(compressed));
             Ok::<_, Error>(())
         };
-        let prepared = match &payload {
+        let prepared = match &*payload {
             Payload::Prepared(message) => deflate.prepared(message, compress),
             _ => None,
         };
@@ -224,13 +239,13 @@ impl Engine {
     }
 
     #[inline]
-    fn append_plain(&mut self, kind: MessageKind, payload: Payload<'_>, fin: bool) -> Result<(), Error> {
+    fn append_plain(&mut self, kind: MessageKind, payload: &mut Payload<'_>, fin: bool) -> Result<(), Error> {
         let len = payload.bytes().len();
         let head = self.core.begin_frame(kind, len as u64, fin, &mut ThreadKeys)?;
         match payload {
             Payload::Owned(bytes) if len >= BY_REFERENCE && !self.core.is_masking() => {
                 self.out.push(&head);
-                self.out.push_owned(bytes);
+                self.out.push_owned(std::mem::take(bytes));
             }
             Payload::Prepared(message) if len >= BY_REFERENCE && !self.core.is_masking() => {
                 self.out.push(&head);

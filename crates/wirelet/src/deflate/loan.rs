@@ -10,6 +10,7 @@ use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use wirelet_proto::{Codec, CodecError, Progress};
 
 use super::inflater::{Inflater, Weighed};
+use crate::connection::later::{self, Thing};
 
 /// Decompressors that are in use at a time, or wait for a peer, in the whole process: 3 MB. Those of applications that do not
 /// take what they have received come on top.
@@ -35,7 +36,7 @@ pub(super) struct Borrower {
 
 /// The right to decompress.
 #[derive(Default)]
-enum Right {
+pub(crate) enum Right {
     #[default]
     None,
     /// It is its turn after others.
@@ -67,11 +68,14 @@ impl Borrower {
     /// The application does not take what came out of a message: others have their turn. Why the decompressor stays: it is
     /// needed to go on, and what the application holds takes as much. Before it goes on it waits for its turn again.
     pub(super) fn step_aside(&mut self) {
-        self.right = Right::None;
+        if !matches!(self.right, Right::None) {
+            // Whoever is next is woken.
+            later::dispose(Thing::Right(std::mem::take(&mut self.right)));
+        }
     }
 
     fn give_back(&mut self) {
-        self.right = Right::None;
+        self.step_aside();
         let Some(mut inflater) = self.inflater.take() else { return };
         // The connection may have broken in the middle of a message.
         inflater.reset();

@@ -23,6 +23,7 @@ mod traffic;
 mod weight;
 
 pub use config::{Compress, Compression, CompressionInfo, Volume};
+pub(crate) use loan::Right;
 pub(crate) use negotiation::{Negotiated, Plan};
 pub(crate) use prepared::Prepared;
 pub(crate) use state::Deflate;
