@@ -124,6 +124,10 @@ impl Sender {
 
     /// Closes the connection behind what has been queued.
     ///
+    /// While another task is inside a fragmented message nothing but control frames can leave (RFC 6455 5.4): the close frame does at
+    /// once, and what senders have queued behind the beginning of that message is dropped, as that message's end is. Who wants
+    /// both to arrive closes when the message has ended.
+    ///
     /// # Errors
     /// [`Error::Closed`](crate::Error::Closed) when it is closing already,
     /// [`Error::Misuse`](crate::Error::Misuse) for a code that must not be sent or a reason of more than 123 bytes.

@@ -127,6 +127,23 @@ async fn a_flood_of_tiny_messages_held_the_thread() {
     assert_eq!(script.written(), len / message.len() * 3);
 }
 
+/// The same without a task: whoever receives in a loop lets others have their turn.
+#[tokio::test(start_paused = true)]
+async fn a_flood_held_the_thread_of_a_connection_without_a_task() {
+    let message = client_frame(BINARY, b"x");
+    for echoes in [false, true] {
+        let (ws, script, len) = flooded(&message);
+        let got = Got::default();
+        let seen = match echoes {
+            true => polls(echo(ws, got.clone()), &script, &got).await,
+            false => polls(receive(ws, got.clone()), &script, &got).await,
+        };
+        assert_bounded(&seen, "messages");
+        assert_eq!(got.messages.load(Relaxed), len / message.len());
+        assert_eq!(script.written(), if echoes { len / message.len() * 3 } else { 0 });
+    }
+}
+
 /// The same with empty messages and with empty fragments.
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_nothing_held_the_thread() {
