@@ -105,6 +105,27 @@ async fn the_abort_of_a_task_looked_like_an_end() {
     assert_eq!(read_all(&mut far).await, b"");
 }
 
+/// A half in another task flushed once more when the connection's task had ended, and nobody told it anything.
+#[tokio::test(start_paused = true)]
+async fn a_flush_behind_the_end_hung() {
+    let (ws, _far) = server_over_pipe(quiet(), 1000);
+    let (give, given) = oneshot::channel();
+    let task = tokio::spawn(ws.drive(|ws| async move {
+        let (send, _receive) = ws.split();
+        let _ = give.send(send);
+        std::future::pending::<()>().await;
+    }));
+    let mut send = given.await.unwrap();
+    send.send("before").await.unwrap();
+    send.flush().await.unwrap();
+    task.abort();
+    sleep(Duration::from_secs(1)).await;
+    for _ in 0..2 {
+        let flushed = timeout(HOURS, send.flush()).await.expect("it hangs");
+        assert!(matches!(flushed, Err(Error::Closed)), "{flushed:?}");
+    }
+}
+
 /// `drive` on a socket whose connection has a task, as in a server's handler: the inner handler runs, and the task goes on to
 /// own the connection.
 #[tokio::test(start_paused = true)]

@@ -184,6 +184,8 @@ enum Intake {
     #[default]
     Open,
     Closed,
+    /// Nobody owns the connection any more: nothing that is left here is taken.
+    Over,
 }
 
 /// Received events that wait for whoever receives, bounded by bytes, and the end behind them.
@@ -280,7 +282,7 @@ impl Mailbox {
         policy: SlowReceiver,
     ) -> Result<(), TrySendError> {
         let mut mail = self.lock();
-        if mail.intake == Intake::Closed {
+        if mail.intake != Intake::Open {
             return Err(TrySendError::Closed(message.into_message()));
         }
         let mut dropped = VecDeque::new();
@@ -326,7 +328,7 @@ impl Mailbox {
     /// [`Error::Closed`].
     pub(crate) fn post(&self, attention: &Attention, message: Queued) -> Result<(), Error> {
         let mut mail = self.lock();
-        if mail.intake == Intake::Closed {
+        if mail.intake != Intake::Open {
             return Err(Error::Closed);
         }
         mail.queue.push(message);
@@ -341,7 +343,7 @@ impl Mailbox {
     /// [`Error::Closed`].
     pub(crate) fn poll_room(&self, attention: &Attention, waker: &Waker) -> Poll<Result<(), Error>> {
         let mut mail = self.lock();
-        if mail.intake == Intake::Closed {
+        if mail.intake != Intake::Open {
             return Poll::Ready(Err(Error::Closed));
         }
         if mail.queue.half_bytes() < HALF {
@@ -397,7 +399,7 @@ impl Mailbox {
         reason: &str,
     ) -> Result<(), Error> {
         let mut mail = self.lock();
-        if mail.intake == Intake::Closed {
+        if mail.intake != Intake::Open {
             return Err(Error::Closed);
         }
         mail.ask_to_close(attention, code, reason);
@@ -447,7 +449,8 @@ impl Mailbox {
     pub(crate) fn begin_flush(&self) {
         let mut mail = self.lock();
         if mail.flushed != Flushed::Never {
-            mail.flushed = Flushed::Unknown;
+            let over = mail.intake == Intake::Over;
+            mail.flushed = if over { Flushed::Never } else { Flushed::Unknown };
         }
     }
 
@@ -481,7 +484,7 @@ impl Mailbox {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.lock().intake == Intake::Closed
+        self.lock().intake != Intake::Open
     }
 
     /// Senders look again whether there is room.
@@ -523,10 +526,12 @@ impl Mailbox {
     /// Nothing is taken any more; what is queued is dropped, unless it is still to leave before the close frame.
     pub(crate) fn close_intake(&self, attention: &Attention) {
         let mut mail = self.lock();
-        if mail.intake == Intake::Closed && mail.queue.is_empty() {
+        if mail.intake != Intake::Open && mail.queue.is_empty() {
             return;
         }
-        mail.intake = Intake::Closed;
+        if mail.intake == Intake::Open {
+            mail.intake = Intake::Closed;
+        }
         later::dispose(Thing::Messages(mail.drop_all(attention)));
         self.tell_room();
     }
@@ -571,6 +576,7 @@ impl Mailbox {
         if mail.flushed != Flushed::All {
             mail.flushed = Flushed::Never;
         }
+        mail.intake = Intake::Over;
     }
 
     /// Whom the connection's new state concerns.
@@ -585,7 +591,7 @@ impl Mailbox {
         }
         let Some((_, wait)) = mail.sender else { return woken };
         let satisfied = match wait {
-            Wait::Room => mail.intake == Intake::Closed || room.unwrap_or(mail.queue.half_bytes() < HALF),
+            Wait::Room => mail.intake != Intake::Open || room.unwrap_or(mail.queue.half_bytes() < HALF),
             Wait::End => ended,
             Wait::Flush if flushed.is_some() => flushed == Some(true),
             Wait::Flush => {
