@@ -1,5 +1,6 @@
 //! Connections that come and go, in every way: sockets, tasks and memory are back at the start. Long form: 100,000 of them.
 
+#![cfg(feature = "deflate")]
 #![allow(unsafe_code)] // the allocator that counts
 
 mod counting;
