@@ -9,9 +9,9 @@ use hostile::*;
 /// its socket: 3 % more than the 1,811 that it was when this was set. The goal is 1,280: to be lowered with what is gained.
 const IDLE: isize = 1_865;
 
-/// What it may hold besides after the first message that another task has sent through it, bytes: its mailbox stays (272), and in
-/// that room for four messages (160). 3 % more than the 445 that it was.
-const MAILBOX: isize = 458;
+/// What it may hold besides after the first message that another task has sent through it, bytes: its mailbox stays, and in that
+/// room for four messages (160). 3 % more than the 477 that it was.
+const MAILBOX: isize = 491;
 
 /// Ten thousand, or as many as this process may have open files for.
 fn connections() -> usize {

@@ -60,10 +60,11 @@ impl Inflater {
         // the tail and nothing behind it, and nothing comes out, or the message ended in the middle of something. The header
         // has a zero bit in the last byte. Where there is none the whole block was left on, and another one fits behind it.
         let (behind, len) = if last == 0xff { (EMPTY, EMPTY_LEN) } else { (TAIL, TAIL_LEN) };
-        if self.run(&behind, output, InflateFlush::Block)? == (len, 0, false) {
-            Ok(())
-        } else {
-            Err(CodecError)
+        match self.run(&behind, output, InflateFlush::Block)? {
+            (consumed, 0, false) if consumed == len => Ok(()),
+            // It ended with the last block of a stream, behind which zlib had stopped.
+            (0, 0, true) => Ok(()),
+            _ => Err(CodecError),
         }
     }
 
@@ -342,15 +343,15 @@ mod tests {
                 inflater.run(&message[consumed..], &mut output[produced..], InflateFlush::NoFlush)?;
             consumed += some;
             produced += more;
+            if some > 0 && !ended {
+                inflater.last = message[..consumed].last().copied();
+            }
             assert!(produced < room);
             if some == 0 && more == 0 && !ended {
                 return Err(CodecError);
             }
         }
-        match inflater.run(&TAIL, &mut output[produced..], InflateFlush::Block)? {
-            (TAIL_LEN, 0, false) => Ok(output[..produced].to_vec()),
-            _ => Err(CodecError),
-        }
+        inflater.end(&mut output[produced..]).map(|()| output[..produced].to_vec())
     }
 
     #[test]
