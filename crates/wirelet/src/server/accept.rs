@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use wirelet_proto::CloseCode;
 
 use super::admission::Admitted;
 use super::registry::Registered;
@@ -42,7 +43,10 @@ pub(crate) async fn run(listener: TcpListener, serving: Arc<Serving>, stop: Opti
     race(stop, pin!(accept(&listener, &serving, &mut tasks))).await;
     drop(listener);
     serving.handle.stop();
-    serving.handle.close_all();
+    // RFC 6455 7.4.1: 1001 is for a server that goes down.
+    for shared in serving.registry.all() {
+        let _ = shared.close(CloseCode::GOING_AWAY, "");
+    }
     let _ = timeout(grace, async { while tasks.join_next().await.is_some() {} }).await;
     // Aborted. One whose handler blocks its thread cannot be waited for: the limit is absolute.
     tasks.abort_all();
@@ -137,10 +141,8 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 /// One timer for all connections: looks at their deadlines while there are any.
 async fn tick(serving: Arc<Serving>) {
     loop {
-        if serving.handle.count() == 0 {
-            serving.added.notified().await;
-        }
+        serving.registry.inhabited().await;
         sleep(TICK).await;
-        serving.handle.registry.sweep(serving.clock.now().as_millis());
+        serving.registry.sweep(serving.clock.now().as_millis());
     }
 }

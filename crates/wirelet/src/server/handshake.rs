@@ -109,8 +109,7 @@ impl Opened {
         let (leftover, response) = (&leftover[..], &response[..]);
         let shared =
             Shared::new(Made { transport, role, config, subprotocol, negotiated, leftover, response, clock });
-        let registered = serving.handle.registry.add(Arc::clone(&shared), peer, route);
-        serving.added.notify_one();
+        let registered = serving.registry.add(Arc::clone(&shared), peer, route);
         context.id = Some(registered.id);
         let ws = WebSocket::new(Arc::clone(&shared));
         let driver = Driver::new(Arc::clone(&shared), true, || handler(ws, context));

@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, ToSocketAddrs};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use wirelet_proto::handshake::HostPattern;
 use wirelet_proto::{CloseCode, Config, Keepalive, Limits};
 
@@ -49,8 +49,8 @@ pub use admission::Capacity;
 pub use context::Context;
 pub use network::{Network, NetworkError};
 pub use origin::Origins;
-use registry::Registry;
 pub use registry::{ConnectionId, ConnectionInfo};
+use registry::{Registries, Registry};
 pub use router::{Body, BoxError, Page, Router, Verdict, Ws, ws, ws_with};
 
 /// A server that is bound to its address. It serves when it is told [`serve`](Self::serve).
@@ -59,7 +59,7 @@ pub struct Server {
     config: Config,
     compression: Compression,
     capacity: Capacity,
-    hosts: Option<Vec<String>>,
+    hosts: Option<Arc<[String]>>,
     grace: Duration,
     stop: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     common: Common,
@@ -67,28 +67,27 @@ pub struct Server {
 
 /// What exists before the server serves.
 struct Common {
-    registry: Arc<Registry>,
+    registries: Arc<Registries>,
     stopping: watch::Sender<bool>,
 }
 
 /// All connections of a server, and the server itself, from any task.
 #[derive(Clone)]
 pub struct ServerHandle {
-    registry: Arc<Registry>,
+    registries: Arc<Registries>,
     stopping: watch::Sender<bool>,
 }
 
-/// What the tasks of a serving server share.
+/// What the tasks of one thread share. All but the registry is the same for all threads of a server.
 pub(crate) struct Serving {
-    pub(crate) router: Router,
+    pub(crate) router: Arc<Router>,
     pub(crate) config: Arc<Config>,
     pub(crate) compression: Compression,
-    pub(crate) hosts: Option<Vec<String>>,
+    pub(crate) hosts: Option<Arc<[String]>>,
     pub(crate) clock: Clock,
     pub(crate) admission: Arc<Admission>,
     pub(crate) handle: ServerHandle,
-    /// Told when a connection was added.
-    pub(crate) added: Notify,
+    pub(crate) registry: Arc<Registry>,
 }
 
 impl Server {
@@ -113,7 +112,7 @@ impl Server {
             hosts: None,
             grace: Duration::from_secs(10),
             stop: None,
-            common: Common { registry: Arc::default(), stopping: watch::Sender::new(false) },
+            common: Common { registries: Arc::default(), stopping: watch::Sender::new(false) },
         }
     }
 
@@ -211,25 +210,35 @@ impl Server {
     /// # Cancel safety
     /// Dropping the future drops all connections.
     pub async fn serve(self, router: Router) -> io::Result<()> {
-        let config = Arc::new(self.config);
+        let mut threads = self.begin(router, 1)?;
+        accept::run(self.listener, threads.remove(0), self.stop, self.grace).await;
+        Ok(())
+    }
+
+    /// What each of `threads` threads serves with.
+    fn begin(&self, router: Router, threads: u32) -> io::Result<Vec<Arc<Serving>>> {
+        let config = Arc::new(self.config.clone());
         let invalid = |mistake| io::Error::new(io::ErrorKind::InvalidInput, mistake);
-        for host in self.hosts.iter().flatten() {
+        for host in self.hosts.iter().flat_map(|hosts| hosts.iter()) {
             let mistake = |error| invalid(format!("no request is for the host {host:?}: {error}"));
             HostPattern::parse(host).map_err(mistake)?;
         }
         let router = router.build(&config).map_err(invalid)?;
-        let serving = Serving {
-            router,
-            config,
-            compression: self.compression,
-            hosts: self.hosts,
-            clock: Clock::start(),
-            admission: Arc::new(Admission::new(self.capacity)),
-            handle: self.common.handle(),
-            added: Notify::new(),
+        let (router, clock) = (Arc::new(router), Clock::start());
+        let admission = Arc::new(Admission::new(self.capacity.clone()));
+        let serving = |registry: &Arc<Registry>| {
+            Arc::new(Serving {
+                router: Arc::clone(&router),
+                config: Arc::clone(&config),
+                compression: self.compression,
+                hosts: self.hosts.clone(),
+                clock,
+                admission: Arc::clone(&admission),
+                handle: self.common.handle(),
+                registry: Arc::clone(registry),
+            })
         };
-        accept::run(self.listener, Arc::new(serving), self.stop, self.grace).await;
-        Ok(())
+        Ok(self.common.registries.divide(threads).iter().map(serving).collect())
     }
 }
 
@@ -241,24 +250,24 @@ impl std::fmt::Debug for Server {
 
 impl Common {
     fn handle(&self) -> ServerHandle {
-        ServerHandle { registry: Arc::clone(&self.registry), stopping: self.stopping.clone() }
+        ServerHandle { registries: Arc::clone(&self.registries), stopping: self.stopping.clone() }
     }
 }
 
 impl ServerHandle {
     /// All WebSocket connections.
     pub fn connections(&self) -> Vec<ConnectionInfo> {
-        self.registry.list()
+        self.registries.list()
     }
 
     /// How many WebSocket connections there are.
     pub fn count(&self) -> usize {
-        self.registry.len()
+        self.registries.len()
     }
 
     /// A sender to one connection; `None` when it has ended.
     pub fn sender(&self, id: ConnectionId) -> Option<Sender> {
-        self.registry.find(id).map(Sender::new)
+        self.registries.find(id).map(Sender::new)
     }
 
     /// Queues a message for one connection.
@@ -280,7 +289,8 @@ impl ServerHandle {
         let kind = message.kind();
         let prepared = Arc::new(Prepared::new(message.into_bytes()));
         let queue = |sender: &Sender| sender.queue(Queued::prepared(kind, Arc::clone(&prepared))).is_ok();
-        self.registry.all().into_iter().map(Sender::new).filter(queue).count()
+        let all = self.registries.each().iter().flat_map(|registry| registry.all());
+        all.map(Sender::new).filter(queue).count()
     }
 
     /// Closes one connection behind what has been queued for it.
@@ -289,7 +299,7 @@ impl ServerHandle {
     /// [`Error::Closed`] when it is closing, or has ended; [`Error::Misuse`] for a code that must not be sent or a
     /// reason of more than 123 bytes.
     pub fn close(&self, id: ConnectionId, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.registry.find(id).ok_or(Error::Closed)?.close(code, reason)
+        self.registries.find(id).ok_or(Error::Closed)?.close(code, reason)
     }
 
     /// Stops the server; see [`Server::serve`].
@@ -309,13 +319,6 @@ impl ServerHandle {
         let _ = stopping.wait_for(|stopping| *stopping).await;
         // Sockets are looked at before a task that has yielded runs again.
         tokio::task::yield_now().await;
-    }
-
-    /// RFC 6455 7.4.1: 1001 is for a server that goes down.
-    fn close_all(&self) {
-        for shared in self.registry.all() {
-            let _ = shared.close(CloseCode::GOING_AWAY, "");
-        }
     }
 }
 

@@ -1,9 +1,10 @@
-//! The connections of a server, by number.
+//! The connections of a server, by number. Each thread that serves has a registry of its own.
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::connection::Shared;
@@ -44,8 +45,23 @@ pub struct ConnectionInfo {
 /// there are.
 const SLICE: usize = 1024;
 
-/// All connections of a server. `C` is [`Shared`], but in tests.
-pub(crate) struct Registry<C = Shared>(RwLock<Slots<C>>);
+/// All connections of a server: a registry for each thread, none before it serves.
+pub(crate) struct Registries<C = Shared>(OnceLock<Box<[Arc<Registry<C>>]>>);
+
+/// The connections of one thread. `C` is [`Shared`], but in tests.
+pub(crate) struct Registry<C = Shared> {
+    slots: RwLock<Slots<C>>,
+    numbers: Numbers,
+    /// Told when a connection was added.
+    added: Notify,
+}
+
+/// Which numbers a registry gives: those whose remainder is its own, so that a number says whose it is.
+#[derive(Clone, Copy)]
+struct Numbers {
+    thread: u32,
+    threads: u32,
+}
 
 struct Slots<C> {
     slots: Vec<Slot<C>>,
@@ -70,9 +86,46 @@ pub(crate) struct Registered<C = Shared> {
     pub(crate) id: ConnectionId,
 }
 
-impl<C> Default for Registry<C> {
+impl<C> Default for Registries<C> {
     fn default() -> Self {
-        Self(RwLock::new(Slots { slots: Vec::new(), free: Vec::new() }))
+        Self(OnceLock::new())
+    }
+}
+
+impl<C> Registries<C> {
+    /// Makes a registry for each of `threads`. Called once, when the server begins to serve.
+    pub(crate) fn divide(&self, threads: u32) -> &[Arc<Registry<C>>] {
+        self.0.get_or_init(|| (0..threads).map(|thread| Arc::new(Registry::new(thread, threads))).collect())
+    }
+
+    pub(crate) fn each(&self) -> &[Arc<Registry<C>>] {
+        self.0.get().map_or(&[], |registries| registries)
+    }
+
+    pub(crate) fn find(&self, id: ConnectionId) -> Option<Arc<C>> {
+        let registries = self.each();
+        let thread = (id.slot as usize).checked_rem(registries.len())?;
+        registries[thread].find(id)
+    }
+
+    pub(crate) fn list(&self) -> Vec<ConnectionInfo> {
+        let mut list = Vec::with_capacity(self.len());
+        self.each().iter().for_each(|registry| registry.list(&mut list));
+        list
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.each().iter().map(|registry| registry.len()).sum()
+    }
+}
+
+impl Numbers {
+    fn id(self, place: usize, generation: u32) -> ConnectionId {
+        ConnectionId { slot: place as u32 * self.threads + self.thread, generation }
+    }
+
+    fn place(self, id: ConnectionId) -> usize {
+        (id.slot / self.threads) as usize
     }
 }
 
@@ -85,6 +138,11 @@ impl Registry {
 }
 
 impl<C> Registry<C> {
+    fn new(thread: u32, threads: u32) -> Self {
+        let slots = Slots { slots: Vec::new(), free: Vec::new() };
+        Self { slots: RwLock::new(slots), numbers: Numbers { thread, threads }, added: Notify::new() }
+    }
+
     pub(crate) fn add(
         self: &Arc<Self>,
         connection: Arc<C>,
@@ -99,27 +157,37 @@ impl<C> Registry<C> {
         });
         let place = &mut slots.slots[slot as usize];
         place.entry = Some(entry);
-        let id = ConnectionId { slot, generation: place.generation };
+        let id = self.numbers.id(slot as usize, place.generation);
+        drop(slots);
+        self.added.notify_one();
         Registered { registry: Arc::clone(self), id }
     }
 
-    pub(crate) fn find(&self, id: ConnectionId) -> Option<Arc<C>> {
+    /// Ready when there are connections.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub(crate) async fn inhabited(&self) {
+        while self.len() == 0 {
+            self.added.notified().await;
+        }
+    }
+
+    fn find(&self, id: ConnectionId) -> Option<Arc<C>> {
         let slots = self.read();
-        let slot = slots.slots.get(id.slot as usize).filter(|slot| slot.generation == id.generation)?;
+        let slot = slots.slots.get(self.numbers.place(id)).filter(|slot| slot.generation == id.generation)?;
         slot.entry.as_ref().map(|entry| Arc::clone(&entry.connection))
     }
 
-    pub(crate) fn list(&self) -> Vec<ConnectionInfo> {
-        let mut list = Vec::new();
+    fn list(&self, list: &mut Vec<ConnectionInfo>) {
         let info = |id, entry: &Entry<C>| {
             let Entry { peer, route, since, .. } = entry;
             Some(ConnectionInfo { id, peer: *peer, route: Arc::clone(route), since: *since })
         };
         self.visit(info, |info| list.push(info));
-        list
     }
 
-    pub(crate) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         let slots = self.read();
         slots.slots.len() - slots.free.len()
     }
@@ -139,7 +207,7 @@ impl<C> Registry<C> {
             let slots = self.read();
             let Some(rest) = slots.slots.get(from..).filter(|rest| !rest.is_empty()) else { return };
             for (at, place) in rest.iter().enumerate().take(SLICE) {
-                let id = ConnectionId { slot: (from + at) as u32, generation: place.generation };
+                let id = self.numbers.id(from + at, place.generation);
                 picked.extend(place.entry.as_ref().and_then(|entry| pick(id, entry)));
             }
             drop(slots);
@@ -149,23 +217,24 @@ impl<C> Registry<C> {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Slots<C>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.slots.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Slots<C>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.slots.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<C> Drop for Registered<C> {
     fn drop(&mut self) {
+        let slot = self.registry.numbers.place(self.id);
         let mut slots = self.registry.write();
-        let place = &mut slots.slots[self.id.slot as usize];
+        let place = &mut slots.slots[slot];
         place.generation = place.generation.wrapping_add(1);
         let entry = place.entry.take();
         // A slot whose generations are used up is never used again.
         if place.generation != 0 {
-            slots.free.push(self.id.slot);
+            slots.free.push(slot as u32);
         }
         drop(slots);
         drop(entry);
@@ -181,7 +250,7 @@ mod tests {
 
     /// A registry with connections that are numbers, and their places.
     fn registry(n: usize) -> (Arc<Registry<usize>>, Vec<Registered<usize>>) {
-        let registry = Arc::new(Registry::default());
+        let registry = Arc::new(Registry::new(0, 1));
         let places = (0..n).map(|number| add(&registry, number)).collect();
         (registry, places)
     }
@@ -203,7 +272,7 @@ mod tests {
         };
         registry.visit(pick, |number| {
             under_lock.set(0);
-            assert!(registry.0.try_write().is_ok(), "the lock is held meanwhile");
+            assert!(registry.slots.try_write().is_ok(), "the lock is held meanwhile");
             if number == 3 {
                 came.set(Some(add(&registry, places.len())));
             }
@@ -219,9 +288,33 @@ mod tests {
         places.retain(|place| place.id.slot % 3 == 0);
         let expected: Vec<usize> = places.iter().map(|place| place.id.slot as usize).collect();
         assert_eq!(registry.all().iter().map(|number| **number).collect::<Vec<_>>(), expected);
-        assert!(registry.list().iter().map(|info| info.id).eq(places.iter().map(|place| place.id)));
+        let mut list = Vec::new();
+        registry.list(&mut list);
+        assert!(list.iter().map(|info| info.id).eq(places.iter().map(|place| place.id)));
         assert_eq!(registry.len(), expected.len());
         drop(places);
         assert_eq!((registry.all().len(), registry.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_number_says_whose_the_connection_is_and_is_nobody_elses() {
+        let registries = Registries::default();
+        let place = add(&Arc::new(Registry::new(0, 1)), 0);
+        assert!(registries.find(place.id).is_none(), "it does not serve yet");
+        let each = registries.divide(3);
+        let mut places: Vec<_> = (0..30).map(|number| add(&each[number % 3], number)).collect();
+        // Places that are used again.
+        places.drain(7..19);
+        places.extend((100..110).map(|number| add(&each[number % 3], number)));
+        let numbers = places.iter().map(|place| *registries.find(place.id).unwrap());
+        assert!(numbers.eq((0..7).chain(19..30).chain(100..110)));
+        let mut listed: Vec<_> = registries.list().iter().map(|info| info.id).collect();
+        let mut ids: Vec<_> = places.iter().map(|place| place.id).collect();
+        (listed.sort(), ids.sort());
+        assert_eq!(listed, ids);
+        ids.dedup();
+        assert_eq!((ids.len(), registries.len()), (places.len(), places.len()));
+        let gone = places.pop().unwrap().id;
+        assert!(registries.find(gone).is_none());
     }
 }
