@@ -38,7 +38,7 @@
 //!
 //! | module | what is there |
 //! |---|---|
-//! | [`server`] | [`Server`](server::Server), [`Router`](server::Router), pages and HTTP services on the same port, who may connect, all connections by number, stopping |
+//! | [`server`] | [`Server`](server::Server), [`Router`](server::Router), pages and HTTP services on the same port, who may connect, all connections by number, stopping, [a thread for each core](server::Server::serve_per_core) |
 //! | [`client`] | a client that reconnects, and one that connects once |
 //! | here | [`WebSocket`] and its halves, [`Message`], [`Sender`], fragments, errors; [`WebSocket::from_upgraded`] for other HTTP libraries |
 //! | [`proto`] | the protocol core: limits, keepalive, close codes |

@@ -15,13 +15,13 @@ use wirelet_proto::CloseCode;
 
 use super::admission::Admitted;
 use super::registry::Registered;
-use super::{Serving, handshake};
+use super::{ServerHandle, Serving, handshake};
 use crate::connection::driver::{Driver, Handler};
 use crate::race::race;
 use crate::transport::Transport;
 
 /// How long aborted tasks have to end.
-const ABORTED: Duration = Duration::from_millis(200);
+pub(crate) const ABORTED: Duration = Duration::from_millis(200);
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(500);
 /// How long accepting rests after an error of the system, as running out of file descriptors; doubled up to the second.
@@ -32,14 +32,14 @@ const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n";
 
 type Opening = Pin<Box<dyn Future<Output = Option<(Driver<Handler>, Registered)>> + Send>>;
-type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(crate) type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Serves until it is told to stop, and then for at most `grace`.
 pub(crate) async fn run(listener: TcpListener, serving: Arc<Serving>, stop: Option<Stop>, grace: Duration) {
     let mut tasks = JoinSet::new();
     let mut ticker = JoinSet::new();
     ticker.spawn(tick(Arc::clone(&serving)));
-    let stop = pin!(stopped(Arc::clone(&serving), stop));
+    let stop = pin!(stopped(&serving.handle, stop));
     race(stop, pin!(accept(&listener, &serving, &mut tasks))).await;
     drop(listener);
     serving.handle.stop();
@@ -54,8 +54,9 @@ pub(crate) async fn run(listener: TcpListener, serving: Arc<Serving>, stop: Opti
     tasks.detach_all();
 }
 
-async fn stopped(serving: Arc<Serving>, stop: Option<Stop>) {
-    let told = pin!(serving.handle.stopped());
+/// Waits until the server is told to stop, by `stop` or by its handle.
+pub(crate) async fn stopped(handle: &ServerHandle, stop: Option<Stop>) {
+    let told = pin!(handle.stopped());
     match stop {
         Some(mut stop) => _ = race(stop.as_mut(), told).await,
         None => told.await,

@@ -25,6 +25,7 @@ mod http1;
 mod http_socket;
 mod network;
 mod origin;
+mod per_core;
 mod registry;
 mod router;
 
@@ -213,6 +214,46 @@ impl Server {
         let mut threads = self.begin(router, 1)?;
         accept::run(self.listener, threads.remove(0), self.stop, self.grace).await;
         Ok(())
+    }
+
+    /// Serves as [`serve`](Self::serve) does, on `threads` threads; 0: as many as the process may run at a time
+    /// ([`available_parallelism`](std::thread::available_parallelism)). Each has a current-thread runtime and connections of its
+    /// own: nothing that a connection does passes from one thread to another, and a handler that blocks its thread holds up only
+    /// the connections there.
+    ///
+    /// The threads are one server: [`Capacity`] counts the connections of all of them, [`ServerHandle`] reaches them all, and they
+    /// stop together. Handlers are shared. What a handler spawns with [`tokio::spawn`] runs on its connection's thread, and ends
+    /// when the server does.
+    ///
+    /// On Linux each thread has a listener of its own at the same address (`SO_REUSEPORT`), and the system spreads
+    /// connections evenly, by their addresses. A second server at this address is refused as always
+    /// ([`io::ErrorKind::AddrInUse`]); but while this one serves, a program of the same user that asks for `SO_REUSEPORT` itself
+    /// gets a share. The listeners of the other threads have the address, device and `IPV6_V6ONLY` of the first one, and none
+    /// of its other options. Where the system refuses them, because the process may not bind the address any
+    /// more, and on other systems, all threads accept from one listener: whichever is awake takes the next connection.
+    ///
+    /// ```no_run
+    /// use wirelet::server::{Router, Server, shutdown_signal, ws};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+    /// # let router = Router::new();
+    /// let server = Server::bind("127.0.0.1:8080").await?.shutdown_on(shutdown_signal());
+    /// server.serve_per_core(0, router).await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] for a route that can't work; the system's when a listener, a thread or its runtime cannot
+    /// be made: what has begun ends then. Errors of accepting are waited out.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops all connections, as soon as their threads notice. A handler that blocks its thread can be
+    /// waited for neither then nor when the grace is over: the thread ends when it does.
+    pub async fn serve_per_core(self, threads: usize, router: Router) -> io::Result<()> {
+        let threads = if threads == 0 { per_core::available() } else { threads };
+        let threads = u32::try_from(threads).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let threads = self.begin(router, threads)?;
+        per_core::run(self.listener, threads, self.stop, self.grace).await
     }
 
     /// What each of `threads` threads serves with.

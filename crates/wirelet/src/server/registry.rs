@@ -310,7 +310,8 @@ mod tests {
         assert!(numbers.eq((0..7).chain(19..30).chain(100..110)));
         let mut listed: Vec<_> = registries.list().iter().map(|info| info.id).collect();
         let mut ids: Vec<_> = places.iter().map(|place| place.id).collect();
-        (listed.sort(), ids.sort());
+        listed.sort();
+        ids.sort();
         assert_eq!(listed, ids);
         ids.dedup();
         assert_eq!((ids.len(), registries.len()), (places.len(), places.len()));

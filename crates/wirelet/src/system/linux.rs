@@ -1,9 +1,14 @@
 //! Linux.
 
+use std::io;
+use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 
-use socket2::SockRef;
+use socket2::{SockRef, Socket, Type};
 use tokio::net::TcpStream;
+
+/// Connections that wait for each listener to accept them; as many as with tokio's own.
+const BACKLOG: i32 = 1024;
 
 /// Limits what the system takes and has not sent (`TCP_NOTSENT_LOWAT`), bytes. A socket that refuses works as before.
 pub(crate) fn limit_unsent(tcp: &TcpStream, bytes: u32) {
@@ -22,11 +27,51 @@ pub(crate) fn unacknowledged(tcp: &TcpStream) -> Option<u32> {
     if answer == 0 { u32::try_from(bytes).ok() } else { None }
 }
 
+/// So many `more` listeners at the address of `listener`; the system spreads new connections over all of them (`SO_REUSEPORT`).
+/// They have its address, protocol, device and `IPV6_V6ONLY`, and none of its other options.
+///
+/// Why only now, when `listener` listens already: what binds with this option shares the port with all that do, also with
+/// another server that was started by mistake. A listener that was bound without it has the port to itself, or was refused.
+///
+/// # Errors
+/// The system's: a process may lack a right that it had when it bound `listener`. Nothing has changed then.
+pub(crate) fn listen_beside(listener: &TcpListener, more: usize) -> io::Result<Vec<TcpListener>> {
+    let first = SockRef::from(listener);
+    if more == 0 {
+        return Ok(Vec::new());
+    }
+    first.set_reuse_port(true)?;
+    let bound: io::Result<Vec<_>> = (0..more).map(|_| bind_beside(&first)).collect();
+    if bound.is_err() {
+        first.set_reuse_port(false)?;
+    }
+    let listen = |socket: Socket| {
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    };
+    // Why not before all are bound: what a listener has been given is lost with it.
+    bound?.into_iter().map(listen).collect()
+}
+
+fn bind_beside(first: &Socket) -> io::Result<Socket> {
+    let address = first.local_addr()?;
+    let socket = Socket::new(address.domain(), Type::STREAM, first.protocol()?)?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(first.only_v6()?)?;
+    }
+    if let Some(device) = first.device()? {
+        socket.bind_device(Some(&device))?;
+    }
+    socket.bind(&address)?;
+    Ok(socket)
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
-
-    use tokio::net::TcpListener;
 
     use super::*;
 
@@ -47,7 +92,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_system_says_by_itself_is_what_its_list_says() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (far, _) = listener.accept().await.unwrap();
         SockRef::from(&far).set_recv_buffer_size(4096).unwrap();
@@ -68,5 +113,44 @@ mod tests {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
         assert!(agreed.is_some_and(|bytes| bytes as usize <= written), "{agreed:?} of {written}");
+    }
+
+    /// A connection to `address` for each of `many`, and how many of them each listener got.
+    fn spread(address: SocketAddr, listeners: &[&TcpListener], many: usize) -> Vec<usize> {
+        let _open: Vec<_> = (0..many).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+        let accepted = |listener: &&TcpListener| std::iter::from_fn(|| listener.accept().ok()).count();
+        listeners.iter().map(accepted).collect()
+    }
+
+    #[test]
+    fn listeners_share_connections_and_the_address_with_nobody_else() {
+        let first = TcpListener::bind("127.0.0.1:0").unwrap();
+        first.set_nonblocking(true).unwrap();
+        let address = first.local_addr().unwrap();
+        let before = std::net::TcpStream::connect(address).unwrap();
+        let others = listen_beside(&first, 3).unwrap();
+        assert!(others.iter().all(|other| other.local_addr().unwrap() == address));
+        assert_eq!(first.accept().unwrap().1, before.local_addr().unwrap(), "what came before is not lost");
+        let listeners: Vec<_> = others.iter().chain([&first]).collect();
+        // One of four gets nothing once in 10^31 times.
+        let counts = spread(address, &listeners, 256);
+        assert!(counts.iter().all(|count| *count > 0) && counts.iter().sum::<usize>() == 256, "{counts:?}");
+        assert_eq!(TcpListener::bind(address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    /// What a listener has been given is lost when it is closed, so that none may listen before all can.
+    #[test]
+    fn a_listener_that_is_refused_leaves_all_as_it_was() {
+        let other = Socket::new(socket2::Domain::IPV4, Type::STREAM, None).unwrap();
+        other.set_reuse_address(true).unwrap();
+        other.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let address = other.local_addr().unwrap().as_socket().unwrap();
+        let first = TcpListener::bind(address).unwrap();
+        first.set_nonblocking(true).unwrap();
+        // Now it stands in the way of all that bind, and listens to nobody.
+        other.set_reuse_address(false).unwrap();
+        assert_eq!(listen_beside(&first, 3).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert!(!SockRef::from(&first).reuse_port().unwrap());
+        assert_eq!(spread(address, &[&first], 64), [64]);
     }
 }

@@ -1,4 +1,4 @@
-//! What the operating system knows of a TCP socket.
+//! What the operating system knows of TCP sockets, and what it does with them, beyond what tokio offers.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -6,6 +6,6 @@ mod linux;
 mod unknown;
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{limit_unsent, unacknowledged};
+pub(crate) use linux::{limit_unsent, listen_beside, unacknowledged};
 #[cfg(not(target_os = "linux"))]
-pub(crate) use unknown::{limit_unsent, unacknowledged};
+pub(crate) use unknown::{limit_unsent, listen_beside, unacknowledged};
