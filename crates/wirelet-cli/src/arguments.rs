@@ -79,6 +79,10 @@ pub(crate) struct Serve {
     pub(crate) max_head: usize,
     #[command(flatten)]
     pub(crate) capacity: Capacity,
+    /// Serve each connection on one of N threads, with a listener for each; per-core: as many as this process may run at a time
+    /// [default: threads that share all connections]
+    #[arg(long, value_name = "N|per-core", value_parser = parse_threads)]
+    pub(crate) threads: Option<usize>,
     /// Ping a connection that has been silent for so long; a missing answer ends it
     #[arg(long, value_name = "INTERVAL|off", default_value = "20s", value_parser = parse_interval)]
     pub(crate) ping: Interval,
@@ -220,6 +224,7 @@ Examples:
                                       messages for more memory
   wirelet serve --proxy 192.0.2.1 --max-connections 10000
                                       behind a proxy on another machine
+  wirelet serve --threads per-core    a listener and a runtime for each core
   wirelet serve -v                    show pings, pongs, HTTP requests too
 
 Capacity: what is refused is logged, once an hour for each address, with the
@@ -293,6 +298,18 @@ fn parse_count(text: &str) -> Result<usize, String> {
         Err(_) => Err("expected a number such as 1024".into()),
     }
 }
+
+/// 0 for `per-core`, as in the library.
+fn parse_threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(threads @ 1..=MOST_THREADS) => Ok(threads),
+        Err(_) if text == "per-core" => Ok(0),
+        _ => Err(format!("expected a number from 1 to {MOST_THREADS}, or per-core")),
+    }
+}
+
+/// More would be a mistake, and take the memory of as many stacks.
+const MOST_THREADS: usize = 1024;
 
 fn parse_proxy(text: &str) -> Result<Proxy, String> {
     if text == "none" {
@@ -421,6 +438,14 @@ mod tests {
     }
 
     #[test]
+    fn threads_are_a_number_or_one_for_each_core() {
+        let threads = |words: &[&str]| parse(words).map(|arguments| arguments.serve.threads).ok();
+        assert_eq!(threads(&[]), Some(None));
+        assert_eq!(threads(&["--threads", "3"]), Some(Some(3)));
+        assert_eq!(threads(&["--threads", "per-core"]), Some(Some(0)));
+    }
+
+    #[test]
     fn the_servers_options_work_with_and_without_the_word() {
         for words in [&["--addr", "9000", "-v"][..], &["serve", "--addr", "localhost:9000", "-v"]] {
             let arguments = parse(words).unwrap();
@@ -483,6 +508,8 @@ mod tests {
             (&["--max-head", "100"], "512 bytes"),
             (&["--max-head", "1GiB"], "1MiB"),
             (&["--ping", "5"], "or off"),
+            (&["--threads", "0"], "or per-core"),
+            (&["--threads", "1025"], "from 1 to 1024"),
             (&["--compress=lots"], "dedicated:BITS"),
             (&["demo", "ws://x", "--compress=dedicated:8"], "9 to 15 bits"),
             (&["-v", "-q"], "--quiet"),

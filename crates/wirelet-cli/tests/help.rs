@@ -39,6 +39,8 @@ fn each_command_has_examples_and_all_its_options() {
         "--max-handshakes-per-address",
         "--proxy",
         "503",
+        "--threads",
+        "per-core",
         "--ping",
         "--subprotocol",
         "--compress",

@@ -46,6 +46,26 @@ fn text_and_binary_come_back_as_they_are() {
 }
 
 #[test]
+fn threads_of_their_own_are_one_server() {
+    for threads in ["2", "per-core"] {
+        let server = Server::start(&["--threads", threads]);
+        let mut peers: Vec<_> = (0..8).map(|_| server.websocket()).collect();
+        for peer in &mut peers {
+            peer.send(TEXT, b"Trigger async");
+            assert_eq!(peer.receive(), (TEXT, b"Async data".to_vec()));
+        }
+        let (_, body) = server.get("/status", "");
+        let status: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!(status["connections"], 8);
+        server.program.signal(Signal::TERM);
+        for mut peer in peers {
+            assert_eq!(peer.receive_close(), 1001);
+        }
+        assert_eq!(server.program.finish().code, Some(0));
+    }
+}
+
+#[test]
 fn another_task_answers_trigger_async() {
     let mut server = Server::start(&[]);
     let mut peer = server.websocket();

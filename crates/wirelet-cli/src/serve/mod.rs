@@ -11,6 +11,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Builder;
 use wirelet::server::{Server, ServerHandle};
 use wirelet::{Config, Keepalive, Limits};
 
@@ -35,10 +36,14 @@ const GRACE: Duration = Duration::from_secs(10);
 /// # Errors
 /// The server cannot listen, or not serve.
 pub(crate) fn run(arguments: arguments::Serve) -> Result<Exit, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Exit::Unexpected, format!("the runtime does not start: {error}")))?;
+    // With threads of their own for connections this one only waits for them.
+    let runtime =
+        if arguments.threads.is_some() { Builder::new_current_thread() } else { Builder::new_multi_thread() }
+            .enable_all()
+            .build()
+            .map_err(|error| {
+                Failure::new(Exit::Unexpected, format!("the runtime does not start: {error}"))
+            })?;
     // A terminal that is held must not hold the connections.
     let log = Log::start(Level::from_flags(arguments.log.verbose, arguments.log.quiet), WhenFull::Drop);
     events::show_on(&log);
@@ -63,7 +68,13 @@ async fn serve(arguments: &arguments::Serve, log: &Log) -> Result<Exit, Failure>
     }
     let application = Arc::new(Application { counters: Counters::new(), log: log.clone() });
     let handle = server.handle();
-    let mut serving = pin!(server.serve(routes::router(&application, arguments)));
+    let router = routes::router(&application, arguments);
+    let mut serving = pin!(async {
+        match arguments.threads {
+            None => server.serve(router).await,
+            Some(threads) => server.serve_per_core(threads, router).await,
+        }
+    });
     announce(arguments, local, log);
 
     let signal = tokio::select! {
@@ -93,9 +104,8 @@ fn config(arguments: &arguments::Serve) -> Config {
 fn ended(served: std::io::Result<()>) -> Result<Exit, Failure> {
     match served {
         Ok(()) => Ok(Exit::Success),
-        Err(error) => {
-            Err(Failure::new(Exit::Unexpected, format!("cannot serve: {error}")).help("look at --path"))
-        }
+        Err(error) => Err(Failure::new(Exit::Unexpected, format!("cannot serve: {error}"))
+            .help("look at --path and --threads")),
     }
 }
 
