@@ -113,7 +113,7 @@ pub use buffer::{Detach, FIXED_OVERHEAD, Fixed, RecvBuffer, Spare, Storage};
 pub use close::{CloseCode, CloseFrame, CloseInfo, Initiator};
 pub use codec::{Codec, CodecError, Compressor, Flush, Progress};
 pub use config::{Config, Delivery, Keepalive, Limits};
-pub use connection::{CONTROL_SLOT, Connection, Extensions, OutputWatch, State, Upgraded};
+pub use connection::{CONTROL_SLOT, Connection, ControlSlot, Extensions, OutputWatch, State, Upgraded};
 pub use decoder::{Decoded, Decoder};
 pub use error::{Failure, LimitError, ProtocolError, SendError};
 pub use event::{Chunk, Event, EventKind, Expired, FrameSpan, Front, Status};

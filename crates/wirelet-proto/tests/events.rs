@@ -154,6 +154,7 @@ const CALLS: &[(&str, Call)] = &[
     ("transmitted", |end| end.core.transmitted(usize::MAX)),
     ("sent", |end| end.core.sent(5, 5, NOW)),
     ("acknowledged", |end| end.core.acknowledged(NOW)),
+    ("output_unattended", |end| end.core.output_unattended(NOW, NOW)),
     ("end_by", |end| {
         end.core.end_by(NOW);
         end.core.handle_deadline(&mut end.keys, NOW);

@@ -3,7 +3,7 @@
 use core::ops::Deref;
 
 use super::progress::{Departure, Output, Rest};
-use super::{Connection, Transport};
+use super::{Connection, ControlSlot, Transport};
 use crate::close::CloseCode;
 use crate::event::Expired;
 use crate::{Config, Instant, Limits, MaskKeys};
@@ -109,7 +109,7 @@ enum Due {
     Expired(Expired),
 }
 
-impl<C: Deref<Target = Config>> Connection<C> {
+impl<C: Deref<Target = Config>, K: ControlSlot> Connection<C, K> {
     /// When [`handle_deadline`](Self::handle_deadline) has something to do; `None`: never.
     ///
     /// It moves on as bytes arrive and leave; a driver may keep an earlier deadline and ask again when it has come.

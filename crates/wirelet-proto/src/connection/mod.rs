@@ -3,6 +3,7 @@
 mod deadline;
 mod progress;
 mod receive;
+mod slot;
 mod transmit;
 
 use core::ops::Deref;
@@ -15,11 +16,12 @@ use receive::Receiving;
 use transmit::Sending;
 
 pub use progress::OutputWatch;
-pub use transmit::CONTROL_SLOT;
+pub use slot::{CONTROL_SLOT, ControlSlot};
 
 /// One endpoint of a WebSocket connection: a state machine without I/O, clock or memory of its own.
 ///
-/// `C` refers to the [`Config`]: `&'static Config` on a microcontroller, `Arc<Config>` on a server.
+/// `C` refers to the [`Config`]: `&'static Config` on a microcontroller, `Arc<Config>` on a server. `K` is the memory of the
+/// control frame that waits: a part of the connection, unless a driver brings another ([`ControlSlot`]).
 ///
 /// **The rule for drivers: flush [`poll_transmit`](Self::poll_transmit), report with [`sent`](Self::sent), then act on
 /// [`Status`](crate::Status); await nothing between reading bytes and `commit`.**
@@ -34,13 +36,13 @@ pub use transmit::CONTROL_SLOT;
 ///    until the end of input or the deadline. Closing at once would reset the connection and could destroy
 ///    the close frame on its way.
 #[derive(Debug)]
-pub struct Connection<C> {
+pub struct Connection<C, K = [u8; CONTROL_SLOT]> {
     config: C,
     role: Role,
     upgraded: Upgraded,
     decoder: Decoder,
     receiving: Receiving,
-    sending: Sending,
+    sending: Sending<K>,
     clock: Clock,
     close: CloseInfo,
     transport: Transport,
@@ -117,6 +119,13 @@ impl<C: Deref<Target = Config>> Connection<C> {
     /// An open connection, as the opening handshake has agreed. This joins any HTTP library: bytes that it read
     /// beyond the handshake go into the [`RecvBuffer`](crate::RecvBuffer) first.
     pub fn from_upgraded(role: Role, config: C, upgraded: Upgraded, now: Instant) -> Self {
+        Self::with_slot(role, config, upgraded, now)
+    }
+}
+
+impl<C: Deref<Target = Config>, K: ControlSlot> Connection<C, K> {
+    /// [`from_upgraded`](Connection::from_upgraded) with a control slot of the driver's own.
+    pub fn with_slot(role: Role, config: C, upgraded: Upgraded, now: Instant) -> Self {
         let mut decoder = Decoder::new(role);
         if upgraded.extensions.deflate.is_some() {
             decoder.allow_rsv1();
@@ -193,7 +202,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
     /// [`Limits::closing_time`](crate::Limits::closing_time) from the last sign of life, while the application reads, and that
     /// of [`end_by`](Self::end_by). A close frame of this endpoint that has not left was not sent:
     /// [`close_info`](Self::close_info) says so.
-    pub const fn output_failed(&mut self) {
+    pub fn output_failed(&mut self) {
         self.transport = match self.transport {
             Transport::Open | Transport::OutputFailed => Transport::OutputFailed,
             Transport::InputEnded | Transport::Gone => Transport::Gone,
@@ -201,10 +210,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
         self.sending.abandon();
         if self.clock.abandon_output() && self.close.sent.is_some() {
             self.close.sent = None;
-            self.close.initiator = match self.close.received {
-                Some(_) => Some(Initiator::Remote),
-                None => None,
-            };
+            self.close.initiator = self.close.received.map(|_| Initiator::Remote);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use core::ops::{Deref, Range};
 
-use super::Connection;
+use super::{Connection, ControlSlot};
 use crate::buffer::{Detach, RecvBuffer, Spare, Storage};
 use crate::close::{CloseCode, CloseFrame, Initiator};
 use crate::codec::Codec;
@@ -112,7 +112,7 @@ impl Receiving {
     }
 }
 
-impl<C: Deref<Target = Config>> Connection<C> {
+impl<C: Deref<Target = Config>, K: ControlSlot> Connection<C, K> {
     /// Goes on with what has been received, up to the next event.
     ///
     /// `keys` masks the answers to pings and close frames. `now` is any monotonic clock, the same in every call.
@@ -661,18 +661,18 @@ trait Inflow {
     fn release_message(&mut self);
 
     /// A piece of payload has arrived.
-    fn take_in<C: Deref<Target = Config>, S: Storage>(
+    fn take_in<C: Deref<Target = Config>, K: ControlSlot, S: Storage>(
         &mut self,
-        connection: &mut Connection<C>,
+        connection: &mut Connection<C, K>,
         rx: &mut RecvBuffer<S>,
         end: bool,
     ) -> Result<Option<Status>, Failure> {
         self.decompress(connection, rx, end)
     }
 
-    fn decompress<C: Deref<Target = Config>, S: Storage>(
+    fn decompress<C: Deref<Target = Config>, K: ControlSlot, S: Storage>(
         &mut self,
-        connection: &mut Connection<C>,
+        connection: &mut Connection<C, K>,
         rx: &mut RecvBuffer<S>,
         end: bool,
     ) -> Result<Option<Status>, Failure>;
@@ -686,9 +686,9 @@ impl Inflow for Uncompressed {
 
     fn release_message(&mut self) {}
 
-    fn decompress<C: Deref<Target = Config>, S: Storage>(
+    fn decompress<C: Deref<Target = Config>, K: ControlSlot, S: Storage>(
         &mut self,
-        _: &mut Connection<C>,
+        _: &mut Connection<C, K>,
         _: &mut RecvBuffer<S>,
         _: bool,
     ) -> Result<Option<Status>, Failure> {
@@ -710,9 +710,9 @@ impl<D: Codec, O: Spare> Inflow for Decompression<'_, D, O> {
         self.out.discard_message();
     }
 
-    fn take_in<C: Deref<Target = Config>, S: Storage>(
+    fn take_in<C: Deref<Target = Config>, K: ControlSlot, S: Storage>(
         &mut self,
-        connection: &mut Connection<C>,
+        connection: &mut Connection<C, K>,
         rx: &mut RecvBuffer<S>,
         end: bool,
     ) -> Result<Option<Status>, Failure> {
@@ -722,9 +722,9 @@ impl<D: Codec, O: Spare> Inflow for Decompression<'_, D, O> {
         self.decompress(connection, rx, end)
     }
 
-    fn decompress<C: Deref<Target = Config>, S: Storage>(
+    fn decompress<C: Deref<Target = Config>, K: ControlSlot, S: Storage>(
         &mut self,
-        connection: &mut Connection<C>,
+        connection: &mut Connection<C, K>,
         rx: &mut RecvBuffer<S>,
         end: bool,
     ) -> Result<Option<Status>, Failure> {

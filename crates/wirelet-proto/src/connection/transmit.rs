@@ -3,18 +3,15 @@
 use core::ops::Deref;
 
 use super::progress::Rest;
-use super::{Connection, State, Transport};
+use super::{Connection, ControlSlot, State, Transport};
 use crate::close::{CloseCode, CloseFrame, Initiator};
 use crate::frame::{FrameHead, MAX_CONTROL_PAYLOAD, MessageKind, OpCode, Role};
 use crate::{Config, Instant, MaskKeys, SendError, kernels};
 
-/// The size of the slot in which control frames wait: 2 bytes of header, 4 of masking key, 125 of payload.
-pub const CONTROL_SLOT: usize = 131;
-
 /// What is being sent.
 #[derive(Debug)]
-pub(super) struct Sending {
-    slot: [u8; CONTROL_SLOT],
+pub(super) struct Sending<K> {
+    slot: K,
     len: u8,
     sent: u8,
     /// What is in the slot.
@@ -27,10 +24,10 @@ pub(super) struct Sending {
     key: [u8; 4],
 }
 
-impl Sending {
+impl<K: ControlSlot> Sending<K> {
     pub(super) const fn new() -> Self {
         Self {
-            slot: [0; CONTROL_SLOT],
+            slot: K::EMPTY,
             len: 0,
             sent: 0,
             control: None,
@@ -45,13 +42,14 @@ impl Sending {
     }
 
     /// Nothing can be sent any more.
-    pub(super) const fn abandon(&mut self) {
+    pub(super) fn abandon(&mut self) {
         self.empty_slot();
         self.waiting_close = None;
         self.fragments_of = None;
     }
 
-    const fn empty_slot(&mut self) {
+    fn empty_slot(&mut self) {
+        self.slot.release();
         self.len = 0;
         self.sent = 0;
         self.control = None;
@@ -63,12 +61,13 @@ impl Sending {
         let len = first.len().saturating_add(second.len());
         let head = FrameHead::new(opcode, true, false, len as u64, key);
         let mut end = 0_u8;
-        for (to, from) in self.slot.iter_mut().zip(head.iter().chain(first).chain(second)) {
+        let slot = self.slot.bytes_mut();
+        for (to, from) in slot.iter_mut().zip(head.iter().chain(first).chain(second)) {
             *to = *from;
             end = end.saturating_add(1);
         }
         if let Some(key) = key {
-            let payload = self.slot.get_mut(head.len()..usize::from(end)).unwrap_or_default();
+            let payload = slot.get_mut(head.len()..usize::from(end)).unwrap_or_default();
             kernels::unmask(payload, key);
         }
         self.len = end;
@@ -83,7 +82,7 @@ impl Sending {
     }
 }
 
-impl<C: Deref<Target = Config>> Connection<C> {
+impl<C: Deref<Target = Config>, K: ControlSlot> Connection<C, K> {
     /// Bytes that wait to be sent: a pong, a ping or a close frame. Empty when there are none.
     ///
     /// They may go between any two frames, never inside one, and a close frame never before a frame that was
@@ -92,7 +91,7 @@ impl<C: Deref<Target = Config>> Connection<C> {
     #[inline]
     pub fn poll_transmit(&self) -> &[u8] {
         let sending = &self.sending;
-        sending.slot.get(usize::from(sending.sent)..usize::from(sending.len)).unwrap_or_default()
+        sending.slot.bytes().get(usize::from(sending.sent)..usize::from(sending.len)).unwrap_or_default()
     }
 
     /// The first `n` bytes of [`poll_transmit`](Self::poll_transmit) have been sent, or copied to where they

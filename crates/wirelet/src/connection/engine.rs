@@ -8,11 +8,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use wirelet_proto::{
-    Config, Connection, Event as CoreEvent, EventKind, Expired, Front, Instant, MessageKind, RecvBuffer,
-    Role, State, Status, Storage,
+    Event as CoreEvent, EventKind, Expired, Front, Instant, MessageKind, RecvBuffer, Role, State, Status,
+    Storage,
 };
 
-use super::Shared;
 use super::budget::Budget;
 use super::inbound::Inbound;
 use super::later::{self, Thing};
@@ -20,6 +19,7 @@ use super::mailbox::{End, Flag, Inbox, Standing, Wait, Woken};
 use super::outbound::{HIGH_WATER, Outbound};
 use super::timed::{NEVER, Timed};
 use super::timer::Timer;
+use super::{Core, Shared};
 use crate::deflate::Deflate;
 use crate::keys::ThreadKeys;
 use crate::time::Clock;
@@ -184,7 +184,7 @@ enum Parsed {
 /// What a connection consists of when it begins.
 pub(crate) struct Beginning<'a> {
     pub(crate) transport: Transport,
-    pub(crate) core: Connection<Arc<Config>>,
+    pub(crate) core: Core,
     pub(crate) deflate: Option<Box<Deflate>>,
     /// What was received behind the opening handshake.
     pub(crate) leftover: &'a [u8],

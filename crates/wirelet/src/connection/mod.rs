@@ -20,10 +20,11 @@ pub(crate) mod inbound;
 pub(crate) mod later;
 mod local;
 mod mailbox;
-mod outbound;
+pub(crate) mod outbound;
 pub(crate) mod outbox;
 pub(crate) mod queue;
 mod send;
+mod slot;
 mod state;
 mod timed;
 mod timer;
@@ -33,8 +34,7 @@ use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
 use wirelet_proto::{
-    CloseCode, CloseFrame, CloseInfo, Config, Connection, Delivery, Extensions, MessageKind, Role, State,
-    Upgraded,
+    CloseCode, CloseFrame, CloseInfo, Config, Delivery, Extensions, MessageKind, Role, State, Upgraded,
 };
 
 use crate::deflate::{Compress, Deflate, Negotiated};
@@ -51,6 +51,7 @@ use later::Locked;
 use mailbox::{Attention, Flag, Mailbox, Wait, Woken};
 use queue::{Body, Origin, Queued};
 pub(crate) use send::{Outgoing, Payload};
+pub(crate) use slot::Core;
 use state::PublishedState;
 
 /// What all who have to do with a connection share: where its engine is, its mailbox, and what is known of it outside.
@@ -115,7 +116,7 @@ impl Shared {
         let deflate = negotiated.map(|agreed| Deflate::new(agreed, role, config.delivery));
         #[cfg(feature = "deflate")]
         let traffic = deflate.as_ref().map(|deflate| Arc::clone(deflate.traffic()));
-        let core = Connection::from_upgraded(role, config, Upgraded { subprotocol, extensions }, now);
+        let core = Core::with_slot(role, config, Upgraded { subprotocol, extensions }, now);
         let shared = Arc::new(Self {
             home: Mutex::new(None),
             owner: Mutex::new(Owner::Whoever),
@@ -735,7 +736,7 @@ mod tests {
     #[test]
     #[cfg(target_pointer_width = "64")]
     fn sizes() {
-        assert!(size_of::<Connection<Arc<Config>>>() <= 448);
+        assert!(size_of::<Core>() <= 448);
         assert!(size_of::<Engine>() <= 832, "{}", size_of::<Engine>());
         assert!(size_of::<Shared>() <= 176, "{}", size_of::<Shared>());
         assert!(size_of::<driver::Driver<driver::Handler>>() <= 32);

@@ -1,9 +1,10 @@
 //! The protocol's state, and a moment before which nothing is due in it.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
 
-use wirelet_proto::{Config, Connection, Instant};
+use wirelet_proto::Instant;
+
+use super::Core;
 
 /// The protocol's state, which remembers when it has to be asked for its deadline again.
 ///
@@ -13,7 +14,7 @@ use wirelet_proto::{Config, Connection, Instant};
 /// Invariant: nothing is due before `quiet_until`. Whoever changes the state in a way that may bring a deadline nearer does so
 /// through [`DerefMut`], which forgets it.
 pub(super) struct Timed {
-    core: Connection<Arc<Config>>,
+    core: Core,
     /// [`UNKNOWN`] when it has to be looked for.
     quiet_until: Instant,
 }
@@ -24,7 +25,7 @@ const UNKNOWN: Instant = Instant::from_millis(0);
 pub(super) const NEVER: Instant = Instant::from_millis(u64::MAX);
 
 impl Timed {
-    pub(super) const fn new(core: Connection<Arc<Config>>) -> Self {
+    pub(super) const fn new(core: Core) -> Self {
         Self { core, quiet_until: UNKNOWN }
     }
 
@@ -50,7 +51,7 @@ impl Timed {
     /// The same state, for what brings no deadline nearer: to take a whole message, to begin a frame that is a whole message, to
     /// report that all has left where nothing waited before.
     #[inline]
-    pub(super) const fn steady(&mut self) -> &mut Connection<Arc<Config>> {
+    pub(super) const fn steady(&mut self) -> &mut Core {
         &mut self.core
     }
 
@@ -64,7 +65,7 @@ impl Timed {
 }
 
 impl Deref for Timed {
-    type Target = Connection<Arc<Config>>;
+    type Target = Core;
 
     #[inline]
     fn deref(&self) -> &Self::Target {

@@ -1,13 +1,13 @@
 //! In the place of permessage-deflate where the feature is off: nothing of it exists, and nothing of it costs.
 
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use wirelet_proto::deflate::{HeaderValue, Params};
 use wirelet_proto::handshake::{ExtensionOffers, HandshakeError};
-use wirelet_proto::{Config, Connection, Delivery, Event, Failure, Instant, RecvBuffer, Role, Status};
+use wirelet_proto::{Delivery, Event, Failure, Instant, RecvBuffer, Role, Status};
 
+use crate::connection::Core;
 use crate::connection::inbound::Inbound;
 
 /// What an application can ask for.
@@ -79,7 +79,7 @@ impl Deflate {
 
     pub(crate) const fn poll_advance(
         &mut self,
-        _: &mut Connection<Arc<Config>>,
+        _: &mut Core,
         _: &mut RecvBuffer<Inbound>,
         _: &mut u32,
         _: Instant,
@@ -88,19 +88,11 @@ impl Deflate {
         match *self {}
     }
 
-    pub(crate) const fn event<'a>(
-        &'a self,
-        _: &Connection<Arc<Config>>,
-        _: &'a RecvBuffer<Inbound>,
-    ) -> Event<'a> {
+    pub(crate) const fn event<'a>(&'a self, _: &Core, _: &'a RecvBuffer<Inbound>) -> Event<'a> {
         match *self {}
     }
 
-    pub(crate) const fn take_message(
-        &mut self,
-        _: &mut Connection<Arc<Config>>,
-        _: &mut RecvBuffer<Inbound>,
-    ) -> Option<Bytes> {
+    pub(crate) const fn take_message(&mut self, _: &mut Core, _: &mut RecvBuffer<Inbound>) -> Option<Bytes> {
         match *self {}
     }
 

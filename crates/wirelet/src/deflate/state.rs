@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use wirelet_proto::deflate::Window;
 use wirelet_proto::{
-    Codec, CodecError, Compressor, Config, Connection, Delivery, Event, Failure, Flush, Instant, Progress,
-    RecvBuffer, Role, Status,
+    Codec, CodecError, Compressor, Delivery, Event, Failure, Flush, Instant, Progress, RecvBuffer, Role,
+    Status,
 };
 
 use super::config::{Compress, Compression, Mode};
@@ -20,6 +20,7 @@ use super::loan::Borrower;
 use super::negotiation::{Dedicated, Negotiated};
 use super::prepared::{Form, Prepared};
 use super::traffic::{Counter, Traffic};
+use crate::connection::Core;
 use crate::connection::inbound::Inbound;
 use crate::keys::ThreadKeys;
 
@@ -99,7 +100,7 @@ impl Deflate {
     /// Pending while all decompressors are lent, without a context too.
     pub(crate) fn poll_advance(
         &mut self,
-        core: &mut Connection<Arc<Config>>,
+        core: &mut Core,
         rx: &mut RecvBuffer<Inbound>,
         allowance: &mut u32,
         now: Instant,
@@ -137,11 +138,7 @@ impl Deflate {
     }
 
     /// The core's `event`.
-    pub(crate) fn event<'a>(
-        &'a self,
-        core: &Connection<Arc<Config>>,
-        rx: &'a RecvBuffer<Inbound>,
-    ) -> Event<'a> {
+    pub(crate) fn event<'a>(&'a self, core: &Core, rx: &'a RecvBuffer<Inbound>) -> Event<'a> {
         match &self.inflow {
             Some(inflow) => core.event_with(rx, inflow),
             None => core.event(rx),
@@ -149,11 +146,7 @@ impl Deflate {
     }
 
     /// The message or chunk that is ready, where it was compressed.
-    pub(crate) fn take_message(
-        &mut self,
-        core: &mut Connection<Arc<Config>>,
-        rx: &mut RecvBuffer<Inbound>,
-    ) -> Option<Bytes> {
+    pub(crate) fn take_message(&mut self, core: &mut Core, rx: &mut RecvBuffer<Inbound>) -> Option<Bytes> {
         core.take_message_with(rx, self.inflow.as_mut()?)
     }
 
