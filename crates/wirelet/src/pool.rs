@@ -8,7 +8,9 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
+
+pub(crate) use crate::connection::outbound::Segments;
 
 /// A block, bytes: a message of 64 KiB with its header, and some more.
 pub(crate) const BLOCK: usize = 68 * 1024;
@@ -41,7 +43,8 @@ struct Pool {
     free: Vec<BytesMut>,
     pinned: VecDeque<BytesMut>,
     large: Large,
-    queues: Vec<VecDeque<Bytes>>,
+    #[allow(clippy::vec_box, reason = "a connection has a pointer to it, and it goes from one to another")]
+    queues: Vec<Box<Segments>>,
 }
 
 thread_local! {
@@ -80,12 +83,12 @@ pub(crate) fn put_large(memory: BytesMut, size: usize) {
 }
 
 /// An empty queue, with memory.
-pub(crate) fn take_queue() -> VecDeque<Bytes> {
-    with(|pool| pool.queues.pop()).flatten().unwrap_or_else(|| VecDeque::with_capacity(8))
+pub(crate) fn take_queue() -> Box<Segments> {
+    with(|pool| pool.queues.pop()).flatten().unwrap_or_else(|| Box::new(Segments::with_capacity(8)))
 }
 
 /// Gives back a queue that [`take_queue`] has answered.
-pub(crate) fn put_queue(mut queue: VecDeque<Bytes>) {
+pub(crate) fn put_queue(mut queue: Box<Segments>) {
     queue.clear();
     with(|pool| {
         if pool.queues.len() < QUEUES && queue.capacity() <= 64 {

@@ -26,7 +26,7 @@ pub(crate) enum Thing {
     Payload(Bytes),
     Prepared(Arc<Prepared>),
     /// Payloads, and the memory of a queue.
-    Segments(VecDeque<Bytes>),
+    Segments(Box<pool::Segments>),
     Messages(VecDeque<Queued>),
     Transport(Transport),
     /// It is dropped.

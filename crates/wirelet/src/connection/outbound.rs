@@ -19,10 +19,14 @@ pub(crate) const BY_REFERENCE: usize = 8 * 1024;
 /// Pieces in one vectored write.
 const PIECES: usize = 16;
 
+/// Pieces of what is queued, in order.
+pub(crate) type Segments = VecDeque<Bytes>;
+
 /// Encoded frames, in order: `segments`, then `tail`.
 #[derive(Debug, Default)]
 pub(crate) struct Outbound {
-    segments: VecDeque<Bytes>,
+    /// `None` while there are none: most connections never have one.
+    segments: Option<Box<Segments>>,
     tail: BytesMut,
     /// The memory behind `tail` is a block of the pool.
     pooled: bool,
@@ -101,10 +105,7 @@ impl Outbound {
     }
 
     fn push_segment(&mut self, bytes: Bytes) {
-        if self.segments.capacity() == 0 {
-            self.segments = pool::take_queue();
-        }
-        self.segments.push_back(bytes);
+        self.segments.get_or_insert_with(pool::take_queue).push_back(bytes);
     }
 
     /// What is in the tail becomes a segment.
@@ -135,7 +136,7 @@ impl Outbound {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         while self.len > 0 && most > 0 {
-            let written = if self.segments.is_empty() {
+            let written = if self.segments.as_ref().is_none_or(|segments| segments.is_empty()) {
                 let len = self.tail.len().min(most);
                 ready!(Pin::new(&mut *transport).poll_write(cx, &self.tail[..len]))?
             } else {
@@ -160,7 +161,8 @@ impl Outbound {
     /// The first `most` bytes, as far as there are slices for them.
     fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>; PIECES], mut most: usize) -> usize {
         let tail = (!self.tail.is_empty()).then_some(&self.tail[..]);
-        let pieces = self.segments.iter().map(|segment| &segment[..]).chain(tail).map_while(|piece| {
+        let segments = self.segments.iter().flat_map(|segments| segments.iter());
+        let pieces = segments.map(|segment| &segment[..]).chain(tail).map_while(|piece| {
             let piece = &piece[..piece.len().min(most)];
             most -= piece.len();
             (!piece.is_empty()).then_some(piece)
@@ -171,13 +173,15 @@ impl Outbound {
     fn consume(&mut self, mut n: usize) {
         self.len -= n;
         self.written += n as u64;
-        while let Some(first) = self.segments.front_mut() {
-            if n < first.len() {
-                first.advance(n);
-                return;
+        if let Some(segments) = &mut self.segments {
+            while let Some(first) = segments.front_mut() {
+                if n < first.len() {
+                    first.advance(n);
+                    return;
+                }
+                n -= first.len();
+                later::dispose(segments.pop_front().map(Thing::Payload));
             }
-            n -= first.len();
-            later::dispose(self.segments.pop_front().map(Thing::Payload));
         }
         self.tail.advance(n);
     }
@@ -185,7 +189,7 @@ impl Outbound {
     /// Nothing will be sent for a while: gives memory back when nothing is queued.
     #[inline]
     pub(crate) fn rest(&mut self) {
-        if self.len == 0 && (self.pooled || self.tail.capacity() > 0 || self.segments.capacity() > 0) {
+        if self.len == 0 && (self.pooled || self.tail.capacity() > 0 || self.segments.is_some()) {
             self.release();
         }
     }
@@ -200,8 +204,8 @@ impl Outbound {
     /// Gives up all memory.
     fn release(&mut self) {
         self.len = 0;
-        if self.segments.capacity() > 0 {
-            later::dispose(Thing::Segments(std::mem::take(&mut self.segments)));
+        if let Some(segments) = self.segments.take() {
+            later::dispose(Thing::Segments(segments));
         }
         self.release_tail();
     }
