@@ -41,9 +41,9 @@ pub struct ConnectionInfo {
     pub since: Instant,
 }
 
-/// As many places are looked at under the lock at a time. A connection that comes or goes waits for no more, however many
-/// there are.
-const SLICE: usize = 1024;
+/// As many places are in one piece of memory, and are looked at under the lock at a time. A connection that comes or goes waits for
+/// no more, however many there are.
+const SLICE: usize = 128;
 
 /// All connections of a server: a registry for each thread, none before it serves.
 pub(crate) struct Registries<C = Shared>(OnceLock<Box<[Arc<Registry<C>>]>>);
@@ -64,7 +64,9 @@ struct Numbers {
 }
 
 struct Slots<C> {
-    slots: Vec<Slot<C>>,
+    /// Pieces of [`SLICE`] places, all but the last of them full. Why not one piece: it would be twice as large as needed when it
+    /// has grown, and hold up everybody while it is copied.
+    slices: Vec<Vec<Slot<C>>>,
     free: Vec<u32>,
 }
 
@@ -139,7 +141,7 @@ impl Registry {
 
 impl<C> Registry<C> {
     fn new(thread: u32, threads: u32) -> Self {
-        let slots = Slots { slots: Vec::new(), free: Vec::new() };
+        let slots = Slots { slices: Vec::new(), free: Vec::new() };
         Self { slots: RwLock::new(slots), numbers: Numbers { thread, threads }, added: Notify::new() }
     }
 
@@ -151,11 +153,8 @@ impl<C> Registry<C> {
     ) -> Registered<C> {
         let entry = Entry { connection, peer, route, since: Instant::now() };
         let mut slots = self.write();
-        let slot = slots.free.pop().unwrap_or_else(|| {
-            slots.slots.push(Slot { generation: 0, entry: None });
-            slots.slots.len() as u32 - 1
-        });
-        let place = &mut slots.slots[slot as usize];
+        let slot = slots.free.pop().unwrap_or_else(|| slots.grow());
+        let place = slots.place_mut(slot);
         place.entry = Some(entry);
         let id = self.numbers.id(slot as usize, place.generation);
         drop(slots);
@@ -175,7 +174,8 @@ impl<C> Registry<C> {
 
     fn find(&self, id: ConnectionId) -> Option<Arc<C>> {
         let slots = self.read();
-        let slot = slots.slots.get(self.numbers.place(id)).filter(|slot| slot.generation == id.generation)?;
+        let (slice, at) = position(self.numbers.place(id) as u32);
+        let slot = slots.slices.get(slice)?.get(at).filter(|slot| slot.generation == id.generation)?;
         slot.entry.as_ref().map(|entry| Arc::clone(&entry.connection))
     }
 
@@ -189,7 +189,7 @@ impl<C> Registry<C> {
 
     fn len(&self) -> usize {
         let slots = self.read();
-        slots.slots.len() - slots.free.len()
+        slots.len() - slots.free.len()
     }
 
     /// All connections that are there from the beginning of the call to its end. They are not used under the lock.
@@ -202,16 +202,15 @@ impl<C> Registry<C> {
     /// Calls `act` with what `pick` makes of each connection. `pick` is called under the lock, for a slice of them at a
     /// time; `act` is not.
     fn visit<T>(&self, pick: impl Fn(ConnectionId, &Entry<C>) -> Option<T>, mut act: impl FnMut(T)) {
-        let (mut picked, mut from) = (Vec::new(), 0);
-        loop {
+        let mut picked = Vec::new();
+        for number in 0.. {
             let slots = self.read();
-            let Some(rest) = slots.slots.get(from..).filter(|rest| !rest.is_empty()) else { return };
-            for (at, place) in rest.iter().enumerate().take(SLICE) {
-                let id = self.numbers.id(from + at, place.generation);
+            let Some(slice) = slots.slices.get(number) else { return };
+            for (at, place) in slice.iter().enumerate() {
+                let id = self.numbers.id(number * SLICE + at, place.generation);
                 picked.extend(place.entry.as_ref().and_then(|entry| pick(id, entry)));
             }
             drop(slots);
-            from += SLICE;
             picked.drain(..).for_each(&mut act);
         }
     }
@@ -225,11 +224,43 @@ impl<C> Registry<C> {
     }
 }
 
+impl<C> Slots<C> {
+    /// Places, taken or not.
+    fn len(&self) -> usize {
+        self.slices.last().map_or(0, |last| (self.slices.len() - 1) * SLICE + last.len())
+    }
+
+    /// One more place, and its number.
+    fn grow(&mut self) -> u32 {
+        let slot = self.len();
+        let place = Slot { generation: 0, entry: None };
+        match self.slices.last_mut().filter(|last| last.len() < SLICE) {
+            Some(last) => last.push(place),
+            None => {
+                let mut slice = Vec::with_capacity(SLICE);
+                slice.push(place);
+                self.slices.push(slice);
+            }
+        }
+        slot as u32
+    }
+
+    fn place_mut(&mut self, slot: u32) -> &mut Slot<C> {
+        let (slice, at) = position(slot);
+        &mut self.slices[slice][at]
+    }
+}
+
+/// In which slice a place is, and where in it.
+const fn position(slot: u32) -> (usize, usize) {
+    (slot as usize / SLICE, slot as usize % SLICE)
+}
+
 impl<C> Drop for Registered<C> {
     fn drop(&mut self) {
         let slot = self.registry.numbers.place(self.id);
         let mut slots = self.registry.write();
-        let place = &mut slots.slots[slot];
+        let place = slots.place_mut(slot as u32);
         place.generation = place.generation.wrapping_add(1);
         let entry = place.entry.take();
         // A slot whose generations are used up is never used again.
