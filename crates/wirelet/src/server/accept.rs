@@ -1,6 +1,6 @@
 //! Accepting connections, and stopping.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -9,12 +9,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use wirelet_proto::CloseCode;
 
 use super::admission::Admitted;
 use super::registry::Registered;
+use super::tasks::{Place, Tasks};
 use super::{ServerHandle, Serving, handshake};
 use crate::connection::driver::{Driver, Handler};
 use crate::race::race;
@@ -36,22 +36,21 @@ pub(crate) type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Serves until it is told to stop, and then for at most `grace`.
 pub(crate) async fn run(listener: TcpListener, serving: Arc<Serving>, stop: Option<Stop>, grace: Duration) {
-    let mut tasks = JoinSet::new();
-    let mut ticker = JoinSet::new();
-    ticker.spawn(tick(Arc::clone(&serving)));
+    let tasks = Tasks::default();
+    let ticker = Tasks::default();
+    ticker.spawn(|place| kept(tick(Arc::clone(&serving)), place));
     let stop = pin!(stopped(&serving.handle, stop));
-    race(stop, pin!(accept(&listener, &serving, &mut tasks))).await;
+    race(stop, pin!(accept(&listener, &serving, &tasks))).await;
     drop(listener);
     serving.handle.stop();
     // RFC 6455 7.4.1: 1001 is for a server that goes down.
     for shared in serving.registry.all() {
         let _ = shared.close(CloseCode::GOING_AWAY, "");
     }
-    let _ = timeout(grace, async { while tasks.join_next().await.is_some() {} }).await;
+    let _ = timeout(grace, tasks.ended()).await;
     // Aborted. One whose handler blocks its thread cannot be waited for: the limit is absolute.
     tasks.abort_all();
-    let _ = timeout(ABORTED, async { while tasks.join_next().await.is_some() {} }).await;
-    tasks.detach_all();
+    let _ = timeout(ABORTED, tasks.ended()).await;
 }
 
 /// Waits until the server is told to stop, by `stop` or by its handle.
@@ -63,10 +62,10 @@ pub(crate) async fn stopped(handle: &ServerHandle, stop: Option<Stop>) {
     }
 }
 
-async fn accept(listener: &TcpListener, serving: &Arc<Serving>, tasks: &mut JoinSet<()>) {
+async fn accept(listener: &TcpListener, serving: &Arc<Serving>, tasks: &Tasks) {
     let mut rest = FIRST_REST;
     loop {
-        match next(listener, tasks).await {
+        match listener.accept().await {
             Ok((stream, peer)) => {
                 rest = FIRST_REST;
                 admit(stream, peer, serving, tasks);
@@ -85,6 +84,7 @@ async fn accept(listener: &TcpListener, serving: &Arc<Serving>, tasks: &mut Join
 struct Connection {
     stage: Stage,
     _admitted: Admitted,
+    _place: Place,
 }
 
 enum Stage {
@@ -108,30 +108,30 @@ impl Future for Connection {
     }
 }
 
-/// The next connection; tasks that have ended are cleared away meanwhile.
-async fn next(listener: &TcpListener, tasks: &mut JoinSet<()>) -> io::Result<(TcpStream, SocketAddr)> {
-    poll_fn(|cx| {
-        while let Poll::Ready(Some(_)) = tasks.poll_join_next(cx) {}
-        listener.poll_accept(cx)
-    })
-    .await
-}
-
-fn admit(stream: TcpStream, peer: SocketAddr, serving: &Arc<Serving>, tasks: &mut JoinSet<()>) {
+fn admit(stream: TcpStream, peer: SocketAddr, serving: &Arc<Serving>, tasks: &Tasks) {
     let _ = stream.set_nodelay(true);
     let Some((admitted, handshake)) = serving.admission.admit(peer.ip()) else {
         match serving.admission.linger() {
-            Some(permit) => drop(tasks.spawn(async move {
-                handshake::refuse(Transport::Tcp(stream), FULL).await;
-                drop(permit);
-            })),
+            Some(permit) => tasks.spawn(|place| {
+                let refusing = async move {
+                    handshake::refuse(Transport::Tcp(stream), FULL).await;
+                    drop(permit);
+                };
+                kept(refusing, place)
+            }),
             // The socket's buffer is empty: this fits, or the peer is gone.
             None => drop(stream.try_write(FULL)),
         }
         return;
     };
     let opening = Box::pin(handshake::open(Arc::clone(serving), stream, peer, handshake));
-    tasks.spawn(Connection { stage: Stage::Opening(opening), _admitted: admitted });
+    tasks.spawn(|place| Connection { stage: Stage::Opening(opening), _admitted: admitted, _place: place });
+}
+
+/// `future`, which has a place among the tasks until it ends.
+async fn kept(future: impl Future<Output = ()> + Send, place: Place) {
+    future.await;
+    drop(place);
 }
 
 fn concerns_one_connection(error: &io::Error) -> bool {

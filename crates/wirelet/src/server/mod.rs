@@ -28,6 +28,7 @@ mod origin;
 mod per_core;
 mod registry;
 mod router;
+mod tasks;
 
 use std::future::Future;
 use std::io;
