@@ -18,7 +18,8 @@ use super::tasks::{Place, Tasks};
 use super::{ServerHandle, Serving, handshake};
 use crate::connection::driver::{Driver, Handler};
 use crate::race::race;
-use crate::transport::Transport;
+use crate::system;
+use crate::transport::{Transport, UNSENT};
 
 /// How long aborted tasks have to end.
 pub(crate) const ABORTED: Duration = Duration::from_millis(200);
@@ -36,6 +37,7 @@ pub(crate) type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Serves until it is told to stop, and then for at most `grace`.
 pub(crate) async fn run(listener: TcpListener, serving: Arc<Serving>, stop: Option<Stop>, grace: Duration) {
+    system::prepare_listener(&listener, UNSENT);
     let tasks = Tasks::default();
     let ticker = Tasks::default();
     ticker.spawn(|place| kept(tick(Arc::clone(&serving)), place));
@@ -109,7 +111,7 @@ impl Future for Connection {
 }
 
 fn admit(stream: TcpStream, peer: SocketAddr, serving: &Arc<Serving>, tasks: &Tasks) {
-    let _ = stream.set_nodelay(true);
+    system::prepare_accepted(&stream);
     let Some((admitted, handshake)) = serving.admission.admit(peer.ip()) else {
         match serving.admission.linger() {
             Some(permit) => tasks.spawn(|place| {
