@@ -32,6 +32,7 @@
 //!   connection that waits holds no buffer; one that waits for the rest of a message holds little more than what has come.
 //! - **Sending** needs no flush: in a server's handler everything that was sent leaves in one system call when the handler waits
 //!   for something. The same future answers pings and sees the peer's close meanwhile.
+//! - **A handler that never waits** can have each message lent to a callback: [`WebSocket::for_each_message`].
 //! - **Any task** sends through a [`Sender`], whose queue is bounded by bytes, or through the server's
 //!   [`ServerHandle`](server::ServerHandle) by number.
 //! - **Cancelling** any future loses no message and never leaves half a frame.
