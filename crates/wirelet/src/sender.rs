@@ -108,7 +108,7 @@ impl Sender {
         self.queue(Queued::new(message.into(), compress))
     }
 
-    pub(crate) fn queue(&self, message: Queued) -> Result<(), TrySendError> {
+    fn queue(&self, message: Queued) -> Result<(), TrySendError> {
         self.shared.push(message, self.policy)
     }
 

@@ -46,9 +46,7 @@ pub(crate) async fn run(listener: TcpListener, serving: Arc<Serving>, stop: Opti
     drop(listener);
     serving.handle.stop();
     // RFC 6455 7.4.1: 1001 is for a server that goes down.
-    for shared in serving.registry.all() {
-        let _ = shared.close(CloseCode::GOING_AWAY, "");
-    }
+    serving.registry.each(|shared| _ = shared.close(CloseCode::GOING_AWAY, ""));
     let _ = timeout(grace, tasks.ended()).await;
     // Aborted. One whose handler blocks its thread cannot be waited for: the limit is absolute.
     tasks.abort_all();

@@ -45,7 +45,7 @@ use wirelet_proto::{CloseCode, Config, Keepalive, Limits};
 use crate::connection::queue::Queued;
 use crate::deflate::{Compression, Prepared};
 use crate::time::Clock;
-use crate::{Error, Message, Sender, TrySendError};
+use crate::{Error, Message, Sender, SlowReceiver, TrySendError};
 use admission::Admission;
 pub use admission::Capacity;
 pub use context::Context;
@@ -330,9 +330,14 @@ impl ServerHandle {
         let message = message.into();
         let kind = message.kind();
         let prepared = Arc::new(Prepared::new(message.into_bytes()));
-        let queue = |sender: &Sender| sender.queue(Queued::prepared(kind, Arc::clone(&prepared))).is_ok();
-        let all = self.registries.each().iter().flat_map(|registry| registry.all());
-        all.map(Sender::new).filter(queue).count()
+        let mut queued = 0;
+        for registry in self.registries.each() {
+            registry.each(|shared| {
+                let message = Queued::prepared(kind, Arc::clone(&prepared));
+                queued += usize::from(shared.push(message, SlowReceiver::Wait).is_ok());
+            });
+        }
+        queued
     }
 
     /// Closes one connection behind what has been queued for it.

@@ -135,7 +135,8 @@ impl Registry {
     /// Wakes the connections whose deadline has come.
     pub(crate) fn sweep(&self, now: u64) {
         let due = |connection: &Arc<Shared>| (connection.due() <= now).then(|| Arc::clone(connection));
-        self.visit(|_, entry| due(&entry.connection), |connection| connection.wake_owner());
+        // Mostly nothing is due: no room for it in advance.
+        self.visit(Vec::new(), |_, entry| due(&entry.connection), |connection| connection.wake_owner());
     }
 }
 
@@ -184,7 +185,7 @@ impl<C> Registry<C> {
             let Entry { peer, route, since, .. } = entry;
             Some(ConnectionInfo { id, peer: *peer, route: Arc::clone(route), since: *since })
         };
-        self.visit(info, |info| list.push(info));
+        self.visit(Vec::new(), info, |info| list.push(info));
     }
 
     fn len(&self) -> usize {
@@ -192,17 +193,20 @@ impl<C> Registry<C> {
         slots.len() - slots.free.len()
     }
 
-    /// All connections that are there from the beginning of the call to its end. They are not used under the lock.
-    pub(crate) fn all(&self) -> Vec<Arc<C>> {
-        let mut all = Vec::new();
-        self.visit(|_, entry| Some(Arc::clone(&entry.connection)), |connection| all.push(connection));
-        all
+    /// Calls `act` with each connection that is there from the beginning of the call to its end, and not under the lock.
+    pub(crate) fn each(&self, act: impl FnMut(Arc<C>)) {
+        let picked = Vec::with_capacity(self.len().min(SLICE));
+        self.visit(picked, |_, entry| Some(Arc::clone(&entry.connection)), act);
     }
 
     /// Calls `act` with what `pick` makes of each connection. `pick` is called under the lock, for a slice of them at a
-    /// time; `act` is not.
-    fn visit<T>(&self, pick: impl Fn(ConnectionId, &Entry<C>) -> Option<T>, mut act: impl FnMut(T)) {
-        let mut picked = Vec::new();
+    /// time; `act` is not. `picked`, which is empty, is where they are kept in between.
+    fn visit<T>(
+        &self,
+        mut picked: Vec<T>,
+        pick: impl Fn(ConnectionId, &Entry<C>) -> Option<T>,
+        mut act: impl FnMut(T),
+    ) {
         for number in 0.. {
             let slots = self.read();
             let Some(slice) = slots.slices.get(number) else { return };
@@ -290,6 +294,12 @@ mod tests {
         registry.add(Arc::new(number), (Ipv4Addr::LOCALHOST, 1).into(), "/".into())
     }
 
+    fn all(registry: &Registry<usize>) -> Vec<usize> {
+        let mut all = Vec::new();
+        registry.each(|number| all.push(*number));
+        all
+    }
+
     /// The sweep of deadlines held the lock from the first connection to the last, and woke their tasks under it.
     #[test]
     fn connections_that_came_waited_for_the_sweep_of_all_others() {
@@ -301,7 +311,7 @@ mod tests {
             assert!(under_lock.get() <= SLICE, "that many places under one lock");
             Some(*entry.connection)
         };
-        registry.visit(pick, |number| {
+        registry.visit(Vec::new(), pick, |number| {
             under_lock.set(0);
             assert!(registry.slots.try_write().is_ok(), "the lock is held meanwhile");
             if number == 3 {
@@ -318,13 +328,13 @@ mod tests {
         let (registry, mut places) = registry(3 * SLICE);
         places.retain(|place| place.id.slot % 3 == 0);
         let expected: Vec<usize> = places.iter().map(|place| place.id.slot as usize).collect();
-        assert_eq!(registry.all().iter().map(|number| **number).collect::<Vec<_>>(), expected);
+        assert_eq!(all(&registry), expected);
         let mut list = Vec::new();
         registry.list(&mut list);
         assert!(list.iter().map(|info| info.id).eq(places.iter().map(|place| place.id)));
         assert_eq!(registry.len(), expected.len());
         drop(places);
-        assert_eq!((registry.all().len(), registry.len()), (0, 0));
+        assert_eq!((all(&registry).len(), registry.len()), (0, 0));
     }
 
     #[test]
