@@ -411,6 +411,20 @@ impl Shared {
         pushed
     }
 
+    /// [`push`](Self::push) with [`SlowReceiver::Wait`] that leaves it to the caller to wake the owner: see
+    /// [`has_mail`](Self::has_mail).
+    ///
+    /// # Errors
+    /// [`TrySendError`].
+    pub(crate) fn leave_mail(&self, message: Queued) -> Result<(), TrySendError> {
+        self.mailbox().push(&self.attention, message, SlowReceiver::Wait)
+    }
+
+    /// Whether messages of other tasks wait for the owner.
+    pub(crate) fn has_mail(&self) -> bool {
+        self.attention.has(Flag::MAIL)
+    }
+
     // ---- the end ----
 
     /// Starts the closing handshake behind all that has been queued.

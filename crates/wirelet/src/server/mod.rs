@@ -45,7 +45,7 @@ use wirelet_proto::{CloseCode, Config, Keepalive, Limits};
 use crate::connection::queue::Queued;
 use crate::deflate::{Compression, Prepared};
 use crate::time::Clock;
-use crate::{Error, Message, Sender, SlowReceiver, TrySendError};
+use crate::{Error, Message, Sender, TrySendError};
 use admission::Admission;
 pub use admission::Capacity;
 pub use context::Context;
@@ -330,14 +330,8 @@ impl ServerHandle {
         let message = message.into();
         let kind = message.kind();
         let prepared = Arc::new(Prepared::new(message.into_bytes()));
-        let mut queued = 0;
-        for registry in self.registries.each() {
-            registry.each(|shared| {
-                let message = Queued::prepared(kind, Arc::clone(&prepared));
-                queued += usize::from(shared.push(message, SlowReceiver::Wait).is_ok());
-            });
-        }
-        queued
+        let message = || Queued::prepared(kind, Arc::clone(&prepared));
+        self.registries.each().iter().map(|registry| registry.broadcast(message)).sum()
     }
 
     /// Closes one connection behind what has been queued for it.

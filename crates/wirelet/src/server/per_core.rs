@@ -85,6 +85,8 @@ fn serve(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let listener = TcpListener::from_std(listener)?;
+        let registry = Arc::clone(&serving.registry);
+        tokio::spawn(async move { registry.deliver().await });
         let serving = pin!(accept::run(listener, serving, None, grace));
         race(serving, pin!(abandoned.changed())).await;
         Ok(())

@@ -3,11 +3,14 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread::ThreadId;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::SlowReceiver;
 use crate::connection::Shared;
+use crate::connection::queue::Queued;
 
 /// A connection of a server. Numbers are not used again: one of a connection that has ended fits no other.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,6 +57,10 @@ pub(crate) struct Registry<C = Shared> {
     numbers: Numbers,
     /// Told when a connection was added.
     added: Notify,
+    /// The thread whose runtime has all these connections, if there is one.
+    home: OnceLock<ThreadId>,
+    /// Told when another thread has left messages for connections, and has not woken them.
+    mail: Notify,
 }
 
 /// Which numbers a registry gives: those whose remainder is its own, so that a number says whose it is.
@@ -138,12 +145,53 @@ impl Registry {
         // Mostly nothing is due: no room for it in advance.
         self.visit(Vec::new(), |_, entry| due(&entry.connection), |connection| connection.wake_owner());
     }
+
+    /// Queues what `message` makes for each connection, and answers for how many it was.
+    ///
+    /// Why connections of another thread are not woken from here: each time would cost a system call and that runtime's lock.
+    /// That thread is told once, and wakes them itself.
+    pub(crate) fn broadcast(&self, message: impl Fn() -> Queued) -> usize {
+        let elsewhere = self.home.get().is_some_and(|home| *home != std::thread::current().id());
+        let mut queued = 0;
+        self.each(|connection| {
+            let pushed = if elsewhere {
+                connection.leave_mail(message())
+            } else {
+                connection.push(message(), SlowReceiver::Wait)
+            };
+            queued += usize::from(pushed.is_ok());
+        });
+        if elsewhere {
+            self.mail.notify_one();
+        }
+        queued
+    }
+
+    /// All these connections live on this thread from now on; wakes those for which other threads leave messages. Never ready.
+    pub(crate) async fn deliver(&self) {
+        let _ = self.home.set(std::thread::current().id());
+        let waiting = |connection: &Arc<Shared>| connection.has_mail().then(|| Arc::clone(connection));
+        loop {
+            self.mail.notified().await;
+            self.visit(
+                Vec::new(),
+                |_, entry| waiting(&entry.connection),
+                |connection| connection.wake_owner(),
+            );
+        }
+    }
 }
 
 impl<C> Registry<C> {
     fn new(thread: u32, threads: u32) -> Self {
         let slots = Slots { slices: Vec::new(), free: Vec::new() };
-        Self { slots: RwLock::new(slots), numbers: Numbers { thread, threads }, added: Notify::new() }
+        Self {
+            slots: RwLock::new(slots),
+            numbers: Numbers { thread, threads },
+            added: Notify::new(),
+            home: OnceLock::new(),
+            mail: Notify::new(),
+        }
     }
 
     pub(crate) fn add(
