@@ -104,7 +104,7 @@ impl<'b> Demo<'b> {
             clock.wait_until(until).await;
         }
         self.board.log(format_args!("no data for {} seconds", SILENCE.as_secs()));
-        sender.close(CloseCode::NORMAL);
+        sender.close(CloseCode::NORMAL, "");
         sender.stop();
     }
 

@@ -2,7 +2,7 @@
 
 use wirelet_proto::{CloseCode, MessageKind};
 
-use crate::table::{ConnectionId, Order, Phase, SendReason, Table};
+use crate::table::{ConnectionId, Order, Phase, SendReason, Slot, Table};
 
 /// A fragmented message of a task's own (RFC 6455 5.4): what is too large for the queue, or not there yet.
 ///
@@ -47,18 +47,54 @@ impl<'t> Fragments<'t> {
     /// It was not queued: there is no room now or another task's fragments are under way ([`SendReason::Full`]), it is larger
     /// than [`largest`](Self::largest), or the connection, or the message, has ended.
     pub fn try_send(&mut self, payload: &[u8], fin: bool) -> Result<(), SendReason> {
-        let table = self.table;
-        let queued = table.with_id(self.id, |slot, ring| match (slot.phase, self.stage) {
-            (Phase::Open, Stage::New) if slot.order != Order::None => Err(SendReason::Gone),
-            (Phase::Open, Stage::New) if slot.fragments => Err(SendReason::Full),
-            (Phase::Open, Stage::New | Stage::Begun) => {
-                slot.queue_fragment(ring, table.largest(slot.compressed), self.kind, payload, fin)
-            }
-            _ => Err(SendReason::Gone),
-        });
+        let queued = self.table.with_id(self.id, |slot, ring| self.queue(slot, ring, payload, fin));
         queued.unwrap_or(Err(SendReason::Gone))?;
         self.stage = if fin { Stage::Ended } else { Stage::Begun };
         Ok(())
+    }
+
+    /// Queues the next fragment, which is not the last, as soon as there is room for it.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send), but for a full queue, or another task's fragments: they are waited for.
+    ///
+    /// # Cancel safety
+    /// Safe: the fragment was queued or not.
+    pub async fn write(&mut self, payload: &[u8]) -> Result<(), SendReason> {
+        self.send(payload, false).await
+    }
+
+    /// Queues the last fragment, which may be empty, as soon as there is room for it.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write). The connection is then closed with 1011, if anything of the message was queued.
+    ///
+    /// # Cancel safety
+    /// A future that is dropped before it has queued the fragment closes the connection with 1011.
+    pub async fn finish(mut self, payload: &[u8]) -> Result<(), SendReason> {
+        self.send(payload, true).await
+    }
+
+    async fn send(&mut self, payload: &[u8], fin: bool) -> Result<(), SendReason> {
+        let queued = self.table.wait(self.id, |slot, ring| match self.queue(slot, ring, payload, fin) {
+            Err(SendReason::Full) => None,
+            queued => Some(queued),
+        });
+        queued.await?;
+        self.stage = if fin { Stage::Ended } else { Stage::Begun };
+        Ok(())
+    }
+
+    fn queue(&self, slot: &mut Slot, ring: &mut [u8], payload: &[u8], fin: bool) -> Result<(), SendReason> {
+        match (slot.phase, self.stage) {
+            (Phase::Open, Stage::New) if slot.order != Order::None => Err(SendReason::Gone),
+            (Phase::Open, Stage::New) if slot.fragments => Err(SendReason::Full),
+            (Phase::Open, Stage::New | Stage::Begun) => {
+                let most = self.table.largest(slot.compressed);
+                slot.queue_fragment(ring, most, self.kind, payload, fin)
+            }
+            _ => Err(SendReason::Gone),
+        }
     }
 
     /// The largest fragment that can be queued, payload bytes. On a compressed connection it is less than
@@ -74,8 +110,7 @@ impl Drop for Fragments<'_> {
         if self.stage == Stage::Begun {
             self.table.with_id(self.id, |slot, _| {
                 slot.fragments = false;
-                slot.order.close(CloseCode::INTERNAL_ERROR);
-                slot.notice();
+                slot.close(CloseCode::INTERNAL_ERROR);
             });
         }
     }

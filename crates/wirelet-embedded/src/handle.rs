@@ -10,7 +10,7 @@ use crate::table::{ConnectionId, ConnectionInfo, Message, Phase, SendError, Send
 /// Sends to a server's connections, lists and closes them: from any task, and from interrupts or another executor as far
 /// as the board's critical section allows.
 ///
-/// Nothing here waits. A message is copied into the connection's queue, and the worker that owns the socket writes it
+/// What is no `async fn` does not wait. A message is copied into the connection's queue, and the worker that owns the socket writes it
 /// between two frames of its own, in the order of queueing. Each call holds a critical section for the copy of a message and
 /// for nothing else: compressing, masking and waking come after it. What is queued when its connection ends is dropped with it.
 #[derive(Clone, Copy)]
@@ -43,6 +43,41 @@ impl<'t> Handle<'t> {
         message: impl Into<Message<'m>>,
     ) -> Result<(), SendError<Message<'m>>> {
         self.table.try_send(id, message.into())
+    }
+
+    /// Queues a message for one connection, as soon as there is room for it.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send), but for a full queue: that is waited for. With
+    /// [`Overflow::Close`](crate::Overflow::Close) a full queue closes the connection all the same.
+    ///
+    /// # Cancel safety
+    /// Safe: the message was queued or not.
+    pub async fn send<'m>(
+        &self,
+        id: ConnectionId,
+        message: impl Into<Message<'m>>,
+    ) -> Result<(), SendError<Message<'m>>> {
+        self.table.send(id, message.into()).await
+    }
+
+    /// Waits until a message of `len` bytes would be queued for a connection.
+    ///
+    /// # Errors
+    /// The connection is not open any more, or it never fits.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn ready(&self, id: ConnectionId, len: usize) -> Result<(), SendReason> {
+        self.table.ready(id, len).await
+    }
+
+    /// Queues a ping with up to 125 bytes for one connection, behind the messages that wait. Keepalive pings are sent by themselves.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    pub fn ping(&self, id: ConnectionId, payload: &[u8]) -> Result<(), SendReason> {
+        self.table.ping(id, payload)
     }
 
     /// Begins a message in fragments for one connection; one at a time.
@@ -88,14 +123,18 @@ impl<'t> Handle<'t> {
     /// fragmented message, which would hold the queue up. An HTTP connection just ends. Answers whether there is such a
     /// connection.
     ///
-    /// Who asks first names the code. One that must not be sent becomes 1011 ([`CloseCode::is_sendable`]).
-    pub fn close(&self, id: ConnectionId, code: CloseCode) -> bool {
-        let code = if code.is_sendable() { code } else { CloseCode::INTERNAL_ERROR };
-        let asked = self.table.with_id(id, |slot, _| {
-            slot.order.close(code);
-            slot.notice();
-        });
-        asked.is_some()
+    /// Who asks first names the code. One that must not be sent becomes 1011 ([`CloseCode::is_sendable`]). A `reason`, up to 123
+    /// bytes, waits in the queue with the messages; one that has no room there is left out.
+    pub fn close(&self, id: ConnectionId, code: CloseCode, reason: &str) -> bool {
+        self.table.close(id, code, reason)
+    }
+
+    /// Waits until a connection has ended.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn closed(&self, id: ConnectionId) {
+        self.table.closed(id).await;
     }
 
     /// Ends the server: every WebSocket is closed with 1001 after what is queued for it, responses that have begun are sent,
@@ -119,8 +158,7 @@ impl<'t> Handle<'t> {
     pub fn stop(&self) {
         for at in 0..self.table.count() {
             self.table.with(at, |slot, _| {
-                slot.order.stop(CloseCode::GOING_AWAY);
-                slot.notice();
+                slot.stop(CloseCode::GOING_AWAY);
             });
         }
     }

@@ -13,7 +13,7 @@ use crate::table::{ConnectionId, Message, SendError, SendReason};
 ///
 /// Handlers are called by the worker that owns the connection, one call at a time for each connection. They don't wait:
 /// what takes longer is another task's work, which answers through a [`Handle`](crate::Handle) or
-/// [`Sender`](crate::client::Sender).
+/// [`Sender`](crate::client::Sender), or the work of an async function that has a [`WebSocket`](crate::WebSocket).
 pub trait Handler {
     /// The WebSocket is open.
     fn on_open(&self, _peer: &mut Peer<'_>) {}
@@ -27,6 +27,11 @@ pub trait Handler {
     /// The connection has ended: exactly once for each [`on_open`](Self::on_open), also when the worker's future is
     /// dropped.
     fn on_close(&self, _id: ConnectionId, _end: &End) {}
+}
+
+/// Nobody listens.
+impl Handler for () {
+    fn on_event(&self, _: &mut Peer<'_>, _: Event<'_>) {}
 }
 
 /// How a WebSocket ended.
@@ -43,6 +48,11 @@ pub struct End {
 }
 
 impl End {
+    /// It ended by a closing handshake, or this side had begun one.
+    pub(crate) fn is_orderly(&self) -> bool {
+        self.was_closing || (self.cause == Cause::Closed && self.close.is_clean())
+    }
+
     /// Nobody knows how it would have ended.
     pub(crate) fn dropped() -> Self {
         Self { close: CloseInfo::default(), cause: Cause::Dropped, was_closing: false }

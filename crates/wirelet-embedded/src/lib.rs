@@ -6,9 +6,9 @@
 //! [`wirelet_proto`]'s, the same state machine that the tokio driver uses.
 //!
 //! ```text
-//!  tasks ──▶ Handle::try_send, broadcast, close          Handler::on_open, on_event, on_close
-//!                │ (a queue for each connection)              ▲
-//!                ▼                                            │
+//!  tasks ──▶ Handle::send, broadcast, close              async fn(WebSocket), or
+//!                │ (a queue for each connection)         Handler::on_open, on_event, on_close
+//!                ▼                                            ▲
 //!           Worker 0 ◀──▶ socket 0        one worker, one socket, one writer
 //!           Worker 1 ◀──▶ socket 1        accept → HTTP/1.1 → routes → WebSocket → accept …
 //!           …
@@ -17,11 +17,80 @@
 //! ## A server
 //!
 //! ```
+//! use wirelet_embedded::proto::Config;
+//! use wirelet_embedded::server::{Route, Settings, WebSocketRoute};
+//! use wirelet_embedded::{EmbassyClock, EmbassyListener, Error, Resources, Server, WebSocket};
+//!
+//! static CONFIG: Config = Config::new();
+//! static ECHO: WebSocketRoute<'static> = WebSocketRoute::pull(&CONFIG);
+//! static ROUTES: [Route<'static>; 1] = [Route::websocket("/ws", &ECHO)];
+//! static SETTINGS: Settings<'static> = Settings::new(&ROUTES);
+//!
+//! async fn echo(mut ws: WebSocket<'_>) -> Result<(), Error> {
+//!     let mut buffer = [0; 512];
+//!     while let Some(message) = ws.recv(&mut buffer).await? {
+//!         ws.send(message).await?; // or wait for a sensor first: the connection goes on
+//!     }
+//!     Ok(())
+//! }
+//!
+//! async fn serve(stack: embassy_net::Stack<'_>) {
+//!     let mut resources = Resources::<1, 1024, 1024, 256>::new(); // for several tasks: a `StaticCell`
+//!     let (server, handle) = Server::new(&mut resources, &SETTINGS);
+//!     let [mut worker] = server.into_workers(); // a task for each
+//!     let (mut rx, mut tx) = ([0; 1460], [0; 1460]);
+//!     let mut listener = EmbassyListener::new(stack, 80, &mut rx, &mut tx, None);
+//!     handle.broadcast("a line for everybody", |_| true); // from any task, at any time
+//!     worker.run_with(&mut listener, &EmbassyClock, echo).await;
+//! }
+//! ```
+//!
+//! ## A client
+//!
+//! ```
+//! use wirelet_embedded::client::{Client, ClientResources, Options};
+//! use wirelet_embedded::proto::{MaskKeys, handshake::Uri};
+//! use wirelet_embedded::{EmbassyClock, EmbassyConnector, Error, WebSocket};
+//!
+//! async fn talk(mut ws: WebSocket<'_>) -> Result<(), Error> {
+//!     ws.send("hello").await?;
+//!     let mut buffer = [0; 512];
+//!     while let Some(message) = ws.recv(&mut buffer).await? {
+//!         // …
+//!     }
+//!     Ok(())
+//! }
+//!
+//! async fn connect(stack: embassy_net::Stack<'_>, keys: &mut impl MaskKeys) {
+//!     let Ok(uri) = Uri::parse("ws://server.example/ws") else { return };
+//!     let options = Options::new(uri);
+//!     let mut resources = ClientResources::<1024, 1024, 256>::new();
+//!     let (mut client, sender) = Client::new(&mut resources, &options); // `sender` is for other tasks
+//!     let (mut rx, mut tx) = ([0; 1460], [0; 1460]);
+//!     let mut connector = EmbassyConnector::new(stack, &mut rx, &mut tx, None);
+//!     client.run_with(&mut connector, &EmbassyClock, keys, &(), talk).await; // connects again and again
+//! }
+//! ```
+//!
+//! ## Two ways to write a handler
+//!
+//! | | `async fn(WebSocket)` | [`Handler`] |
+//! |---|---|---|
+//! | given to | [`Worker::run_with`](server::Worker::run_with), [`Client::run_with`](client::Client::run_with) | [`WebSocketRoute::new`](server::WebSocketRoute::new), [`Client::run`](client::Client::run) |
+//! | receives | when it calls [`recv`](WebSocket::recv), into a buffer of its own | when something has arrived, in place |
+//! | sends | waits for room | there is room for an answer as large as what has arrived |
+//! | state of a connection | variables of the function | fields with locks or cells, for all its connections |
+//! | waits for a sensor, flash, another task | by `.await` | can't: another task does, and answers through a [`Handle`] |
+//! | takes, besides the connection | the function's future with its buffer, and some 100 bytes in the worker's | nothing |
+//!
+//! Both run in the worker's task, and a server may have routes of both kinds. With callbacks alone nothing of the other way is linked.
+//!
+//! ```
 //! use core::fmt::Write as _;
 //! use wirelet_embedded::http::{File, Methods, Request, Response};
-//! use wirelet_embedded::server::{Route, Settings, WebSocketRoute};
-//! use wirelet_embedded::{Clock, Handler, Peer, Resources, Server, net::Listen};
 //! use wirelet_embedded::proto::{Config, Delivery, Event};
+//! use wirelet_embedded::server::{Route, WebSocketRoute};
+//! use wirelet_embedded::{Handler, Peer};
 //!
 //! struct Echo;
 //!
@@ -45,16 +114,6 @@
 //!     Route::call("/status", Methods::GET, &status),
 //!     Route::websocket("/ws", &ECHO),
 //! ];
-//! static SETTINGS: Settings<'static> = Settings::new(&ROUTES);
-//!
-//! # async fn join(_: impl Future) {}
-//! async fn serve(mut listener: impl Listen, clock: impl Clock) {
-//!     let mut resources = Resources::<1, 4096, 4352, 1024>::new(); // on a device: a `StaticCell`
-//!     let (server, handle) = Server::new(&mut resources, &SETTINGS);
-//!     let [mut worker] = server.into_workers(); // on a device: a task for each
-//!     handle.broadcast("a line for everybody", |_| true); // from any task, at any time
-//!     worker.run(&mut listener, &clock).await;
-//! }
 //! ```
 //!
 //! `boards/` in the repository has the application of a whole device, for Linux, for an emulated RISC-V board and for Espressif's
@@ -83,14 +142,14 @@
 //! | `ws_pre_handshake_cb`, `ws_post_handshake_cb` | [`WebSocketRoute::upgrade`](server::WebSocketRoute::upgrade), [`Handler::on_open`] |
 //! | `supported_subprotocol` | [`WebSocketRoute::subprotocols`](server::WebSocketRoute::subprotocols), several |
 //! | `handle_ws_control_frames` | always delivered, always answered by the core |
-//! | `httpd_ws_recv_frame`, `_part` | [`Handler::on_event`]: whole messages or chunks with length and offset |
-//! | `httpd_ws_send_frame` | [`Peer::send`], [`Peer::send_fragment`] |
-//! | `httpd_queue_work` with `httpd_ws_send_frame_async`, `httpd_ws_send_data` | [`Handle::try_send`], [`Handle::fragments`] |
+//! | `httpd_ws_recv_frame`, `_part` | [`WebSocket::recv`], [`recv_event`](WebSocket::recv_event), or [`Handler::on_event`]: whole messages or chunks with length and offset |
+//! | `httpd_ws_send_frame` | [`WebSocket::send`], [`WebSocket::text_fragments`], [`Peer::send`], [`Peer::send_fragment`] |
+//! | `httpd_queue_work` with `httpd_ws_send_frame_async`, `httpd_ws_send_data` | [`Handle::try_send`], [`Handle::send`] (it waits), [`Handle::fragments`] |
 //! | `httpd_get_client_list`, `httpd_ws_get_fd_info` | [`Handle::connections`] |
 //! | `httpd_sess_trigger_close` | [`Handle::close`] |
 //! | `httpd_stop`, `httpd_start` | [`Handle::stop`], and [`Worker::run`](server::Worker::run) again |
 //! | `httpd_sess_set_send_override`, `_recv_`, `_pending_` | the [`Socket`](net::Socket) |
-//! | `httpd_sess_set_ctx` | a table of the application's by [`ConnectionId::index`] |
+//! | `httpd_sess_set_ctx` | variables of the async function; a table of the application's by [`ConnectionId::index`] |
 //! | `httpd_query_key_value`, `httpd_req_get_cookie_val` | [`http::Request::parameter`], [`http::Request::cookie`] |
 //!
 //! | `esp_websocket_client` | here |
@@ -105,7 +164,8 @@
 //! | redirects | [`Options::redirects`](client::Options::redirects), none by default, never with credentials to another host |
 //! | `keep_alive_enable`, `if_name`, `ext_transport` | the [`Connect`](net::Connect) that is given |
 //! | `send_text`, `send_bin`, `is_connected`, `close`, `stop` | [`Sender`]; `start` is [`Client::run`], as often as you like |
-//! | `send_text_partial`, `send_cont_msg`, `send_fin` | [`Sender::fragments`] from any task, [`Peer::send_fragment`] in a handler |
+//! | `send_text_partial`, `send_cont_msg`, `send_fin` | [`Sender::fragments`] from any task, [`WebSocket::text_fragments`] and [`Peer::send_fragment`] in a handler |
+//! | `send_with_opcode` (ping), `close_with_code` | [`Sender::ping`], [`Sender::close`] with [`Sender::closed`] |
 //! | `cert_pem`, `skip_cert_common_name_check`, `use_global_ca_store` | `tls::client_config`: always checked, roots given |
 //! | events | [`Handler`] and [`ClientHandler`](client::ClientHandler) |
 //!
@@ -162,9 +222,12 @@ mod queue;
 pub mod server;
 mod session;
 mod table;
+mod talk;
 mod time;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod wait;
+mod websocket;
 
 pub use client::{Client, ClientResources, Sender};
 #[cfg(feature = "embassy-net")]
@@ -179,6 +242,7 @@ pub use table::{ConnectionId, ConnectionInfo, Message, Overflow, Phase, SendErro
 pub use time::Clock;
 #[cfg(feature = "embassy-time")]
 pub use time::EmbassyClock;
+pub use websocket::{BinaryFragments, Error, Outcome, ReceiveHalf, SendHalf, TextFragments, WebSocket};
 pub use wirelet_proto as proto;
 
 #[cfg(test)]

@@ -92,6 +92,11 @@ impl<'m> Outgoing<'m> {
         }
     }
 
+    /// How many bytes there is room for when nothing waits.
+    pub(crate) const fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(crate) const fn free(&self) -> usize {
         self.bytes.len().saturating_sub(self.end.saturating_sub(self.start))
     }

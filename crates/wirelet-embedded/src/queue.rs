@@ -10,7 +10,9 @@ const BINARY: u32 = 1 << 31;
 const MORE: u32 = 1 << 30;
 /// A fragment of a message in several frames.
 const PART: u32 = 1 << 29;
-const FLAGS: u32 = BINARY | MORE | PART;
+/// No message: a ping, or, with [`BINARY`], the reason of a close frame.
+const CONTROL: u32 = 1 << 28;
+const FLAGS: u32 = BINARY | MORE | PART | CONTROL;
 
 /// The cursors of a ring whose bytes are somewhere else.
 #[derive(Debug)]
@@ -27,12 +29,23 @@ pub(crate) struct Queue {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Front {
     pub(crate) kind: MessageKind,
-    /// A whole message, not a fragment.
+    /// No message, but for a control frame.
+    pub(crate) control: Option<Control>,
+    /// A whole message (or a ping), not a fragment.
     pub(crate) whole: bool,
     /// The message ends here.
     pub(crate) fin: bool,
     /// Payload bytes that have not been taken.
     len: u32,
+}
+
+/// What waits for a control frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Control {
+    /// The payload of a ping.
+    Ping,
+    /// The reason of the close frame that is sent when all before it has left.
+    Reason,
 }
 
 impl Front {
@@ -75,10 +88,22 @@ impl Queue {
         self.record(ring, kind, if fin { PART } else { PART | MORE }, payload)
     }
 
+    /// Appends what a control frame is to carry, whole or not at all.
+    pub(crate) fn push_control(&mut self, ring: &mut [u8], control: Control, payload: &[u8]) -> bool {
+        match control {
+            Control::Ping => self.record(ring, MessageKind::Text, CONTROL, payload),
+            Control::Reason => self.record(ring, MessageKind::Binary, CONTROL, payload),
+        }
+    }
+
+    /// Whether `len` bytes have room.
+    pub(crate) const fn has_room(&self, ring: &[u8], len: usize) -> bool {
+        len.saturating_add(RECORD) <= ring.len().saturating_sub(self.used as usize)
+    }
+
     fn record(&mut self, ring: &mut [u8], kind: MessageKind, flags: u32, payload: &[u8]) -> bool {
-        let free = ring.len().saturating_sub(self.used as usize);
         let Ok(len) = u32::try_from(payload.len()) else { return false };
-        if len & FLAGS != 0 || payload.len().saturating_add(RECORD) > free {
+        if len & FLAGS != 0 || !self.has_room(ring, payload.len()) {
             return false;
         }
         let word = len | flags | if kind == MessageKind::Binary { BINARY } else { 0 };
@@ -97,7 +122,13 @@ impl Queue {
         copy_out(self.pieces(ring, RECORD), &mut word);
         let word = u32::from_le_bytes(word);
         let kind = if word & BINARY == 0 { MessageKind::Text } else { MessageKind::Binary };
-        Some(Front { kind, whole: word & PART == 0, fin: word & MORE == 0, len: word & !FLAGS })
+        let control = match (word & CONTROL, kind) {
+            (0, _) => None,
+            (_, MessageKind::Text) => Some(Control::Ping),
+            (_, MessageKind::Binary) => Some(Control::Reason),
+        };
+        let whole = word & PART == 0 && control != Some(Control::Reason);
+        Some(Front { kind, control, whole, fin: word & MORE == 0, len: word & !FLAGS })
     }
 
     /// Claims the front, which from now on nobody drops: its payload is to be taken. One without payload is gone at once.

@@ -14,23 +14,28 @@
 //! Everything that must survive lives in the session, not in its futures: `run` may be dropped at any await and called again,
 //! and no byte is lost, doubled or reordered.
 
+mod pull;
+
+pub(crate) use pull::pull;
+
 use core::cell::Cell;
 use core::future::{pending, poll_fn};
+use core::ops::DerefMut;
 use core::pin::pin;
-use core::task::Poll;
+use core::task::{Context, Poll};
 use core::time::Duration;
 
 use embedded_io_async::{Error, ErrorKind, Read, Write};
 use wirelet_proto::{
-    CloseCode, Config, Connection, Delivery, Event, Expired, Failure, Fixed, Instant, LimitError, MaskKeys,
-    RecvBuffer, SendError, Spare as _, State, Status,
+    CloseCode, Config, Connection, Delivery, Event, Expired, Failure, Fixed, Instant, LimitError,
+    MAX_CONTROL_PAYLOAD, MaskKeys, RecvBuffer, Role, SendError, Spare as _, State, Status,
 };
 
 use crate::compression::{Lane, Received, Reservation, Way, largest};
 use crate::handler::{Author, Cause, Desk, End, Handler, Peer};
 use crate::net::Socket;
 use crate::outgoing::{AppendError, Frame, Outgoing, Payload};
-use crate::queue::Front;
+use crate::queue::{Control, Front};
 use crate::table::{ConnectionId, Link, Phase};
 use crate::time::{Clock, before, earlier, yield_now};
 
@@ -59,8 +64,11 @@ pub(crate) struct Session<'m, 'c> {
     tx: Outgoing<'m>,
     /// What compresses, where that was agreed on.
     lane: Option<Way<'m, dyn Lane + 'm>>,
+    /// What masks what is sent.
+    keys: &'m mut dyn MaskKeys,
     id: ConnectionId,
     inbound: Inbound,
+    taker: Taker,
     next: Next,
     author: Author,
     transport: Transport,
@@ -86,6 +94,17 @@ enum Inbound {
     Exhausted,
     /// Nothing more will be delivered.
     Over,
+}
+
+/// Who takes what arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taker {
+    /// The handler is called as soon as an answer has room.
+    Callbacks,
+    /// A future takes it when it likes. `sends`: meanwhile it waits for room.
+    Future { sends: bool },
+    /// Nobody: it is thrown away.
+    Nobody,
 }
 
 /// Whose turn it is when there is no room for both.
@@ -125,12 +144,15 @@ enum Came<E> {
     Read(Result<usize, E>),
     Noticed,
     Due,
+    /// The task was woken, and for nothing of these.
+    Woken,
 }
 
 /// What a slot has for its connection.
 enum Task {
     Message(Front),
-    Close(CloseCode),
+    /// A control frame, the last of which closes with this code, and whether what it is to carry is queued.
+    Control(Control, CloseCode, bool),
     /// A message that has no room now.
     Waits,
 }
@@ -140,7 +162,12 @@ struct Claimed<'t>(Link<'t>);
 
 impl Payload for Claimed<'_> {
     fn next(&mut self, into: &mut [u8]) -> usize {
-        self.0.with(|slot, ring| slot.queue.take(ring, into)).unwrap_or(0)
+        let taken = self.0.with(|slot, ring| {
+            // There is room for who waits for it.
+            slot.watch.ring();
+            slot.queue.take(ring, into)
+        });
+        taken.unwrap_or(0)
     }
 }
 
@@ -152,6 +179,7 @@ impl<'m, 'c> Session<'m, 'c> {
         (rx, received): (&'m mut [u8], usize),
         (tx, queued): (&'m mut [u8], usize),
         lane: Option<&'m mut Reservation<'_>>,
+        keys: &'m mut dyn MaskKeys,
         id: ConnectionId,
     ) -> Self {
         let mut rx = Fixed::new(rx);
@@ -159,7 +187,7 @@ impl<'m, 'c> Session<'m, 'c> {
         let tx = Outgoing::new(tx, queued);
         let (role, deflate, chunk) = (core.role(), core.extensions().deflate, tx.compressed_chunk());
         let lane = lane.and_then(|lane| lane.open(role, deflate, chunk));
-        Self { lane, ..Self::new(core, rx, tx, id) }
+        Self { lane, ..Self::new(core, rx, tx, keys, id) }
     }
 
     /// `rx` holds bytes that followed the opening handshake, `tx` such that are still to be written.
@@ -167,6 +195,7 @@ impl<'m, 'c> Session<'m, 'c> {
         core: &'m mut Connection<&'c Config>,
         rx: Fixed<&'m mut [u8]>,
         tx: Outgoing<'m>,
+        keys: &'m mut dyn MaskKeys,
         id: ConnectionId,
     ) -> Self {
         Self {
@@ -174,8 +203,10 @@ impl<'m, 'c> Session<'m, 'c> {
             rx: RecvBuffer::new(rx),
             tx,
             lane: None,
+            keys,
             id,
             inbound: Inbound::Arrived,
+            taker: Taker::Callbacks,
             next: Next::Peer,
             author: Author::Nobody,
             transport: Transport::Open,
@@ -191,65 +222,48 @@ impl<'m, 'c> Session<'m, 'c> {
         End { close: self.core.close_info(), cause, was_closing: self.was_closing }
     }
 
+    pub(crate) const fn id(&self) -> ConnectionId {
+        self.id
+    }
+
     /// Calls the handler's `on_open`.
-    pub(crate) fn open(&mut self, handler: &dyn Handler, keys: &mut dyn MaskKeys, now: Instant) {
-        let mut desk = Desk {
+    pub(crate) fn open(&mut self, handler: &dyn Handler, now: Instant) {
+        handler.on_open(&mut Peer::new(self.id, &mut self.desk(now)));
+    }
+
+    /// What sending needs.
+    fn desk(&mut self, now: Instant) -> Desk<'_, 'm, 'c> {
+        Desk {
             core: self.core,
             tx: &mut self.tx,
             outflow: self.lane.as_mut().map(|lane| lane.flows().1),
-            keys,
+            keys: &mut *self.keys,
             now,
             author: &mut self.author,
             was_closing: &mut self.was_closing,
-        };
-        handler.on_open(&mut Peer::new(self.id, &mut desk));
-    }
-
-    /// Drives the connection until nothing more can be delivered and all that was accepted has been written, or until
-    /// that can't be any more.
-    ///
-    /// # Cancel safety
-    /// Safe: call it again.
-    pub(crate) async fn run<S: Socket, C: Clock>(
-        &mut self,
-        socket: &mut S,
-        around: &Surroundings<'_, C>,
-        keys: &mut dyn MaskKeys,
-    ) -> Cause {
-        let (mut reader, mut writer) = socket.split();
-        loop {
-            self.step = self.step(around, keys);
-            if self.step == Step::Over {
-                return self.because();
-            }
-            match self.turn(&mut reader, &mut writer, around).await {
-                Came::Wrote(Ok(0)) => self.write_failed(ErrorKind::WriteZero, around.clock.now()),
-                Came::Wrote(Ok(n)) => self.wrote(n, around.clock.now()),
-                Came::Wrote(Err(error)) => self.write_failed(error.kind(), around.clock.now()),
-                Came::Read(Ok(n)) => self.received(n),
-                Came::Read(Err(error)) => {
-                    self.cause.get_or_insert(Cause::Io(error.kind()));
-                    return self.because();
-                }
-                // There is nothing left of what had arrived.
-                Came::Due if self.step == Step::Rests && self.has_failed() => return self.because(),
-                Came::Noticed | Came::Due => {}
-            }
-            self.turns = (self.turns + 1) % TURNS;
-            if self.turns == 0 || self.step == Step::Goes {
-                yield_now().await;
-            }
         }
     }
 
+    /// Drives the connection, with its handler's callbacks, as [`drive`] does.
+    ///
+    /// # Cancel safety
+    /// Safe: call it again.
+    pub(crate) fn run<S: Socket, C: Clock>(
+        &mut self,
+        socket: &mut S,
+        around: &Surroundings<'_, C>,
+    ) -> impl Future<Output = Cause> {
+        drive(self, socket, around, Nobody)
+    }
+
     /// Does all that can be done without waiting.
-    fn step<C: Clock>(&mut self, around: &Surroundings<'_, C>, keys: &mut dyn MaskKeys) -> Step {
+    fn step<C: Clock>(&mut self, around: &Surroundings<'_, C>) -> Step {
         loop {
             let now = around.clock.now();
             if let Some(when) = around.link.ends(now, around.closing_time) {
                 self.core.end_by(when);
             }
-            let rests = self.exchange(around.link, around.handler, keys, now);
+            let rests = self.exchange(around.link, around.handler, now);
             self.core.hold_reading(self.readable() == 0, now);
             if !rests {
                 return Step::Goes;
@@ -261,17 +275,18 @@ impl<'m, 'c> Session<'m, 'c> {
             if self.core.poll_deadline().is_none_or(|when| when > now) {
                 return Step::Rests;
             }
-            self.expire(keys, now);
+            self.expire(now);
         }
     }
 
     /// Waits for the socket, a note from another task, or a deadline; not at all when there is more to do without. Reading and
     /// writing take turns in being asked first: neither keeps the other waiting.
-    async fn turn<R: Read, W: Write<Error = R::Error>, C: Clock>(
+    async fn turn<R: Read, W: Write<Error = R::Error>, C: Clock, B: Company>(
         &mut self,
         reader: &mut R,
         writer: &mut W,
         around: &Surroundings<'_, C>,
+        _: &B,
     ) -> Came<R::Error> {
         let (rests, reads_first) = (self.step != Step::Goes, self.turns % 2 == 1);
         let most = if rests && self.transport != Transport::Ended { self.readable() } else { 0 };
@@ -291,7 +306,7 @@ impl<'m, 'c> Session<'m, 'c> {
                 None => pending().await,
             }
         });
-        let mut tried = false;
+        let (mut tried, mut polled) = (false, false);
         poll_fn(|cx| {
             if reads_first && let Poll::Ready(read) = read.as_mut().poll(cx) {
                 return Poll::Ready(Came::Read(read));
@@ -310,16 +325,55 @@ impl<'m, 'c> Session<'m, 'c> {
             if around.link.poll_noticed(cx).is_ready() {
                 return Poll::Ready(Came::Noticed);
             }
-            alarm.as_mut().poll(cx).map(|()| Came::Due)
+            if alarm.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Came::Due);
+            }
+            // Whoever was woken, it may have been the company.
+            let woken = B::PRESENT && core::mem::replace(&mut polled, true);
+            if woken { Poll::Ready(Came::Woken) } else { Poll::Pending }
         })
         .await
+    }
+
+    /// Does all that can be done without waiting; the cause when that was the last.
+    fn goes_on<C: Clock>(&mut self, around: &Surroundings<'_, C>) -> Option<Cause> {
+        self.step = self.step(around);
+        (self.step == Step::Over).then(|| self.because())
+    }
+
+    /// Takes in what a turn has brought; the cause when that was the end.
+    fn came<E: Error>(&mut self, came: Came<E>, now: Instant) -> Option<Cause> {
+        match came {
+            Came::Wrote(Ok(0)) => self.write_failed(ErrorKind::WriteZero, now),
+            Came::Wrote(Ok(n)) => self.wrote(n, now),
+            Came::Wrote(Err(error)) => self.write_failed(error.kind(), now),
+            Came::Read(Ok(n)) => self.received(n),
+            Came::Read(Err(error)) => {
+                self.cause.get_or_insert(Cause::Io(error.kind()));
+                return Some(self.because());
+            }
+            // There is nothing left of what had arrived.
+            Came::Due if self.step == Step::Rests && self.has_failed() => return Some(self.because()),
+            Came::Noticed | Came::Due | Came::Woken => {}
+        }
+        None
+    }
+
+    /// Whether other tasks are to run now.
+    fn lets_others_in(&mut self) -> bool {
+        self.turns = (self.turns + 1) % TURNS;
+        self.turns == 0 || self.step == Step::Goes
     }
 
     /// How many bytes may be read: what they bring can be answered, or is thrown away. None while an event waits.
     fn readable(&self) -> usize {
         match self.inbound {
             // A chunk is never larger than what its echo has room for.
-            Inbound::Exhausted if self.core.config().delivery == Delivery::Chunks && self.can_answer() => {
+            Inbound::Exhausted
+                if self.taker == Taker::Callbacks
+                    && self.core.config().delivery == Delivery::Chunks
+                    && self.can_answer() =>
+            {
                 self.tx.chunk(self.lane.is_some())
             }
             // RFC 6455 5.5.1: after the last event whatever arrives is thrown away.
@@ -333,10 +387,18 @@ impl<'m, 'c> Session<'m, 'c> {
     fn looks_again(&self, now: Instant) -> Option<Instant> {
         match self.next {
             _ if self.step == Step::Goes || self.has_failed() => Some(now),
-            Next::Tasks { since } if self.inbound == Inbound::Event => {
+            Next::Tasks { since } if self.answer_waits() => {
                 Some(since.plus(TURN_TIME)).filter(|turn| *turn > now)
             }
             _ => None,
+        }
+    }
+
+    /// Whether an answer of the handler waits for room, or will need some.
+    fn answer_waits(&self) -> bool {
+        match self.taker {
+            Taker::Future { sends } => sends,
+            Taker::Callbacks | Taker::Nobody => self.inbound == Inbound::Event,
         }
     }
 
@@ -408,9 +470,8 @@ impl<'m, 'c> Session<'m, 'c> {
     }
 
     /// Does what is due.
-    fn expire(&mut self, keys: &mut dyn MaskKeys, now: Instant) {
-        let mut keys = keys;
-        let Some(expired) = self.core.handle_deadline(&mut keys, now) else { return };
+    fn expire(&mut self, now: Instant) {
+        let Some(expired) = self.core.handle_deadline(&mut self.keys, now) else { return };
         let cause = Cause::Expired(expired);
         match expired {
             // The socket is given up at once; what was read before is delivered.
@@ -429,17 +490,11 @@ impl<'m, 'c> Session<'m, 'c> {
 
     /// The peer and the tasks have their turns as far as that goes without waiting. False when there is more to do, and
     /// others are to be let in first.
-    fn exchange(
-        &mut self,
-        link: Link<'_>,
-        handler: &dyn Handler,
-        keys: &mut dyn MaskKeys,
-        now: Instant,
-    ) -> bool {
+    fn exchange(&mut self, link: Link<'_>, handler: &dyn Handler, now: Instant) -> bool {
         for _ in 0..EXCHANGES {
             self.tx.append_control(self.core);
-            let queued = self.take_queued(link, keys, now);
-            let received = self.receive(link, handler, keys, now);
+            let queued = self.take_queued(link, now);
+            let received = self.receive(link, handler, now);
             self.tell_closing(link);
             if !received && !queued {
                 return true;
@@ -449,26 +504,20 @@ impl<'m, 'c> Session<'m, 'c> {
     }
 
     /// The peer's turn: delivers the event that is ready, and goes on with what was received. False when nothing has changed.
-    fn receive(
-        &mut self,
-        link: Link<'_>,
-        handler: &dyn Handler,
-        keys: &mut dyn MaskKeys,
-        now: Instant,
-    ) -> bool {
+    fn receive(&mut self, link: Link<'_>, handler: &dyn Handler, now: Instant) -> bool {
         match self.inbound {
             Inbound::Exhausted | Inbound::Over => return false,
             Inbound::Control if !self.core.poll_transmit().is_empty() => return false,
             Inbound::Event => {
-                if !self.deliver(link, handler, keys, now) {
+                if !self.deliver(link, handler, now) {
                     return false;
                 }
             }
             Inbound::Arrived | Inbound::Control => {}
         }
         let status = match &mut self.lane {
-            None => self.core.advance(&mut self.rx, &mut &mut *keys, now),
-            Some(lane) => lane.flows().0.advance(self.core, &mut self.rx, keys, now),
+            None => self.core.advance(&mut self.rx, &mut self.keys, now),
+            Some(lane) => lane.flows().0.advance(self.core, &mut self.rx, &mut *self.keys, now),
         };
         self.inbound = match status {
             Ok(Status::Ready(_)) => Inbound::Event,
@@ -483,7 +532,7 @@ impl<'m, 'c> Session<'m, 'c> {
             // A whole message becomes larger than there is memory for.
             Ok(Status::NeedOutput) => {
                 let failure = Failure::Limit(LimitError::Message);
-                self.core.fail(failure.close_code(), &mut &mut *keys, now);
+                self.core.fail(failure.close_code(), &mut self.keys, now);
                 self.cause.get_or_insert(Cause::Failed(failure));
                 Inbound::Arrived
             }
@@ -492,13 +541,12 @@ impl<'m, 'c> Session<'m, 'c> {
     }
 
     /// Hands the event that is ready to the handler, if an answer has room; false otherwise.
-    fn deliver(
-        &mut self,
-        link: Link<'_>,
-        handler: &dyn Handler,
-        keys: &mut dyn MaskKeys,
-        now: Instant,
-    ) -> bool {
+    fn deliver(&mut self, link: Link<'_>, handler: &dyn Handler, now: Instant) -> bool {
+        match self.taker {
+            Taker::Callbacks => {}
+            Taker::Future { .. } => return false,
+            Taker::Nobody => return true,
+        }
         let (can_answer, tasks_first) = (self.can_answer(), self.is_tasks_turn(link, now));
         let (inflow, outflow) = self.lane.as_mut().map(|lane| lane.flows()).unzip();
         let event = match &inflow {
@@ -522,7 +570,7 @@ impl<'m, 'c> Session<'m, 'c> {
             core: self.core,
             tx: &mut self.tx,
             outflow,
-            keys,
+            keys: &mut *self.keys,
             now,
             author: &mut self.author,
             was_closing: &mut self.was_closing,
@@ -546,21 +594,27 @@ impl<'m, 'c> Session<'m, 'c> {
 
     /// The tasks' turn: moves a message of theirs into the transmit buffer, or starts closing when that is asked for. False
     /// when nothing has changed.
-    fn take_queued(&mut self, link: Link<'_>, keys: &mut dyn MaskKeys, now: Instant) -> bool {
+    fn take_queued(&mut self, link: Link<'_>, now: Instant) -> bool {
         if !self.can_answer() {
             return false;
         }
         // RFC 6455 5.4: the fragments of a message follow each other.
         let may_take = match self.author {
-            Author::Nobody => self.inbound != Inbound::Event || self.next != Next::Peer,
+            Author::Nobody => !self.answer_waits() || self.next != Next::Peer,
             Author::Handler => false,
             Author::Task => true,
         };
         let (compressed, tx) = (self.lane.is_some(), &self.tx);
+        let slot_free = self.core.poll_transmit().is_empty();
         let task = link.with(|slot, ring| {
+            let code = slot.order.code();
             let Some(front) = slot.queue.front(ring).filter(|_| self.author != Author::Handler) else {
-                return slot.order.code().map(Task::Close);
+                return code.map(|code| Task::Control(Control::Reason, code, false));
             };
+            if let Some(control) = front.control {
+                let task = Task::Control(control, code.unwrap_or(CloseCode::NORMAL), true);
+                return Some(if slot_free { task } else { Task::Waits });
+            }
             let most = if compressed { largest(front.len()) } else { front.len() };
             if !may_take || !tx.admits(most) {
                 return Some(Task::Waits);
@@ -571,22 +625,38 @@ impl<'m, 'c> Session<'m, 'c> {
         match task.flatten() {
             None | Some(Task::Waits) => false,
             Some(Task::Message(front)) => {
-                self.send_claimed(link, front, keys, now);
+                self.send_claimed(link, front, now);
                 true
             }
-            Some(Task::Close(code)) => {
-                let closed = self.core.close(code, "", &mut &mut *keys, now);
-                self.was_closing |= closed.is_ok();
-                // The slot is free as soon as what is in it has room.
-                closed != Err(SendError::Busy)
+            Some(Task::Control(control, code, queued)) => {
+                let mut bytes = [0; MAX_CONTROL_PAYLOAD];
+                let mut payload = bytes.get_mut(..0).unwrap_or_default();
+                if queued {
+                    link.with(|slot, ring| slot.queue.claim(ring));
+                    let len = Claimed(link).next(&mut bytes);
+                    payload = bytes.get_mut(..len).unwrap_or_default();
+                }
+                self.control(control, code, payload, now)
             }
         }
     }
 
-    fn send_claimed(&mut self, link: Link<'_>, front: Front, keys: &mut dyn MaskKeys, now: Instant) {
+    /// Sends a ping, or begins the closing handshake; false when that has to wait.
+    fn control(&mut self, control: Control, code: CloseCode, payload: &[u8], now: Instant) -> bool {
+        if control == Control::Ping {
+            return self.core.ping(payload, &mut self.keys, now).is_ok();
+        }
+        let reason = core::str::from_utf8(payload).unwrap_or("");
+        let closed = self.core.close(code, reason, &mut self.keys, now);
+        self.was_closing |= closed.is_ok();
+        // The slot is free as soon as what is in it has room.
+        closed != Err(SendError::Busy)
+    }
+
+    fn send_claimed(&mut self, link: Link<'_>, front: Front, now: Instant) {
         let mut outflow = self.lane.as_mut().map(|lane| lane.flows().1);
         let frame = Frame { kind: front.kind, len: front.len(), fin: front.fin };
-        let sent = self.tx.append(self.core, keys, outflow.as_mut(), frame, &mut Claimed(link));
+        let sent = self.tx.append(self.core, &mut *self.keys, outflow.as_mut(), frame, &mut Claimed(link));
         self.next = Next::Peer;
         match sent {
             Ok(()) => self.author = if front.fin { Author::Nobody } else { Author::Task },
@@ -594,7 +664,7 @@ impl<'m, 'c> Session<'m, 'c> {
             Err(AppendError::Gone) => {}
             // It was accepted, so that it must not disappear in silence.
             Err(_) => {
-                self.core.fail(CloseCode::INTERNAL_ERROR, &mut &mut *keys, now);
+                self.core.fail(CloseCode::INTERNAL_ERROR, &mut self.keys, now);
                 self.fail_with(Cause::Unsendable);
             }
         }
@@ -615,13 +685,9 @@ impl<'m, 'c> Session<'m, 'c> {
     /// After the closing handshake: ends the writing side and throws away what arrives until the peer's stream ends or
     /// the closing deadline has come. Closing at once would reset the connection and could destroy the close frame on its
     /// way. A client leaves it to the server to end the stream first (RFC 6455 7.1.1).
-    pub(crate) async fn linger<S: Socket, C: Clock>(
-        &mut self,
-        socket: &mut S,
-        around: &Surroundings<'_, C>,
-        server: bool,
-    ) {
+    pub(crate) async fn linger<S: Socket, C: Clock>(&mut self, socket: &mut S, around: &Surroundings<'_, C>) {
         let clock = around.clock;
+        let server = self.core.role() == Role::Server;
         // Without a deadline everything is over.
         let Some(deadline) = self.core.poll_deadline() else { return };
         let ends = around.link.ends(clock.now(), around.closing_time);
@@ -634,6 +700,72 @@ impl<'m, 'c> Session<'m, 'c> {
         drop((reader, writer));
         if !server && discarded.is_some() {
             let _ = before(clock, deadline, pin!(socket.shutdown())).await;
+        }
+    }
+}
+
+/// Where a session is kept: with the loop that drives it, or where its handler's future finds it between two turns.
+pub(crate) trait Seat<'m, 'c: 'm> {
+    /// The session, until this is dropped.
+    fn session(&mut self) -> impl DerefMut<Target = Session<'m, 'c>>;
+}
+
+impl<'m, 'c> Seat<'m, 'c> for &mut Session<'m, 'c> {
+    fn session(&mut self) -> impl DerefMut<Target = Session<'m, 'c>> {
+        &mut **self
+    }
+}
+
+/// Who is polled beside a session, and may use it meanwhile.
+pub(crate) trait Company {
+    /// Whether there is anybody.
+    const PRESENT: bool;
+
+    /// Polls it. `moved`: something of the connection may have changed since. Answers whether it has changed the session.
+    fn poll(&mut self, cx: &mut Context<'_>, now: Instant, moved: bool) -> bool;
+}
+
+/// No company.
+struct Nobody;
+
+impl Company for Nobody {
+    const PRESENT: bool = false;
+
+    fn poll(&mut self, _: &mut Context<'_>, _: Instant, _: bool) -> bool {
+        false
+    }
+}
+
+/// Drives a connection until nothing more can be delivered and all that was accepted has been written, or until that can't
+/// be any more. Company is polled whenever the task is woken, and after whatever has happened.
+///
+/// # Cancel safety
+/// Safe: call it again.
+#[expect(clippy::manual_async_fn, reason = "the future of an async function holds its arguments twice")]
+pub(crate) fn drive<'m, 'c: 'm, S: Socket, C: Clock>(
+    mut seat: impl Seat<'m, 'c>,
+    socket: &mut S,
+    around: &Surroundings<'_, C>,
+    mut company: impl Company,
+) -> impl Future<Output = Cause> {
+    async move {
+        let (mut reader, mut writer) = socket.split();
+        let mut moved = true;
+        loop {
+            if let Some(cause) = seat.session().goes_on(around) {
+                return cause;
+            }
+            let changed = poll_fn(|cx| Poll::Ready(company.poll(cx, around.clock.now(), moved))).await;
+            if !changed {
+                let came = seat.session().turn(&mut reader, &mut writer, around, &company).await;
+                moved = !matches!(came, Came::Woken);
+                if let Some(cause) = seat.session().came(came, around.clock.now()) {
+                    return cause;
+                }
+            }
+            if seat.session().lets_others_in() {
+                yield_now().await;
+            }
         }
     }
 }

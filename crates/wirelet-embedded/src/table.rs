@@ -11,7 +11,8 @@ use critical_section::Mutex;
 use wirelet_proto::{CloseCode, Instant, MessageKind};
 
 use crate::outgoing::largest_queued;
-use crate::queue::Queue;
+use crate::queue::{Control, Queue};
+use crate::wait::Wait;
 
 /// A connection, or one that was: ids are never used twice while anybody can tell.
 ///
@@ -119,6 +120,12 @@ impl<'m> Message<'m> {
     }
 }
 
+impl<'m, const N: usize> From<&'m [u8; N]> for Message<'m> {
+    fn from(bytes: &'m [u8; N]) -> Self {
+        Self::Binary(bytes)
+    }
+}
+
 impl<'m> From<&'m str> for Message<'m> {
     fn from(text: &'m str) -> Self {
         Self::Text(text)
@@ -185,13 +192,13 @@ pub(crate) enum Order {
 
 impl Order {
     /// Who asks first names the code.
-    pub(crate) fn close(&mut self, code: CloseCode) {
+    fn close(&mut self, code: CloseCode) {
         if *self == Self::None {
             *self = Self::Close(code);
         }
     }
 
-    pub(crate) fn stop(&mut self, code: CloseCode) {
+    fn stop(&mut self, code: CloseCode) {
         if !self.stops() {
             *self = Self::Stop(self.code().unwrap_or(code));
         }
@@ -302,6 +309,20 @@ impl Slot {
         self.noticed = true;
     }
 
+    /// The connection is to be closed; who waits for room learns that there will be none.
+    pub(crate) fn close(&mut self, code: CloseCode) {
+        self.order.close(code);
+        self.watch.ring();
+        self.notice();
+    }
+
+    /// The same, and `run` is to return.
+    pub(crate) fn stop(&mut self, code: CloseCode) {
+        self.order.stop(code);
+        self.watch.ring();
+        self.notice();
+    }
+
     /// The phase changes; who waits for that looks.
     pub(crate) const fn enter(&mut self, phase: Phase) {
         self.phase = phase;
@@ -351,14 +372,14 @@ impl Slot {
         self.enter(Phase::Free);
     }
 
-    /// Queues a message as `overflow` says.
-    pub(crate) fn queue(
-        &mut self,
-        ring: &mut [u8],
-        most: usize,
-        message: Message<'_>,
-    ) -> Result<(), SendReason> {
-        if message.bytes().len() > most {
+    /// Whether this is the slot of that connection, which has not ended.
+    pub(crate) fn is_of(&self, id: ConnectionId) -> bool {
+        self.generation == id.generation && self.phase != Phase::Free
+    }
+
+    /// Whether `len` bytes, of at most `most`, may be queued, if there is room.
+    fn admits(&self, most: usize, len: usize) -> Result<(), SendReason> {
+        if len > most {
             return Err(SendReason::TooLong);
         }
         // Who is to close takes nothing more: it would never come to it while others send, and what they send behind an
@@ -367,17 +388,24 @@ impl Slot {
             return Err(SendReason::Gone);
         }
         // RFC 6455 5.4: the fragments of a message follow each other.
-        if self.fragments {
-            return Err(SendReason::Full);
-        }
+        if self.fragments { Err(SendReason::Full) } else { Ok(()) }
+    }
+
+    /// Queues a message as `overflow` says.
+    pub(crate) fn queue(
+        &mut self,
+        ring: &mut [u8],
+        most: usize,
+        message: Message<'_>,
+    ) -> Result<(), SendReason> {
+        self.admits(most, message.bytes().len())?;
         while !self.queue.push(ring, message.kind(), message.bytes()) {
             match self.overflow {
                 // Half a message is not dropped.
                 Overflow::DropOldest if self.queue.drop_whole(ring) => {}
                 Overflow::Close => {
                     self.queue.clear();
-                    self.order.close(CloseCode::TRY_AGAIN_LATER);
-                    self.notice();
+                    self.close(CloseCode::TRY_AGAIN_LATER);
                     return Err(SendReason::Full);
                 }
                 _ => return Err(SendReason::Full),
@@ -403,6 +431,10 @@ impl Slot {
             return Err(SendReason::Full);
         }
         self.fragments = !fin;
+        if fin {
+            // Others may send again.
+            self.watch.ring();
+        }
         self.notice();
         Ok(())
     }
@@ -449,8 +481,7 @@ impl dyn Table + '_ {
         id: ConnectionId,
         act: impl FnOnce(&mut Slot, &mut [u8]) -> R,
     ) -> Option<R> {
-        let current = |slot: &Slot| slot.generation == id.generation && slot.phase != Phase::Free;
-        self.with(id.index(), |slot, ring| current(slot).then(|| act(slot, ring))).flatten()
+        self.with(id.index(), |slot, ring| slot.is_of(id).then(|| act(slot, ring))).flatten()
     }
 
     /// How many slots are in a phase that `choose` takes.
@@ -497,6 +528,83 @@ impl dyn Table + '_ {
             _ => Err(SendReason::Gone),
         });
         queued.unwrap_or(Err(SendReason::Gone)).map_err(|reason| SendError { message, reason })
+    }
+
+    pub(crate) fn send<'t, 'm>(
+        &'t self,
+        id: ConnectionId,
+        message: Message<'m>,
+    ) -> impl Future<Output = Result<(), SendError<Message<'m>>>> + use<'t, 'm> {
+        let most = self.largest(false);
+        let queued = self.wait(id, move |slot, ring| match slot.queue(ring, most, message) {
+            Err(SendReason::Full) => None,
+            queued => Some(queued),
+        });
+        async move { queued.await.map_err(|reason| SendError { message, reason }) }
+    }
+
+    /// Waits until a message of `len` bytes would be queued.
+    pub(crate) fn ready<'t>(
+        &'t self,
+        id: ConnectionId,
+        len: usize,
+    ) -> impl Future<Output = Result<(), SendReason>> + use<'t> {
+        let most = self.largest(false);
+        self.wait(id, move |slot, ring| match slot.admits(most, len) {
+            Ok(()) if slot.queue.has_room(ring, len) => Some(Ok(())),
+            Ok(()) | Err(SendReason::Full) => None,
+            refused => Some(refused),
+        })
+    }
+
+    /// Waits for an answer while a connection is open.
+    pub(crate) fn wait<'t, F>(
+        &'t self,
+        id: ConnectionId,
+        mut look: F,
+    ) -> impl Future<Output = Result<(), SendReason>> + use<'t, F>
+    where
+        F: FnMut(&mut Slot, &mut [u8]) -> Option<Result<(), SendReason>> + Unpin,
+    {
+        Wait::new(self, id.index(), move |slot: &mut Slot, ring: &mut [u8]| {
+            if slot.is_of(id) && slot.phase == Phase::Open {
+                look(slot, ring)
+            } else {
+                Some(Err(SendReason::Gone))
+            }
+        })
+    }
+
+    /// Waits until a connection has ended.
+    pub(crate) fn closed<'t>(&'t self, id: ConnectionId) -> impl Future<Output = ()> + use<'t> {
+        Wait::new(self, id.index(), move |slot: &mut Slot, _: &mut [u8]| (!slot.is_of(id)).then_some(()))
+    }
+
+    pub(crate) fn ping(&self, id: ConnectionId, payload: &[u8]) -> Result<(), SendReason> {
+        let most = self.largest(false).min(wirelet_proto::MAX_CONTROL_PAYLOAD);
+        let queued = self.with_id(id, |slot, ring| {
+            if slot.phase != Phase::Open {
+                return Err(SendReason::Gone);
+            }
+            slot.admits(most, payload.len())?;
+            let queued = slot.queue.push_control(ring, Control::Ping, payload);
+            slot.notice();
+            if queued { Ok(()) } else { Err(SendReason::Full) }
+        });
+        queued.unwrap_or(Err(SendReason::Gone))
+    }
+
+    /// Has a connection closed; whether there is one.
+    pub(crate) fn close(&self, id: ConnectionId, code: CloseCode, reason: &str) -> bool {
+        let code = if code.is_sendable() { code } else { CloseCode::INTERNAL_ERROR };
+        let asked = self.with_id(id, |slot, ring| {
+            // RFC 6455 5.5: with its code it has at most 125 bytes.
+            if slot.order == Order::None && slot.phase == Phase::Open && (1..=123).contains(&reason.len()) {
+                slot.queue.push_control(ring, Control::Reason, reason.as_bytes());
+            }
+            slot.close(code);
+        });
+        asked.is_some()
     }
 
     pub(crate) fn info(&self, index: usize) -> Option<ConnectionInfo> {

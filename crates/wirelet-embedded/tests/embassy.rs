@@ -13,10 +13,15 @@ use embassy_net::{Config, Ipv4Address, Ipv4Cidr, Runner, Stack, StackResources, 
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
 use embassy_time::{Duration, Instant, MockDriver, Timer};
 use embedded_io_async::{Read as _, Write as _};
+use wirelet_embedded::client::{Client, ClientResources, Finished, Options};
 use wirelet_embedded::http::File;
 use wirelet_embedded::net::{Listen as _, Socket as _};
-use wirelet_embedded::server::{Route, Server, Settings};
-use wirelet_embedded::{EmbassyClock, EmbassyListener, EmbassySocket, Resources};
+use wirelet_embedded::proto::MaskKeys;
+use wirelet_embedded::proto::handshake::Uri;
+use wirelet_embedded::server::{Route, Server, Settings, WebSocketRoute};
+use wirelet_embedded::{
+    EmbassyClock, EmbassyConnector, EmbassyListener, EmbassySocket, Error, Resources, WebSocket,
+};
 
 /// One way between the stacks: packets, and when they arrive.
 #[derive(Default)]
@@ -254,5 +259,85 @@ fn a_dropped_accept_keeps_the_client_that_is_connecting() {
     for millis in 0..70 {
         let took = greeted(millis);
         assert!(took < 100, "dropped after {millis} ms: {took} ms");
+    }
+}
+
+/// Predictable, which is good enough for a wire that nobody else is at.
+struct Keys(u32);
+
+impl MaskKeys for Keys {
+    fn next_key(&mut self) -> [u8; 4] {
+        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        self.0.to_be_bytes()
+    }
+}
+
+async fn echo(mut ws: WebSocket<'_>) -> Result<(), Error> {
+    let mut buffer = [0; 512];
+    while let Some(message) = ws.recv(&mut buffer).await? {
+        Timer::after_millis(3).await; // a sensor that answers slowly
+        ws.send(message).await?;
+    }
+    Ok(())
+}
+
+async fn ask(mut ws: WebSocket<'_>) -> Result<(), Error> {
+    let mut buffer = [0; 512];
+    for len in [0, 1, 125, 126, 300, 350] {
+        let payload = vec![len as u8; len];
+        ws.send(&payload[..]).await?;
+        assert_eq!(ws.recv(&mut buffer).await?.map(|echoed| echoed.bytes().to_vec()), Some(payload));
+    }
+    // Many at once: more than all buffers and both windows hold.
+    let (mut send, mut receive) = ws.split();
+    let mut sending = pin!(async {
+        for number in 0..100_u8 {
+            send.send(&[number; 300]).await?;
+        }
+        Ok::<_, Error>(())
+    });
+    let mut receiving = pin!(async {
+        for number in 0..100_u8 {
+            let echoed = receive.recv(&mut buffer).await?.map(|echoed| echoed.bytes().to_vec());
+            assert_eq!(echoed, Some([number; 300].to_vec()));
+        }
+        Ok::<_, Error>(())
+    });
+    let mut sent = false;
+    poll_fn(|cx| {
+        sent = sent || sending.as_mut().poll(cx).is_ready();
+        receiving.as_mut().poll(cx)
+    })
+    .await
+}
+
+/// Both ends are async functions, in one task with their connection, over a wire that loses packets.
+#[test]
+fn functions_talk_over_a_wire_that_loses_packets() {
+    for lost in [None, Some(0), Some(3), Some(20)] {
+        let _clock = clock();
+        let Pair { server: stack, client: device, runners } = pair(lost);
+        let config = wirelet_embedded::proto::Config::new();
+        let route = WebSocketRoute::pull(&config);
+        let routes = [Route::websocket("/ws", &route)];
+        let settings = Settings::new(&routes);
+        let mut resources = Box::new(Resources::<1, 512, 512, 64>::new());
+        let (server, _) = Server::new(&mut *resources, &settings);
+        let [mut worker] = server.into_workers();
+        let (mut rx, mut tx) = ([0; 1024], [0; 1024]);
+        let mut listener = EmbassyListener::new(stack, 80, &mut rx, &mut tx, None);
+        let mut tasks: Vec<Pin<Box<dyn Future<Output = ()> + '_>>> = Vec::new();
+        tasks.extend(run(runners).into_iter().map(|task| -> Pin<Box<dyn Future<Output = ()> + '_>> { task }));
+        tasks.push(Box::pin(async { worker.run_with(&mut listener, &EmbassyClock, echo).await }));
+        let (mut rx, mut tx) = ([0; 1024], [0; 1024]);
+        let mut connector = EmbassyConnector::new(device, &mut rx, &mut tx, None);
+        let options = Options::new(Uri::parse("ws://10.0.0.1/ws").unwrap());
+        let mut resources = Box::new(ClientResources::<512, 512, 64>::new());
+        let (mut client, _) = Client::new(&mut *resources, &options);
+        let mut keys = Keys(1);
+        let talk = client.run_with(&mut connector, &EmbassyClock, &mut keys, &(), ask);
+        // The function returned without an error, and the peer agreed.
+        let Finished::Ended(end) = block_on(talk, tasks) else { panic!("{lost:?}: it was not ended") };
+        assert!(end.close.is_clean() && u16::from(end.close.code()) == 1000, "{lost:?}: {end:?}");
     }
 }

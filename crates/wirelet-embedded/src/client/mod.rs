@@ -21,12 +21,14 @@ use wirelet_proto::handshake::{
 use wirelet_proto::{Config, Connection, Extensions, Instant, MaskKeys, Reconnect, Role, Upgraded};
 
 use crate::compression::{Compression, Reservation};
-use crate::handler::{Cause, End, Handler, Opened};
+use crate::handler::{End, Handler};
 use crate::net::{Connect, Remote, Socket};
 use crate::server::{Memory, Place};
 use crate::session::{Session, Surroundings};
 use crate::table::{Link, Occupied, Phase, Slots, Standing};
+use crate::talk::{Callbacks, Pull, Talk};
 use crate::time::{Clock, before, unless_stopped};
+use crate::websocket::{Outcome, WebSocket};
 use redirect::Course;
 
 /// The memory of a client: `RX` bytes to receive into, `TX` to send from, and `QUEUE` for what other tasks send.
@@ -71,6 +73,9 @@ pub trait ClientHandler: Handler {
     /// The next attempt begins after this time.
     fn on_waiting(&self, _delay: Duration) {}
 }
+
+/// Nobody looks.
+impl ClientHandler for () {}
 
 /// Why an attempt to connect has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,12 +153,41 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
     /// # Cancel safety
     /// Dropping it ends the connection without a closing handshake; the handler's `on_close` is called. It may be called
     /// again.
-    pub async fn run<N: Connect, C: Clock, K: MaskKeys>(
+    pub fn run<N: Connect, C: Clock, K: MaskKeys>(
         &mut self,
         network: &mut N,
         clock: &C,
         keys: &mut K,
         handler: &dyn ClientHandler,
+    ) -> impl Future<Output = Finished> {
+        self.connect(network, clock, keys, handler, Callbacks)
+    }
+
+    /// As [`run`](Self::run), with an async function for each open WebSocket. When it returns, the connection is closed, as if
+    /// a task had: whether another one follows is for [`Options::connect_after_close`] to say.
+    ///
+    /// `handler` is told what it always is, but for events: those are the function's. `&()` is one that does not listen.
+    ///
+    /// # Cancel safety
+    /// As [`run`](Self::run); the function's future is dropped as well.
+    pub async fn run_with<N: Connect, C: Clock, K: MaskKeys, O: Outcome>(
+        &mut self,
+        network: &mut N,
+        clock: &C,
+        keys: &mut K,
+        handler: &dyn ClientHandler,
+        function: impl AsyncFn(WebSocket<'_>) -> O,
+    ) -> Finished {
+        self.connect(network, clock, keys, handler, Pull(&function)).await
+    }
+
+    async fn connect<N: Connect, C: Clock, K: MaskKeys, T: Talk>(
+        &mut self,
+        network: &mut N,
+        clock: &C,
+        keys: &mut K,
+        handler: &dyn ClientHandler,
+        talk: T,
     ) -> Finished {
         self.link.with(|slot, _| slot.stand(Standing::Running));
         let mut policy = Reconnect::new(self.options.reconnect);
@@ -162,19 +196,19 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
             if unless_stopped(self.link, pin!(network.available())).await.is_none() {
                 break Finished::Stopped;
             }
-            let outcome = self.attempt(network, clock, keys, handler, &mut policy).await;
+            let outcome = self.attempt(network, clock, keys, handler, &mut policy, talk).await;
             // Who else shares the memory for compression may have it meanwhile.
             self.lane = None;
             let failure = match outcome {
-                Outcome::Stopped => break Finished::Stopped,
-                Outcome::Ended(_) if self.link.stopped() => break Finished::Stopped,
-                Outcome::Ended(end) if !self.connects_after(&end) => break Finished::Ended(end),
-                Outcome::Ended(_) => None,
-                Outcome::Failed(Failure::Request(error)) => break Finished::Request(error),
-                Outcome::Failed(Failure::Refused(status)) if !policy.is_worth_retrying(status) => {
+                Ending::Stopped => break Finished::Stopped,
+                Ending::Ended(_) if self.link.stopped() => break Finished::Stopped,
+                Ending::Ended(end) if !self.connects_after(&end) => break Finished::Ended(end),
+                Ending::Ended(_) => None,
+                Ending::Failed(Failure::Request(error)) => break Finished::Request(error),
+                Ending::Failed(Failure::Refused(status)) if !policy.is_worth_retrying(status) => {
                     break Finished::Refused(status);
                 }
-                Outcome::Failed(failure) => Some(failure),
+                Ending::Failed(failure) => Some(failure),
             };
             policy.disconnected(clock.now().as_millis());
             let random = u32::from_ne_bytes(keys.next_key());
@@ -211,11 +245,7 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
     }
 
     fn connects_after(&self, end: &End) -> bool {
-        if end.was_closing || (end.cause == Cause::Closed && end.close.is_clean()) {
-            self.options.connect_after_close
-        } else {
-            self.options.connect_after_loss
-        }
+        if end.is_orderly() { self.options.connect_after_close } else { self.options.connect_after_loss }
     }
 
     /// One connection from its beginning to its end, with the redirects that it takes.
@@ -226,7 +256,8 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         keys: &mut dyn MaskKeys,
         handler: &dyn ClientHandler,
         policy: &mut Reconnect,
-    ) -> Outcome {
+        talk: impl Talk,
+    ) -> Ending {
         handler.on_connecting(policy.attempts());
         self.retry_after = 0;
         let deadline = clock.now().plus(self.options.connect_time);
@@ -237,7 +268,7 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
             let mut socket = match dialed {
                 Some(Ok(socket)) => socket,
                 Some(Err(failure)) => return failed(handler, failure),
-                None => return Outcome::Stopped,
+                None => return Ending::Stopped,
             };
             let _occupied = Occupied::new(self.link);
             // Of the connection before a redirect.
@@ -252,11 +283,11 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
                     continue;
                 }
                 Some(Some(Err(failure))) => return failed(handler, failure),
-                Some(None) => return Outcome::Stopped,
+                Some(None) => return Ending::Stopped,
                 None => return failed(handler, Failure::Timeout),
             };
             policy.connected(clock.now().as_millis());
-            return Outcome::Ended(self.talk(&mut socket, clock, keys, handler, agreed).await);
+            return Ending::Ended(self.talk(&mut socket, clock, keys, handler, agreed, talk).await);
         }
     }
 
@@ -377,48 +408,44 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
     }
 
     /// The open WebSocket.
-    async fn talk<S: Socket, C: Clock>(
+    #[expect(clippy::manual_async_fn, reason = "the future of an async function holds its arguments twice")]
+    fn talk<S: Socket, C: Clock>(
         &mut self,
         socket: &mut S,
         clock: &C,
         keys: &mut dyn MaskKeys,
         handler: &dyn ClientHandler,
         (upgraded, received): (Upgraded, usize),
-    ) -> End {
-        let now = clock.now();
-        if upgraded.extensions.deflate.is_none() {
-            // Who else shares the memory for compression may have it.
-            self.lane = None;
+        talk: impl Talk,
+    ) -> impl Future<Output = End> {
+        async move {
+            let now = clock.now();
+            if upgraded.extensions.deflate.is_none() {
+                // Who else shares the memory for compression may have it.
+                self.lane = None;
+            }
+            let Memory { rx, tx, core } = &mut *self.memory;
+            let config: &'c Config = &self.options.config;
+            *core = Place::Taken(Connection::from_upgraded(Role::Client, config, upgraded, now));
+            let Some(core) = core.get() else { return End::dropped() };
+            self.link.with(|slot, _| {
+                slot.subprotocol = upgraded.subprotocol;
+                slot.overflow = self.options.overflow;
+                slot.compressed = upgraded.extensions.deflate.is_some();
+                slot.enter(Phase::Open);
+            });
+            let id = self.link.id();
+            let (rx, tx) = ((&mut rx[..], received), (&mut tx[..], 0));
+            let mut session = Session::begin(core, rx, tx, self.lane.as_mut(), keys, id);
+            let closing_time = config.limits.closing_time;
+            let around = Surroundings { link: self.link, clock, handler, closing_time };
+            talk.talk(&mut session, socket, &around, Some("")).await
         }
-        let Memory { rx, tx, core } = &mut *self.memory;
-        let config: &'c Config = &self.options.config;
-        *core = Place::Taken(Connection::from_upgraded(Role::Client, config, upgraded, now));
-        let Some(core) = core.get() else { return End::dropped() };
-        self.link.with(|slot, _| {
-            slot.subprotocol = upgraded.subprotocol;
-            slot.overflow = self.options.overflow;
-            slot.compressed = upgraded.extensions.deflate.is_some();
-            slot.enter(Phase::Open);
-        });
-        let id = self.link.id();
-        let (rx, tx) = ((&mut rx[..], received), (&mut tx[..], 0));
-        let mut session = Session::begin(core, rx, tx, self.lane.as_mut(), id);
-        let base: &dyn Handler = handler;
-        let mut open = Opened::new(base, id);
-        session.open(base, keys, now);
-        let closing_time = config.limits.closing_time;
-        let around = Surroundings { link: self.link, clock, handler: base, closing_time };
-        let cause = session.run(socket, &around, keys).await;
-        let end = session.end(cause);
-        self.link.with(|slot, _| slot.enter(Phase::Closing));
-        open.ended(end);
-        session.linger(socket, &around, false).await;
-        end
     }
 }
 
 /// What became of one attempt.
-enum Outcome {
+enum Ending {
     Stopped,
     Failed(Failure),
     Ended(End),
@@ -437,9 +464,9 @@ fn destination<'u>(options: &Options<'u>, kept: Option<&'u [u8]>) -> Uri<'u> {
     kept.and_then(|kept| Uri::parse(kept).ok()).unwrap_or(options.uri)
 }
 
-fn failed(handler: &dyn ClientHandler, failure: Failure) -> Outcome {
+fn failed(handler: &dyn ClientHandler, failure: Failure) -> Ending {
     handler.on_failure(&failure);
-    Outcome::Failed(failure)
+    Ending::Failed(failure)
 }
 
 /// RFC 6455 4.1: 16 random bytes.

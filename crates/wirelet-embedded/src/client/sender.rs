@@ -1,13 +1,12 @@
 //! What every task of the firmware may do with a client's connection.
 
 use core::fmt;
-use core::pin::Pin;
-use core::task::{Context, Poll, Waker};
 
 use wirelet_proto::{CloseCode, MessageKind};
 
 use crate::fragments::Fragments;
-use crate::table::{Message, Phase, SendError, SendReason, Standing, Table};
+use crate::table::{ConnectionId, Message, Phase, SendError, SendReason, Slot, Standing, Table};
+use crate::wait::Wait;
 
 /// Sends through a client, over all its connections: from any task, and from interrupts or another executor as far as the
 /// board's critical section allows.
@@ -30,11 +29,43 @@ impl<'t> Sender<'t> {
     /// The message comes back: there is no open connection ([`SendReason::Gone`]), the queue is full, or it is too long for
     /// the queue.
     pub fn try_send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), SendError<Message<'m>>> {
-        let message = message.into();
-        match self.table.info(0) {
-            Some(info) => self.table.try_send(info.id, message),
-            None => Err(SendError { message, reason: SendReason::Gone }),
-        }
+        self.table.try_send(self.id(), message.into())
+    }
+
+    /// Queues a message, as soon as there is room for it.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send), but for a full queue: that is waited for. With
+    /// [`Overflow::Close`](crate::Overflow::Close) a full queue closes the connection all the same.
+    ///
+    /// # Cancel safety
+    /// Safe: the message was queued or not.
+    pub async fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), SendError<Message<'m>>> {
+        self.table.send(self.id(), message.into()).await
+    }
+
+    /// Waits until a message of `len` bytes would be queued.
+    ///
+    /// # Errors
+    /// There is no open connection, or it never fits.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn ready(&self, len: usize) -> Result<(), SendReason> {
+        self.table.ready(self.id(), len).await
+    }
+
+    /// Queues a ping with up to 125 bytes, behind the messages that wait. Keepalive pings are sent by themselves.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    pub fn ping(&self, payload: &[u8]) -> Result<(), SendReason> {
+        self.table.ping(self.id(), payload)
+    }
+
+    fn id(&self) -> ConnectionId {
+        let generation = self.table.with(0, |slot, _| slot.generation).unwrap_or_default();
+        ConnectionId { index: 0, generation }
     }
 
     /// Begins a message in fragments; one at a time.
@@ -42,8 +73,7 @@ impl<'t> Sender<'t> {
     /// # Errors
     /// Another task's fragments are under way, or there is no open connection.
     pub fn fragments(&self, kind: MessageKind) -> Result<Fragments<'t>, SendReason> {
-        let info = self.table.info(0).ok_or(SendReason::Gone)?;
-        Fragments::new(self.table, info.id, kind)
+        Fragments::new(self.table, self.id(), kind)
     }
 
     /// Whether there is an open connection.
@@ -60,7 +90,7 @@ impl<'t> Sender<'t> {
     /// # Cancel safety
     /// Safe.
     pub async fn connected(&self) -> bool {
-        Connected { table: self.table, place: None }.await
+        Wait::new(self.table, 0, |slot: &mut Slot, _: &mut [u8]| slot.connected()).await
     }
 
     /// Ends the wait for the next attempt, which then begins at once; answers whether there was one to end. The attempts are
@@ -90,18 +120,19 @@ impl<'t> Sender<'t> {
     /// Starts the closing handshake after what is queued; answers whether there is an open connection. Whether another one
     /// follows is for [`Options::connect_after_close`](super::Options::connect_after_close) to say.
     ///
-    /// Who asks first names the code. One that must not be sent becomes 1011 ([`CloseCode::is_sendable`]).
-    pub fn close(&self, code: CloseCode) -> bool {
-        let code = if code.is_sendable() { code } else { CloseCode::INTERNAL_ERROR };
-        let asked = self.table.with(0, |slot, _| {
-            let open = slot.phase == Phase::Open;
-            if open {
-                slot.order.close(code);
-                slot.notice();
-            }
-            open
-        });
-        asked == Some(true)
+    /// Who asks first names the code. One that must not be sent becomes 1011 ([`CloseCode::is_sendable`]). A `reason`, up to 123
+    /// bytes, waits in the queue with the messages; one that has no room there is left out.
+    pub fn close(&self, code: CloseCode, reason: &str) -> bool {
+        let id = self.id();
+        self.is_connected() && self.table.close(id, code, reason)
+    }
+
+    /// Waits until the connection that is open now has ended, which is at once when there is none.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn closed(&self) {
+        self.table.closed(self.id()).await;
     }
 
     /// Ends the client: an open connection is closed with 1000 after what is queued, an attempt is given up, and `run` returns,
@@ -111,8 +142,7 @@ impl<'t> Sender<'t> {
     /// To start again, call `run` again once it has returned. When it does not run, its next call returns at once.
     pub fn stop(&self) {
         self.table.with(0, |slot, _| {
-            slot.order.stop(CloseCode::NORMAL);
-            slot.notice();
+            slot.stop(CloseCode::NORMAL);
         });
     }
 }
@@ -120,88 +150,5 @@ impl<'t> Sender<'t> {
 impl fmt::Debug for Sender<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sender").field("connection", &self.table.info(0)).finish()
-    }
-}
-
-/// A wait for a connection: a place in the chain of a [`Watch`](crate::table::Watch).
-struct Connected<'t> {
-    table: &'t dyn Table,
-    place: Option<Place>,
-}
-
-/// Where somebody stands in the chain.
-struct Place {
-    epoch: u32,
-    /// Its own waker, as it was registered.
-    own: Waker,
-    /// Who came before, to be woken in its turn.
-    next: Option<Waker>,
-}
-
-/// What a look at the slot has come to.
-enum Look {
-    Over(bool),
-    Waits,
-    /// The chain was rung since this place was taken.
-    Rung,
-}
-
-impl Connected<'_> {
-    fn look(&mut self, cx: &Context<'_>) -> Look {
-        // Cloned before the critical section: wakers are the executor's code.
-        let waker = cx.waker();
-        let mut own = self.place.is_none().then(|| (waker.clone(), waker.clone()));
-        let place = &mut self.place;
-        let look = self.table.with(0, |slot, _| {
-            if let Some(connected) = slot.connected() {
-                return Look::Over(connected);
-            }
-            let epoch = slot.watch.epoch();
-            if let Some((own, registered)) = own.take() {
-                *place = Some(Place { epoch, own, next: slot.watch.register(registered) });
-            }
-            match place {
-                Some(place) if place.epoch == epoch => Look::Waits,
-                _ => Look::Rung,
-            }
-        });
-        look.unwrap_or(Look::Waits)
-    }
-
-    /// Gives the place up. Who is behind it in the chain is woken, and when the chain was not rung, all are, to close the gap.
-    fn leave(&mut self) {
-        let Some(place) = self.place.take() else { return };
-        self.table.with(0, |slot, _| {
-            if slot.watch.epoch() == place.epoch {
-                slot.watch.ring();
-            }
-        });
-        if let Some(next) = place.next {
-            next.wake();
-        }
-    }
-}
-
-impl Future for Connected<'_> {
-    type Output = bool;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
-        if self.place.as_ref().is_some_and(|place| !place.own.will_wake(cx.waker())) {
-            self.leave();
-        }
-        loop {
-            match self.look(cx) {
-                // What is left of the chain is passed on when this is dropped.
-                Look::Over(connected) => return Poll::Ready(connected),
-                Look::Waits => return Poll::Pending,
-                Look::Rung => self.leave(),
-            }
-        }
-    }
-}
-
-impl Drop for Connected<'_> {
-    fn drop(&mut self) {
-        self.leave();
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Exchange<'x, 'c, 'r> {
     pub(crate) routes: &'c [Route<'c>],
     /// Another WebSocket may be opened.
     pub(crate) vacancy: bool,
+    /// There is an async function for WebSockets without a handler.
+    pub(crate) pulls: bool,
     /// The connection may be kept for another request.
     pub(crate) keep: bool,
     /// It is a request for a head, whose response has no body (RFC 9110 9.3.2).
@@ -206,6 +208,9 @@ impl<'c> Exchange<'_, 'c, '_> {
             Ok(true) => {}
             Ok(false) => return self.refuse(403, "pages of this origin may not connect", &[]),
             Err(error) => return self.refuse(error.status(), error.text(), &[]),
+        }
+        if route.handler.is_none() && !self.pulls {
+            return self.refuse(503, "nobody serves this path", &[]);
         }
         if !self.vacancy {
             return self.refuse(503, "all connections are in use", &[("Retry-After", "10")]);

@@ -11,6 +11,7 @@ use crate::table::Overflow;
 #[derive(Clone, Copy)]
 pub struct Route<'c> {
     path: &'c str,
+    name: &'c str,
     pub(crate) target: Target<'c>,
     auth: Option<BasicAuth<'c>>,
 }
@@ -39,8 +40,9 @@ impl<F: Fn(&Request<'_>, &mut Response<'_>)> Respond for F {
 /// A path that opens WebSockets.
 #[derive(Clone, Copy)]
 pub struct WebSocketRoute<'c> {
-    /// What is done with them.
-    pub handler: &'c (dyn Handler + Sync),
+    /// What is done with them. `None`: they are for the async function of [`Worker::run_with`](super::Worker::run_with); without one
+    /// they are refused with 503.
+    pub handler: Option<&'c (dyn Handler + Sync)>,
     /// Limits, keepalive and the way of delivery.
     pub config: &'c Config,
     /// The subprotocols that are spoken here, the preferred one first.
@@ -99,10 +101,15 @@ impl<'c> OriginPolicy<'c> {
 }
 
 impl<'c> WebSocketRoute<'c> {
-    /// WebSockets for pages of the same origin, without subprotocols.
+    /// WebSockets for pages of the same origin, without subprotocols, whose handler is called.
     pub const fn new(handler: &'c (dyn Handler + Sync), config: &'c Config) -> Self {
+        Self { handler: Some(handler), ..Self::pull(config) }
+    }
+
+    /// The same for the async function of [`Worker::run_with`](super::Worker::run_with).
+    pub const fn pull(config: &'c Config) -> Self {
         Self {
-            handler,
+            handler: None,
             config,
             subprotocols: &[],
             origin: OriginPolicy::Same,
@@ -116,23 +123,34 @@ impl<'c> WebSocketRoute<'c> {
 impl<'c> Route<'c> {
     /// A file in flash, for GET and HEAD. `path` is exact, or with a trailing `*` the beginning of paths.
     pub const fn file(path: &'c str, file: File<'c>) -> Self {
-        Self { path, target: Target::File(file), auth: None }
+        Self { path, name: path, target: Target::File(file), auth: None }
     }
 
     /// A response made on the spot. Paths as in [`file`](Self::file).
     pub const fn call(path: &'c str, methods: Methods, respond: &'c (dyn Respond + Sync)) -> Self {
-        Self { path, target: Target::Call(methods, respond), auth: None }
+        Self { path, name: path, target: Target::Call(methods, respond), auth: None }
     }
 
     /// WebSockets. Paths as in [`file`](Self::file).
     pub const fn websocket(path: &'c str, route: &'c WebSocketRoute<'c>) -> Self {
-        Self { path, target: Target::WebSocket(route), auth: None }
+        Self { path, name: path, target: Target::WebSocket(route), auth: None }
     }
 
     /// Only for who knows the password.
     pub const fn with_auth(mut self, auth: BasicAuth<'c>) -> Self {
         self.auth = Some(auth);
         self
+    }
+
+    /// Another name than its path, by which tasks and async functions know the WebSockets that come through it.
+    pub const fn named(mut self, name: &'c str) -> Self {
+        self.name = name;
+        self
+    }
+
+    /// Its name: its path, if it was given none.
+    pub const fn name(&self) -> &'c str {
+        self.name
     }
 
     /// The path as it stands in the table.

@@ -10,16 +10,18 @@ use wirelet_proto::handshake::{HeadLimits, HeadScanner, RequestHead, is_head_req
 use wirelet_proto::{Connection, Instant, NoKeys, Role, Upgraded};
 
 use super::exchange::{Exchange, Plan, Then, announced};
-use super::route::WebSocketRoute;
+use super::route::{Route, WebSocketRoute};
 use super::{Memory, Place, Settings};
 use crate::compression::{Compression, Reservation};
-use crate::handler::Opened;
+use crate::handler::Handler;
 use crate::http::Request;
 use crate::net::{Listen, Socket};
 use crate::progress::Progress;
 use crate::session::{Session, Surroundings, discard};
 use crate::table::{Link, Occupied, Order, Phase, Waits};
+use crate::talk::{Callbacks, Pull, Talk};
 use crate::time::{Clock, before, earlier, unless_stopped};
+use crate::websocket::{Outcome, WebSocket};
 
 /// How long a newcomer waits for the place of a connection that is about to end, and how often it looks. The end of the one and the
 /// beginning of the other may have arrived together, and the other be served first.
@@ -79,7 +81,27 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
     /// # Cancel safety
     /// Dropping it ends the connection without a closing handshake; the handler's `on_close` is called. It may be called
     /// again.
-    pub async fn run<L: Listen, C: Clock>(&mut self, listener: &mut L, clock: &C) {
+    pub fn run<L: Listen, C: Clock>(&mut self, listener: &mut L, clock: &C) -> impl Future<Output = ()> {
+        self.serve(listener, clock, Callbacks)
+    }
+
+    /// As [`run`](Self::run), with an async function for the WebSockets of routes without a handler
+    /// ([`WebSocketRoute::pull`]). The function sees by [`WebSocket::route`] which of them it has.
+    ///
+    /// Its future is a part of this one, and with it of the worker's task.
+    ///
+    /// # Cancel safety
+    /// As [`run`](Self::run); the function's future is dropped as well.
+    pub async fn run_with<L: Listen, C: Clock, O: Outcome>(
+        &mut self,
+        listener: &mut L,
+        clock: &C,
+        function: impl AsyncFn(WebSocket<'_>) -> O,
+    ) {
+        self.serve(listener, clock, Pull(&function)).await;
+    }
+
+    async fn serve<L: Listen, C: Clock, T: Talk>(&mut self, listener: &mut L, clock: &C, talk: T) {
         loop {
             match unless_stopped(self.link, pin!(listener.accept())).await {
                 None => break,
@@ -87,8 +109,8 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
                     let _occupied = Occupied::new(self.link);
                     // Of a WebSocket whose future was dropped.
                     self.lane = None;
-                    if let Some(opening) = self.http(&mut socket, clock).await {
-                        self.websocket(&mut socket, clock, &opening).await;
+                    if let Some(opening) = self.http(&mut socket, clock, T::PULLS).await {
+                        self.websocket(&mut socket, clock, &opening, talk).await;
                     }
                     self.lane = None;
                 }
@@ -102,7 +124,12 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
     }
 
     /// Answers requests until the connection ends or becomes a WebSocket.
-    async fn http<S: Socket, C: Clock>(&mut self, socket: &mut S, clock: &C) -> Option<Opening<'c>> {
+    async fn http<S: Socket, C: Clock>(
+        &mut self,
+        socket: &mut S,
+        clock: &C,
+        pulls: bool,
+    ) -> Option<Opening<'c>> {
         let mut filled = 0;
         let mut first = true;
         loop {
@@ -116,7 +143,7 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
                 Spoken::Refused(plan) => (plan, filled),
                 Spoken::Request { head, body } => {
                     self.place(clock, head).await;
-                    (self.answer(head, body), head.saturating_add(body))
+                    (self.answer(head, body, pulls), head.saturating_add(body))
                 }
             };
             self.memory.rx.copy_within(used.min(filled)..filled, 0);
@@ -150,13 +177,13 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
         None
     }
 
-    fn answer(&mut self, head: usize, body: usize) -> Plan<'c> {
+    fn answer(&mut self, head: usize, body: usize, pulls: bool) -> Plan<'c> {
         let (keep, vacancy) = (self.may_keep(), self.vacancy());
         let Memory { rx, tx, .. } = &mut *self.memory;
         let (compression, lane) = (self.compression, &mut self.lane);
         let bytes = rx.get(..head.saturating_add(body)).unwrap_or_default();
         let (routes, bodiless) = (self.settings.routes, is_head_request(bytes));
-        let exchange = Exchange { routes, vacancy, keep, bodiless, tx, compression, lane };
+        let exchange = Exchange { routes, vacancy, pulls, keep, bodiless, tx, compression, lane };
         match RequestHead::parse(bytes) {
             Ok(parsed) => {
                 exchange.answer(&Request { head: parsed, body: bytes.get(head..).unwrap_or_default() })
@@ -270,8 +297,8 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
     fn refused(&mut self, filled: usize, status: u16, why: &str) -> Spoken<'c> {
         let Memory { rx, tx, .. } = &mut *self.memory;
         let bodiless = is_head_request(rx.get(..filled).unwrap_or_default());
-        let (vacancy, keep, compression, lane) = (false, false, None, &mut self.lane);
-        let exchange = Exchange { routes: &[], vacancy, keep, bodiless, tx, compression, lane };
+        let (vacancy, pulls, keep, compression, lane) = (false, false, false, None, &mut self.lane);
+        let exchange = Exchange { routes: &[], vacancy, pulls, keep, bodiless, tx, compression, lane };
         Spoken::Refused(exchange.fail(status, why))
     }
 
@@ -307,7 +334,13 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
         read
     }
 
-    async fn websocket<S: Socket, C: Clock>(&mut self, socket: &mut S, clock: &C, opening: &Opening<'c>) {
+    async fn websocket<S: Socket, C: Clock>(
+        &mut self,
+        socket: &mut S,
+        clock: &C,
+        opening: &Opening<'c>,
+        talk: impl Talk,
+    ) {
         let now = clock.now();
         let Memory { rx, tx, core } = &mut *self.memory;
         let config = opening.config;
@@ -322,19 +355,18 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
         });
         let id = self.link.id();
         let (rx, tx) = ((&mut rx[..], opening.received), (&mut tx[..], opening.tx));
-        let mut session = Session::begin(core, rx, tx, self.lane.as_mut(), id);
-        let mut open = Opened::new(config.handler, id);
-        session.open(config.handler, &mut NoKeys, now);
+        let mut keys = NoKeys;
+        let mut session = Session::begin(core, rx, tx, self.lane.as_mut(), &mut keys, id);
+        let handler: Option<&dyn Handler> = config.handler.map(|handler| handler as _);
         let around = Surroundings {
             link: self.link,
             clock,
-            handler: config.handler,
+            handler: handler.unwrap_or(&()),
             closing_time: self.settings.closing_time,
         };
-        let cause = session.run(socket, &around, &mut NoKeys).await;
-        self.link.with(|slot, _| slot.enter(Phase::Closing));
-        open.ended(session.end(cause));
-        session.linger(socket, &around, true).await;
+        let name = self.settings.routes.get(usize::from(opening.route)).map_or("", Route::name);
+        let pulls = handler.is_none().then_some(name);
+        talk.talk(&mut session, socket, &around, pulls).await;
     }
 }
 

@@ -47,14 +47,15 @@ fn echoed(role: Role, config: &Config, wire: &[u8], capacity: usize, restless: b
     link.with(|slot, _| slot.enter(Phase::Open));
     let (mut rx, mut tx) = ([0; 256], [0; 256]);
     let mut core = Connection::new(role, config, crate::Clock::now(&clock));
-    let mut session = Session::new(&mut core, Fixed::new(&mut rx[..]), Outgoing::new(&mut tx, 0), link.id());
+    let (polls, mut keys) = (Cell::new(0), Keys(0));
+    let (rx, tx) = (Fixed::new(&mut rx[..]), Outgoing::new(&mut tx, 0));
+    let mut session = Session::new(&mut core, rx, tx, &mut keys, link.id());
     let around = Surroundings { link, clock: &clock, handler: &Echo, closing_time: Duration::from_secs(5) };
     let (mut here, there) = self::wire(capacity);
     let mut peer = Dialed::new(there);
     let (_, mut writer) = peer.wire.split();
-    let (polls, mut keys) = (Cell::new(0), Keys(0));
     let run = async {
-        let cause = run_session(restless, &polls, &mut session, &mut here, &around, &mut keys).await;
+        let cause = run_session(restless, &polls, &mut session, &mut here, &around).await;
         drop(here);
         cause
     };
@@ -74,14 +75,13 @@ pub(super) async fn run_session(
     session: &mut Session<'_, '_>,
     wire: &mut Wire,
     around: &Surroundings<'_, ManualClock>,
-    keys: &mut dyn MaskKeys,
 ) -> Cause {
     if !restless {
-        return session.run(wire, around, keys).await;
+        return session.run(wire, around).await;
     }
     poll_fn(|cx| {
         polls.set(polls.get() + 1);
-        pin!(session.run(wire, around, keys)).poll(cx)
+        pin!(session.run(wire, around)).poll(cx)
     })
     .await
 }

@@ -198,7 +198,7 @@ fn what_comes_instead_of_an_answer_to_the_close_frame_is_no_loss() {
         let finished = run(&options(), async |_, net, sender, diary| {
             let mut server = opened(&net, "").await;
             sender.connected().await;
-            assert!(sender.close(CloseCode::NORMAL));
+            assert!(sender.close(CloseCode::NORMAL, ""));
             assert_eq!(frame(&mut server).await.2, NORMAL);
             server.send(bytes).await;
             server.finish().await;
@@ -495,7 +495,7 @@ fn it_talks_to_the_server_of_this_crate() {
                 sender.try_send(&*std::format!("hello {round:04}")).unwrap();
                 rig.clock.sleep(1_000).await;
             }
-            assert!(sender.close(CloseCode::NORMAL));
+            assert!(sender.close(CloseCode::NORMAL, ""));
         };
         let (finished, ()) = Box::pin(both(client, script)).await;
         let Finished::Ended(end) = finished else { panic!("{finished:?}") };

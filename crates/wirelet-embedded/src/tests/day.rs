@@ -409,7 +409,7 @@ fn a_client_lives_through_a_day_of_faults() {
                 last = clock.now.get();
                 sent += u32::from(sender.try_send("telemetry").is_ok());
                 if sent % 997 == 0 {
-                    sender.close(CloseCode::NORMAL);
+                    sender.close(CloseCode::NORMAL, "");
                 }
             }
             assert!(sender.queued() <= QUEUE && net.open() <= 2);

@@ -123,7 +123,7 @@ fn fragments_end_with_their_connection() {
         fragments.try_send(b"one", false).unwrap();
         assert_eq!(peer.frame().await, (0x01, b"one".to_vec()));
         let id = rig.handle.connections().next().unwrap().id;
-        assert!(rig.handle.close(id, CloseCode::GOING_AWAY));
+        assert!(rig.handle.close(id, CloseCode::GOING_AWAY, ""));
         assert_eq!(peer.frame().await, (0x88, 1001_u16.to_be_bytes().to_vec()));
         assert_eq!(fragments.try_send(b"two", true), Err(SendReason::Gone));
         peer.send(masked(0x88, 1001_u16.to_be_bytes())).await;

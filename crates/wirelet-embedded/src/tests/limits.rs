@@ -128,10 +128,10 @@ fn the_code_that_was_asked_for_first_is_sent() {
     with_echo(&QUIET, Overflow::Close, async |rig, _| {
         let (mut peer, id) = opened(&rig).await;
         rig.handle.try_send(id, "x".repeat(60).as_str()).unwrap();
-        assert!(rig.handle.close(id, CloseCode::GOING_AWAY));
+        assert!(rig.handle.close(id, CloseCode::GOING_AWAY, ""));
         // It would have run over; and a stop has a code of its own.
         assert_eq!(rig.handle.try_send(id, "y".repeat(60).as_str()).unwrap_err().reason, SendReason::Gone);
-        rig.handle.close(id, CloseCode::NORMAL);
+        rig.handle.close(id, CloseCode::NORMAL, "");
         rig.handle.stop();
         assert_eq!(peer.frame().await, (0x81, "x".repeat(60).into_bytes()));
         assert_eq!(peer.frame().await, (0x88, 1001_u16.to_be_bytes().to_vec()));
@@ -340,10 +340,10 @@ fn a_late_note_cancels_no_accept() {
         let id = handle.connections().next().unwrap().id;
         drop(peer);
         // The connection ends in the same moment.
-        handle.close(id, CloseCode::NORMAL);
+        handle.close(id, CloseCode::NORMAL, "");
         clock.sleep(1).await;
         assert_eq!((handle.connections().count(), accepts.get()), (0, 2));
-        handle.close(id, CloseCode::NORMAL);
+        handle.close(id, CloseCode::NORMAL, "");
         clock.sleep(1).await;
         assert_eq!(accepts.get(), 2);
     };
@@ -416,7 +416,7 @@ fn who_goes_on_sending_does_not_hold_a_close_up() {
         for number in 0..200 {
             let _ = rig.handle.try_send(id, std::format!("{number:050}").as_str());
             if number == 100 {
-                rig.handle.close(id, CloseCode::GOING_AWAY);
+                rig.handle.close(id, CloseCode::GOING_AWAY, "");
             }
             rig.clock.sleep(1).await;
         }

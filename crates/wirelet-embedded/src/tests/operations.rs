@@ -539,7 +539,7 @@ impl Reach for Handle<'_> {
     }
 
     fn end(&self, id: ConnectionId, code: CloseCode) -> bool {
-        self.close(id, code)
+        self.close(id, code, "")
     }
 
     fn stops(&self) {
@@ -559,7 +559,7 @@ impl Reach for Sender<'_> {
     }
 
     fn end(&self, _: ConnectionId, code: CloseCode) -> bool {
-        self.close(code)
+        self.close(code, "")
     }
 
     fn stops(&self) {

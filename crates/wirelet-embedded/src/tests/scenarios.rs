@@ -79,15 +79,14 @@ fn ends(scenario: &Scenario, delivery: Delivery, capacity: usize, restless: bool
     let config = Config { delivery, limits: Limits { message: LIMIT, ..Limits::new() }, ..Config::new() };
     let (mut rx, mut tx) = ([0; 512], [0; 256]);
     let mut core = Connection::new(scenario.role, &config, clock.now());
+    let (polls, mut keys) = (Cell::new(0), Keys::new(1));
     let rx = Fixed::new(&mut rx[..]);
-    let mut session = Session::new(&mut core, rx, Outgoing::new(&mut tx, 0), link.id());
+    let mut session = Session::new(&mut core, rx, Outgoing::new(&mut tx, 0), &mut keys, link.id());
     let around = Surroundings { link, clock: &clock, handler: &Echo, closing_time: Duration::from_secs(5) };
     let (mut here, there) = wire(capacity);
-    let (polls, mut keys) = (Cell::new(0), Keys::new(1));
-    let server = scenario.role == wirelet_proto::Role::Server;
     let run = async {
-        let cause = run_session(restless, &polls, &mut session, &mut here, &around, &mut keys).await;
-        session.linger(&mut here, &around, server).await;
+        let cause = run_session(restless, &polls, &mut session, &mut here, &around).await;
+        session.linger(&mut here, &around).await;
         drop(here);
         session.end(cause).close
     };

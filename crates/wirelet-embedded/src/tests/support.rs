@@ -19,7 +19,7 @@ use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use wirelet_proto::Instant;
 
 use crate::net::{Connect, Listen, Remote, Socket};
-use crate::server::{Server, Settings};
+use crate::server::{Server, Settings, Worker};
 use crate::{Clock, Handle, Resources};
 
 /// A clock that moves only when everybody waits.
@@ -496,6 +496,21 @@ pub(crate) fn serve<const N: usize, const RX: usize, const TX: usize, const QUEU
     capacity: usize,
     script: impl AsyncFnOnce(Rig<'_>),
 ) {
+    serve_by::<N, RX, TX, QUEUE>(
+        settings,
+        capacity,
+        async |worker, net, clock| worker.run(net, clock).await,
+        script,
+    );
+}
+
+/// The same with workers that are run by `run`.
+pub(crate) fn serve_by<const N: usize, const RX: usize, const TX: usize, const QUEUE: usize>(
+    settings: &Settings<'_>,
+    capacity: usize,
+    run: impl AsyncFn(&mut Worker<'_, '_, RX, TX>, &mut Net, &ManualClock),
+    script: impl AsyncFnOnce(Rig<'_>),
+) {
     let clock = ManualClock::default();
     let net = Net::new(capacity);
     let mut resources = Box::new(Resources::<N, RX, TX, QUEUE>::new());
@@ -504,8 +519,8 @@ pub(crate) fn serve<const N: usize, const RX: usize, const TX: usize, const QUEU
     let tasks: Vec<Task<'_>> = workers
         .iter_mut()
         .map(|worker| -> Task<'_> {
-            let (mut listener, clock) = (net.clone(), &clock);
-            Box::pin(async move { worker.run(&mut listener, clock).await })
+            let (mut listener, clock, run) = (net.clone(), &clock, &run);
+            Box::pin(async move { run(worker, &mut listener, clock).await })
         })
         .collect();
     block_on(&clock, script(Rig { clock: &clock, net, handle }), tasks);

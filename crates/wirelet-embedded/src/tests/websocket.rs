@@ -228,7 +228,7 @@ fn other_tasks_send_list_and_close() {
         rig.handle.try_send(info.id, "Async data").unwrap();
         rig.handle.try_send(info.id, &b"\x00\x01"[..]).unwrap();
         assert_eq!(rig.handle.connection(info.id).unwrap().queued, 12);
-        assert!(rig.handle.close(info.id, CloseCode::GOING_AWAY));
+        assert!(rig.handle.close(info.id, CloseCode::GOING_AWAY, ""));
         assert_eq!(peer.frame().await, (0x81, b"Async data".to_vec()));
         assert_eq!(peer.frame().await, (0x82, vec![0, 1]));
         assert_eq!(peer.frame().await, (0x88, 1001_u16.to_be_bytes().to_vec()));
@@ -244,7 +244,9 @@ fn other_tasks_send_list_and_close() {
         let next = rig.handle.connections().next().unwrap();
         assert_eq!(next.id.index(), info.id.index());
         assert_eq!(rig.handle.try_send(info.id, "stale").unwrap_err().reason, SendReason::Gone);
-        assert!(!rig.handle.close(info.id, CloseCode::NORMAL) && rig.handle.connection(info.id).is_none());
+        assert!(
+            !rig.handle.close(info.id, CloseCode::NORMAL, "") && rig.handle.connection(info.id).is_none()
+        );
     });
 }
 
@@ -698,7 +700,7 @@ fn the_place_of_a_peer_that_never_answers_a_close_is_free_at_the_deadline() {
     with_echo::<2, 512>(&QUIET, 64, async |rig, echo| {
         let mut peer = opened(&rig).await;
         let id = rig.handle.connections().next().unwrap().id;
-        rig.handle.close(id, CloseCode::GOING_AWAY);
+        rig.handle.close(id, CloseCode::GOING_AWAY, "");
         assert_eq!(peer.frame().await.0, 0x88);
         rig.clock.sleep(5_001).await;
         assert_eq!(echo.take().last().unwrap(), "end Expired(Closing)");
