@@ -18,8 +18,8 @@ use crate::line::Line;
 
 /// How many routes there are.
 pub const ROUTES: usize = FILES.len() + 3;
-/// The position of `/telemetry` among them.
-const TELEMETRY: u16 = 2;
+/// Where telemetry is.
+const TELEMETRY: &str = "/telemetry";
 
 /// The echo passes messages on chunk by chunk, so that their size does not matter.
 static ECHO: Config = Config {
@@ -74,7 +74,7 @@ impl<'b> Application<'b> {
     pub fn routes<'c>(&'c self, [echo, telemetry]: &'c [WebSocketRoute<'c>; 2]) -> [Route<'c>; ROUTES] {
         let mut routes = [Route::websocket("/ws", echo); ROUTES];
         let others =
-            [Route::call("/status", Methods::GET, &self.status), Route::websocket("/telemetry", telemetry)];
+            [Route::call("/status", Methods::GET, &self.status), Route::websocket(TELEMETRY, telemetry)];
         let files = FILES.iter().map(|(path, file)| Route::file(path, *file));
         for (place, route) in routes.iter_mut().skip(1).zip(others.into_iter().chain(files)) {
             *place = route;

@@ -4,8 +4,10 @@ use core::fmt;
 
 use wirelet_proto::{CloseCode, MessageKind};
 
+use crate::counters::{Counters, Counts};
 use crate::fragments::Fragments;
-use crate::table::{ConnectionId, ConnectionInfo, Message, Phase, SendError, SendReason, Table};
+use crate::server::{Route, Settings};
+use crate::table::{ConnectionId, ConnectionInfo, Message, Phase, SendError, SendReason, Snapshot, Table};
 
 /// Sends to a server's connections, lists and closes them: from any task, and from interrupts or another executor as far
 /// as the board's critical section allows.
@@ -16,6 +18,7 @@ use crate::table::{ConnectionId, ConnectionInfo, Message, Phase, SendError, Send
 #[derive(Clone, Copy)]
 pub struct Handle<'t> {
     table: &'t dyn Table,
+    settings: &'t Settings<'t>,
 }
 
 /// What became of a broadcast.
@@ -29,8 +32,8 @@ pub struct Broadcast {
 }
 
 impl<'t> Handle<'t> {
-    pub(crate) const fn new(table: &'t dyn Table) -> Self {
-        Self { table }
+    pub(crate) const fn new(table: &'t dyn Table, settings: &'t Settings<'t>) -> Self {
+        Self { table, settings }
     }
 
     /// Queues a message for one connection.
@@ -42,7 +45,7 @@ impl<'t> Handle<'t> {
         id: ConnectionId,
         message: impl Into<Message<'m>>,
     ) -> Result<(), SendError<Message<'m>>> {
-        self.table.try_send(id, message.into())
+        self.table.try_send(id, message.into(), self.settings.counters)
     }
 
     /// Queues a message for one connection, as soon as there is room for it.
@@ -58,7 +61,7 @@ impl<'t> Handle<'t> {
         id: ConnectionId,
         message: impl Into<Message<'m>>,
     ) -> Result<(), SendError<Message<'m>>> {
-        self.table.send(id, message.into()).await
+        self.table.send(id, message.into(), self.settings.counters).await
     }
 
     /// Waits until a message of `len` bytes would be queued for a connection.
@@ -93,13 +96,13 @@ impl<'t> Handle<'t> {
     pub fn broadcast<'m>(
         &self,
         message: impl Into<Message<'m>>,
-        mut choose: impl FnMut(&ConnectionInfo) -> bool,
+        mut choose: impl FnMut(&ConnectionInfo<'t>) -> bool,
     ) -> Broadcast {
         let message = message.into();
         let mut outcome = Broadcast::default();
         for connection in self.connections() {
             if connection.phase == Phase::Open && choose(&connection) {
-                match self.table.try_send(connection.id, message) {
+                match self.table.try_send(connection.id, message, self.settings.counters) {
                     Ok(()) => outcome.sent = outcome.sent.saturating_add(1),
                     Err(_) => outcome.refused = outcome.refused.saturating_add(1),
                 }
@@ -109,14 +112,29 @@ impl<'t> Handle<'t> {
     }
 
     /// The connections there are now, WebSockets and others.
-    pub fn connections(&self) -> impl Iterator<Item = ConnectionInfo> + use<'t> {
-        let table = self.table;
-        (0..table.count()).filter_map(|at| table.info(at)).filter(|info| info.phase != Phase::Free)
+    pub fn connections(&self) -> impl Iterator<Item = ConnectionInfo<'t>> + use<'t> {
+        let handle = *self;
+        (0..self.table.count()).filter_map(move |at| handle.info(at))
     }
 
     /// One connection; `None` when it has ended.
-    pub fn connection(&self, id: ConnectionId) -> Option<ConnectionInfo> {
-        self.table.info(id.index()).filter(|info| info.id == id && info.phase != Phase::Free)
+    pub fn connection(&self, id: ConnectionId) -> Option<ConnectionInfo<'t>> {
+        self.info(id.index()).filter(|info| info.id == id)
+    }
+
+    fn info(&self, index: usize) -> Option<ConnectionInfo<'t>> {
+        let Snapshot { id, phase, route, subprotocol, queued } = self.table.snapshot(index)?;
+        if phase == Phase::Free {
+            return None;
+        }
+        let route = route.and_then(|at| self.settings.routes.get(usize::from(at)));
+        let subprotocol = route.zip(subprotocol).and_then(|(route, at)| route.subprotocol(at));
+        Some(ConnectionInfo { id, phase, route: route.map(Route::name), subprotocol, queued })
+    }
+
+    /// What has happened so far; `None` without [`Settings::counters`].
+    pub fn counts(&self) -> Option<Counts> {
+        self.settings.counters.map(Counters::counts)
     }
 
     /// Starts the closing handshake of a WebSocket, after what is queued for it now, or at once when its handler has not ended a

@@ -6,6 +6,7 @@ use wirelet_proto::{
 };
 
 use crate::compression::{Outflow, Way};
+use crate::context::{Room, room_for};
 use crate::outgoing::{AppendError, Frame, Outgoing};
 use crate::table::{ConnectionId, Message, SendError, SendReason};
 
@@ -80,31 +81,6 @@ pub enum Cause {
     Dropped,
 }
 
-/// Tells the handler that a WebSocket has ended: when that is known, or when this is dropped before.
-pub(crate) struct Opened<'o> {
-    handler: &'o dyn Handler,
-    id: ConnectionId,
-    told: bool,
-}
-
-impl<'o> Opened<'o> {
-    pub(crate) const fn new(handler: &'o dyn Handler, id: ConnectionId) -> Self {
-        Self { handler, id, told: false }
-    }
-
-    pub(crate) fn ended(&mut self, end: End) {
-        if !core::mem::replace(&mut self.told, true) {
-            self.handler.on_close(self.id, &end);
-        }
-    }
-}
-
-impl Drop for Opened<'_> {
-    fn drop(&mut self) {
-        self.ended(End::dropped());
-    }
-}
-
 /// The peer of a WebSocket, while a [`Handler`] is called.
 ///
 /// What is sent goes into the connection's transmit buffer and leaves when the handler returns.
@@ -170,6 +146,12 @@ impl<'p> Peer<'p> {
         self.line.is_open()
     }
 
+    /// The value that the upgrade hook has handed over ([`Acceptance::hand`](crate::server::Acceptance::hand)), if there is one of
+    /// this type.
+    pub fn context<T: 'static>(&mut self) -> Option<&mut T> {
+        self.line.context().and_then(room_for).and_then(Option::as_mut)
+    }
+
     /// The subprotocol, as its position in the list that is supported (server) or offered (client).
     pub fn subprotocol(&self) -> Option<u16> {
         self.line.subprotocol()
@@ -202,6 +184,7 @@ pub(crate) trait Line {
     fn is_open(&self) -> bool;
     fn subprotocol(&self) -> Option<u16>;
     fn deflate(&self) -> Option<Params>;
+    fn context(&mut self) -> Option<&mut dyn Room>;
 }
 
 /// The parts of a session that sending needs.
@@ -209,6 +192,7 @@ pub(crate) struct Desk<'p, 'm, 'c> {
     pub(crate) core: &'p mut Connection<&'c Config>,
     pub(crate) tx: &'p mut Outgoing<'m>,
     pub(crate) outflow: Option<Way<'p, dyn Outflow + 'p>>,
+    pub(crate) context: Option<&'p mut dyn Room>,
     pub(crate) keys: &'p mut dyn MaskKeys,
     pub(crate) now: Instant,
     pub(crate) author: &'p mut Author,
@@ -276,5 +260,12 @@ impl Line for Desk<'_, '_, '_> {
 
     fn deflate(&self) -> Option<Params> {
         self.core.extensions().deflate
+    }
+
+    fn context(&mut self) -> Option<&mut dyn Room> {
+        match &mut self.context {
+            Some(context) => Some(&mut **context),
+            None => None,
+        }
     }
 }

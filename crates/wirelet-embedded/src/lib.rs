@@ -119,6 +119,19 @@
 //! `boards/` in the repository has the application of a whole device, for Linux, for an emulated RISC-V board and for Espressif's
 //! chips.
 //!
+//! ## Who connects, and what was refused
+//!
+//! - An [`Upgrade`](server::Upgrade) sees the request for a WebSocket: path parameters, query, cookies, headers, the peer's address. It
+//!   chooses the subprotocol, adds headers to the 101, refuses with a status and body of its own, and hands a value to the handler:
+//!   a user, say. The value lives as long as its WebSocket, in memory of the caller's
+//!   ([`Server::with_context`]).
+//! - Routes have names ([`Route::named`](server::Route::named), by default their path): [`WebSocket::route`],
+//!   [`ConnectionInfo::route`].
+//! - [`Counters`] count connections, refusals by their reason, dropped messages and bytes: [`Settings::counters`](server::Settings::counters)
+//!   and [`Handle::counts`].
+//! - The features `log` and `defmt` bring a line for each refusal with its reason, for WebSockets that open and end, and for a client's
+//!   attempts that fail.
+//!
 //! ## For those who know ESP-IDF
 //!
 //! | `esp_http_server` | here |
@@ -136,10 +149,10 @@
 //! | `enable_so_linger`, `linger_timeout` | [`Settings::linger_time`](server::Settings::linger_time), [`Limits::closing_time`](wirelet_proto::Limits::closing_time) |
 //! | `keep_alive_enable` | `keep_alive` of `EmbassyListener::new`; on WebSockets `Config::keepalive`, on by default |
 //! | `backlog` | smoltcp has none: as many listeners as workers |
-//! | `uri_match_fn` | exact, or a trailing `*` |
+//! | `uri_match_fn` | exact, a trailing `*`, `{name}` for a part of the path |
 //! | `max_uri_handlers`, `max_resp_headers` | no limit; 192 bytes of a response's own headers |
 //! | `httpd_register_err_handler` | refusals carry their status and reason as text; [`WebSocketRoute::upgrade`](server::WebSocketRoute::upgrade) makes its own |
-//! | `ws_pre_handshake_cb`, `ws_post_handshake_cb` | [`WebSocketRoute::upgrade`](server::WebSocketRoute::upgrade), [`Handler::on_open`] |
+//! | `ws_pre_handshake_cb`, `ws_post_handshake_cb` | [`Upgrade`](server::Upgrade), which also answers; [`Handler::on_open`] |
 //! | `supported_subprotocol` | [`WebSocketRoute::subprotocols`](server::WebSocketRoute::subprotocols), several |
 //! | `handle_ws_control_frames` | always delivered, always answered by the core |
 //! | `httpd_ws_recv_frame`, `_part` | [`WebSocket::recv`], [`recv_event`](WebSocket::recv_event), or [`Handler::on_event`]: whole messages or chunks with length and offset |
@@ -149,8 +162,9 @@
 //! | `httpd_sess_trigger_close` | [`Handle::close`] |
 //! | `httpd_stop`, `httpd_start` | [`Handle::stop`], and [`Worker::run`](server::Worker::run) again |
 //! | `httpd_sess_set_send_override`, `_recv_`, `_pending_` | the [`Socket`](net::Socket) |
-//! | `httpd_sess_set_ctx` | variables of the async function; a table of the application's by [`ConnectionId::index`] |
-//! | `httpd_query_key_value`, `httpd_req_get_cookie_val` | [`http::Request::parameter`], [`http::Request::cookie`] |
+//! | `httpd_sess_set_ctx` | [`Server::with_context`]; variables of the async function |
+//! | `httpd_query_key_value`, `httpd_req_get_cookie_val` | [`http::Request::parameter`], [`http::Request::cookie`], also in an [`Upgrade`](server::Upgrade) |
+//! | `httpd_req_to_sockfd` with `getpeername` | [`http::Request::peer`] |
 //!
 //! | `esp_websocket_client` | here |
 //! |---|---|
@@ -176,7 +190,8 @@
 //! | `embassy-time` | `EmbassyClock` |
 //! | `embassy-net` | `EmbassyListener`, `EmbassyConnector` |
 //! | `deflate` | [`compression`]: permessage-deflate (RFC 7692) in memory of the caller's |
-//! | `defmt` | `defmt::Format` on the small types |
+//! | `defmt` | lines for the log, and `defmt::Format` on the small types |
+//! | `log` | the same lines for the crate `log` |
 //! | `rand_core` | `Csprng`: masking keys and nonces of any `rand_core::CryptoRng` |
 //! | `tls` | `tls::Connector`: `wss` for the client. Needs an allocator, and a chip with compare-and-swap |
 //!
@@ -207,8 +222,11 @@ extern crate std;
 
 pub mod client;
 pub mod compression;
+mod context;
+mod counters;
 #[cfg(feature = "embassy-net")]
 mod embassy;
+mod events;
 mod fragments;
 mod handle;
 mod handler;
@@ -230,6 +248,7 @@ mod wait;
 mod websocket;
 
 pub use client::{Client, ClientResources, Sender};
+pub use counters::{Counters, Counts, Refusals};
 #[cfg(feature = "embassy-net")]
 pub use embassy::{EmbassyConnector, EmbassyListener, EmbassySocket};
 pub use fragments::Fragments;

@@ -32,6 +32,9 @@ use wirelet_proto::{
 };
 
 use crate::compression::{Lane, Received, Reservation, Way, largest};
+use crate::context::Room;
+use crate::counters::{Count, Counters};
+use crate::events;
 use crate::handler::{Author, Cause, Desk, End, Handler, Peer};
 use crate::net::Socket;
 use crate::outgoing::{AppendError, Frame, Outgoing, Payload};
@@ -54,7 +57,35 @@ pub(crate) struct Surroundings<'e, C> {
     pub(crate) clock: &'e C,
     pub(crate) handler: &'e dyn Handler,
     /// From a stop to the end, whatever is queued.
-    pub(crate) closing_time: Duration,
+    pub(crate) closing_time: &'e Duration,
+    pub(crate) counters: Option<&'e Counters>,
+}
+
+/// Tells the handler that a WebSocket has ended: when that is known, or when this is dropped before.
+pub(crate) struct Opened<'o, 'e, C>(&'o Surroundings<'e, C>);
+
+impl<'o, 'e, C> Opened<'o, 'e, C> {
+    pub(crate) fn new(around: &'o Surroundings<'e, C>) -> Self {
+        Counters::count(around.counters, Count::Opened, 1);
+        Self(around)
+    }
+
+    pub(crate) fn ended(self, end: &End) {
+        self.tell(end);
+        core::mem::forget(self);
+    }
+
+    fn tell(&self, end: &End) {
+        let id = self.0.link.id();
+        events::ended(id, end);
+        self.0.handler.on_close(id, end);
+    }
+}
+
+impl<C> Drop for Opened<'_, '_, C> {
+    fn drop(&mut self) {
+        self.tell(&End::dropped());
+    }
 }
 
 /// One WebSocket connection.
@@ -64,6 +95,8 @@ pub(crate) struct Session<'m, 'c> {
     tx: Outgoing<'m>,
     /// What compresses, where that was agreed on.
     lane: Option<Way<'m, dyn Lane + 'm>>,
+    /// What the upgrade hook has left for the handler.
+    context: Option<&'m mut dyn Room>,
     /// What masks what is sent.
     keys: &'m mut dyn MaskKeys,
     id: ConnectionId,
@@ -203,6 +236,7 @@ impl<'m, 'c> Session<'m, 'c> {
             rx: RecvBuffer::new(rx),
             tx,
             lane: None,
+            context: None,
             keys,
             id,
             inbound: Inbound::Arrived,
@@ -222,8 +256,8 @@ impl<'m, 'c> Session<'m, 'c> {
         End { close: self.core.close_info(), cause, was_closing: self.was_closing }
     }
 
-    pub(crate) const fn id(&self) -> ConnectionId {
-        self.id
+    pub(crate) fn keep_context(&mut self, context: &'m mut dyn Room) {
+        self.context = Some(context);
     }
 
     /// Calls the handler's `on_open`.
@@ -237,6 +271,10 @@ impl<'m, 'c> Session<'m, 'c> {
             core: self.core,
             tx: &mut self.tx,
             outflow: self.lane.as_mut().map(|lane| lane.flows().1),
+            context: match &mut self.context {
+                Some(context) => Some(&mut **context),
+                None => None,
+            },
             keys: &mut *self.keys,
             now,
             author: &mut self.author,
@@ -260,7 +298,7 @@ impl<'m, 'c> Session<'m, 'c> {
     fn step<C: Clock>(&mut self, around: &Surroundings<'_, C>) -> Step {
         loop {
             let now = around.clock.now();
-            if let Some(when) = around.link.ends(now, around.closing_time) {
+            if let Some(when) = around.link.ends(now, *around.closing_time) {
                 self.core.end_by(when);
             }
             let rests = self.exchange(around.link, around.handler, now);
@@ -570,6 +608,10 @@ impl<'m, 'c> Session<'m, 'c> {
             core: self.core,
             tx: &mut self.tx,
             outflow,
+            context: match &mut self.context {
+                Some(context) => Some(&mut **context),
+                None => None,
+            },
             keys: &mut *self.keys,
             now,
             author: &mut self.author,
@@ -690,7 +732,7 @@ impl<'m, 'c> Session<'m, 'c> {
         let server = self.core.role() == Role::Server;
         // Without a deadline everything is over.
         let Some(deadline) = self.core.poll_deadline() else { return };
-        let ends = around.link.ends(clock.now(), around.closing_time);
+        let ends = around.link.ends(clock.now(), *around.closing_time);
         let deadline = ends.map_or(deadline, |ends| deadline.min(ends));
         if server {
             let _ = before(clock, deadline, pin!(socket.shutdown())).await;
@@ -759,6 +801,11 @@ pub(crate) fn drive<'m, 'c: 'm, S: Socket, C: Clock>(
             if !changed {
                 let came = seat.session().turn(&mut reader, &mut writer, around, &company).await;
                 moved = !matches!(came, Came::Woken);
+                match &came {
+                    Came::Wrote(Ok(n)) => Counters::count(around.counters, Count::Sent, *n),
+                    Came::Read(Ok(n)) => Counters::count(around.counters, Count::Received, *n),
+                    _ => {}
+                }
                 if let Some(cause) = seat.session().came(came, around.clock.now()) {
                     return cause;
                 }

@@ -10,6 +10,7 @@ use core::time::Duration;
 use critical_section::Mutex;
 use wirelet_proto::{CloseCode, Instant, MessageKind};
 
+use crate::counters::{Count, Counters};
 use crate::outgoing::largest_queued;
 use crate::queue::{Control, Queue};
 use crate::wait::Wait;
@@ -138,19 +139,31 @@ impl<'m> From<&'m [u8]> for Message<'m> {
     }
 }
 
-/// A connection as other tasks see it.
+/// A connection of a server as other tasks see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConnectionInfo {
+pub struct ConnectionInfo<'t> {
     /// Its id.
     pub id: ConnectionId,
     /// What it is doing.
     pub phase: Phase,
-    /// The position of its route in the table, once it is a WebSocket.
-    pub route: Option<u16>,
-    /// Its subprotocol, as the position in the route's list.
-    pub subprotocol: Option<u16>,
+    /// The name of its route, once it is a WebSocket ([`Route::named`](crate::server::Route::named)).
+    pub route: Option<&'t str>,
+    /// Its subprotocol.
+    pub subprotocol: Option<&'t str>,
     /// Payload bytes that wait in its queue.
     pub queued: usize,
+}
+
+/// A slot as it is now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) id: ConnectionId,
+    pub(crate) phase: Phase,
+    /// The position of its route in the table.
+    pub(crate) route: Option<u16>,
+    /// Its subprotocol, as the position in the route's list, or in the client's.
+    pub(crate) subprotocol: Option<u16>,
+    pub(crate) queued: usize,
 }
 
 /// The shared half of a connection.
@@ -397,12 +410,15 @@ impl Slot {
         ring: &mut [u8],
         most: usize,
         message: Message<'_>,
+        counters: Option<&Counters>,
     ) -> Result<(), SendReason> {
         self.admits(most, message.bytes().len())?;
         while !self.queue.push(ring, message.kind(), message.bytes()) {
             match self.overflow {
                 // Half a message is not dropped.
-                Overflow::DropOldest if self.queue.drop_whole(ring) => {}
+                Overflow::DropOldest if self.queue.drop_whole(ring) => {
+                    Counters::count(counters, Count::Dropped, 1);
+                }
                 Overflow::Close => {
                     self.queue.clear();
                     self.close(CloseCode::TRY_AGAIN_LATER);
@@ -521,10 +537,11 @@ impl dyn Table + '_ {
         &self,
         id: ConnectionId,
         message: Message<'m>,
+        counters: Option<&Counters>,
     ) -> Result<(), SendError<Message<'m>>> {
         let most = self.largest(false);
         let queued = self.with_id(id, |slot, ring| match slot.phase {
-            Phase::Open => slot.queue(ring, most, message),
+            Phase::Open => slot.queue(ring, most, message, counters),
             _ => Err(SendReason::Gone),
         });
         queued.unwrap_or(Err(SendReason::Gone)).map_err(|reason| SendError { message, reason })
@@ -534,9 +551,10 @@ impl dyn Table + '_ {
         &'t self,
         id: ConnectionId,
         message: Message<'m>,
+        counters: Option<&'t Counters>,
     ) -> impl Future<Output = Result<(), SendError<Message<'m>>>> + use<'t, 'm> {
         let most = self.largest(false);
-        let queued = self.wait(id, move |slot, ring| match slot.queue(ring, most, message) {
+        let queued = self.wait(id, move |slot, ring| match slot.queue(ring, most, message, counters) {
             Err(SendReason::Full) => None,
             queued => Some(queued),
         });
@@ -607,9 +625,9 @@ impl dyn Table + '_ {
         asked.is_some()
     }
 
-    pub(crate) fn info(&self, index: usize) -> Option<ConnectionInfo> {
+    pub(crate) fn snapshot(&self, index: usize) -> Option<Snapshot> {
         let number = u16::try_from(index).ok()?;
-        self.with(index, |slot, _| ConnectionInfo {
+        self.with(index, |slot, _| Snapshot {
             id: ConnectionId { index: number, generation: slot.generation },
             phase: slot.phase,
             route: slot.route,

@@ -1,8 +1,8 @@
 //! An open WebSocket from its first call to its end: by callbacks, or by an async function.
 
-use crate::handler::{End, Opened};
+use crate::handler::End;
 use crate::net::Socket;
-use crate::session::{Session, Surroundings, pull};
+use crate::session::{Opened, Session, Surroundings, pull};
 use crate::table::Phase;
 use crate::time::Clock;
 use crate::websocket::{Outcome, WebSocket};
@@ -49,13 +49,12 @@ impl Talk for Callbacks {
         _: Option<&str>,
     ) -> impl Future<Output = End> {
         async move {
-            let mut open = Opened::new(around.handler, session.id());
+            let open = Opened::new(around);
             session.open(around.handler, around.clock.now());
             let cause = session.run(socket, around).await;
             let end = session.end(cause);
             around.link.with(|slot, _| slot.enter(Phase::Closing));
-            open.ended(end);
-            drop(open);
+            open.ended(&end);
             session.linger(socket, around).await;
             end
         }

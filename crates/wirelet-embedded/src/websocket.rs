@@ -7,6 +7,7 @@ use core::task::{Context, Poll};
 use wirelet_proto::deflate::Params;
 use wirelet_proto::{Chunk, CloseCode, CloseFrame, Event, FrameSpan, MessageKind};
 
+use crate::context::{Room, room_for};
 use crate::handler::End;
 use crate::table::{ConnectionId, Message};
 
@@ -204,6 +205,14 @@ impl<'w> WebSocket<'w> {
     /// The name of the route that it came through; on a client, nothing.
     pub const fn route(&self) -> &'w str {
         self.send.route
+    }
+
+    /// Takes the value that the upgrade hook has handed over ([`Acceptance::hand`](crate::server::Acceptance::hand)), if there is one of
+    /// this type.
+    pub fn context<T: 'static>(&mut self) -> Option<T> {
+        let mut taken = None;
+        self.send.channel.context(&mut |context| taken = room_for(context).and_then(Option::take));
+        taken
     }
 
     /// The subprotocol, as its position in the list that is supported (server) or offered (client).
@@ -460,6 +469,9 @@ pub(crate) trait Channel {
     fn subprotocol(&self) -> Option<u16>;
     fn deflate(&self) -> Option<Params>;
     fn end(&self) -> Option<End>;
+
+    /// Shows what the upgrade hook has left.
+    fn context(&self, take: &mut dyn FnMut(&mut dyn Room));
 }
 
 /// An event whose payload stands at the front of a buffer: so many bytes.

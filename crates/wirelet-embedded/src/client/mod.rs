@@ -21,6 +21,8 @@ use wirelet_proto::handshake::{
 use wirelet_proto::{Config, Connection, Extensions, Instant, MaskKeys, Reconnect, Role, Upgraded};
 
 use crate::compression::{Compression, Reservation};
+use crate::counters::{Count, Counters};
+use crate::events;
 use crate::handler::{End, Handler};
 use crate::net::{Connect, Remote, Socket};
 use crate::server::{Memory, Place};
@@ -135,7 +137,8 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         *slots = Slots::new();
         let table: &'r Slots<1, TX, QUEUE> = slots;
         let link = Link { table, index: 0 };
-        (Self { link, memory, options, compression: None, lane: None, retry_after: 0 }, Sender::new(table))
+        let client = Self { link, memory, options, compression: None, lane: None, retry_after: 0 };
+        (client, Sender::new(table, options))
     }
 
     /// With memory for compression, which is then offered to servers.
@@ -249,7 +252,8 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
     }
 
     /// One connection from its beginning to its end, with the redirects that it takes.
-    async fn attempt<N: Connect, C: Clock>(
+    #[expect(clippy::manual_async_fn, reason = "the future of an async function holds its arguments twice")]
+    fn attempt<N: Connect, C: Clock>(
         &mut self,
         network: &mut N,
         clock: &C,
@@ -257,38 +261,48 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         handler: &dyn ClientHandler,
         policy: &mut Reconnect,
         talk: impl Talk,
-    ) -> Ending {
-        handler.on_connecting(policy.attempts());
-        self.retry_after = 0;
-        let deadline = clock.now().plus(self.options.connect_time);
-        let mut course = Course::new(self.options.redirects);
-        loop {
-            // Statements of their own: what a `match` looks at would be kept, in RAM, until its end.
-            let dialed = self.dial(network, clock, deadline, course).await;
-            let mut socket = match dialed {
-                Some(Ok(socket)) => socket,
-                Some(Err(failure)) => return failed(handler, failure),
-                None => return Ending::Stopped,
-            };
-            let _occupied = Occupied::new(self.link);
-            // Of the connection before a redirect.
-            self.lane = None;
-            self.lane = self.compression.and_then(Compression::reserve);
-            let handshake = self.handshake(&mut socket, keys, handler, course);
-            let handshake = before(clock, deadline, pin!(handshake)).await;
-            let agreed = match handshake {
-                Some(Some(Ok(Answered::Open(agreed)))) => agreed,
-                Some(Some(Ok(Answered::Moved(next)))) => {
-                    course = next;
-                    continue;
-                }
-                Some(Some(Err(failure))) => return failed(handler, failure),
-                Some(None) => return Ending::Stopped,
-                None => return failed(handler, Failure::Timeout),
-            };
-            policy.connected(clock.now().as_millis());
-            return Ending::Ended(self.talk(&mut socket, clock, keys, handler, agreed, talk).await);
+    ) -> impl Future<Output = Ending> {
+        async move {
+            handler.on_connecting(policy.attempts());
+            Counters::count(self.options.counters, Count::Connection, 1);
+            self.retry_after = 0;
+            let deadline = clock.now().plus(self.options.connect_time);
+            let mut course = Course::new(self.options.redirects);
+            loop {
+                // Statements of their own: what a `match` looks at would be kept, in RAM, until its end.
+                let dialed = self.dial(network, clock, deadline, course).await;
+                let mut socket = match dialed {
+                    Some(Ok(socket)) => socket,
+                    Some(Err(failure)) => return self.failed(handler, failure),
+                    None => return Ending::Stopped,
+                };
+                let _occupied = Occupied::new(self.link);
+                // Of the connection before a redirect.
+                self.lane = None;
+                self.lane = self.compression.and_then(Compression::reserve);
+                let handshake = self.handshake(&mut socket, keys, handler, course);
+                let handshake = before(clock, deadline, pin!(handshake)).await;
+                let agreed = match handshake {
+                    Some(Some(Ok(Answered::Open(agreed)))) => agreed,
+                    Some(Some(Ok(Answered::Moved(next)))) => {
+                        course = next;
+                        continue;
+                    }
+                    Some(Some(Err(failure))) => return self.failed(handler, failure),
+                    Some(None) => return Ending::Stopped,
+                    None => return self.failed(handler, Failure::Timeout),
+                };
+                policy.connected(clock.now().as_millis());
+                return Ending::Ended(self.talk(&mut socket, clock, keys, handler, agreed, talk).await);
+            }
         }
+    }
+
+    fn failed(&self, handler: &dyn ClientHandler, failure: Failure) -> Ending {
+        Counters::count(self.options.counters, Count::Failed, 1);
+        events::failed(&failure);
+        handler.on_failure(&failure);
+        Ending::Failed(failure)
     }
 
     /// A socket; `None` when the client is told to stop.
@@ -437,8 +451,10 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
             let id = self.link.id();
             let (rx, tx) = ((&mut rx[..], received), (&mut tx[..], 0));
             let mut session = Session::begin(core, rx, tx, self.lane.as_mut(), keys, id);
-            let closing_time = config.limits.closing_time;
-            let around = Surroundings { link: self.link, clock, handler, closing_time };
+            let closing_time = &config.limits.closing_time;
+            let counters = self.options.counters;
+            let around = Surroundings { link: self.link, clock, handler, closing_time, counters };
+            events::opened(id, "");
             talk.talk(&mut session, socket, &around, Some("")).await
         }
     }
@@ -462,11 +478,6 @@ enum Answered {
 fn destination<'u>(options: &Options<'u>, kept: Option<&'u [u8]>) -> Uri<'u> {
     let kept = kept.and_then(|kept| core::str::from_utf8(kept).ok());
     kept.and_then(|kept| Uri::parse(kept).ok()).unwrap_or(options.uri)
-}
-
-fn failed(handler: &dyn ClientHandler, failure: Failure) -> Ending {
-    handler.on_failure(&failure);
-    Ending::Failed(failure)
 }
 
 /// RFC 6455 4.1: 16 random bytes.

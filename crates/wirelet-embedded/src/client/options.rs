@@ -6,6 +6,7 @@ use wirelet_proto::deflate::{self, HeaderValue};
 use wirelet_proto::handshake::{ClientHandshake, RequestOptions, Uri, WriteError};
 use wirelet_proto::{Config, ReconnectConfig};
 
+use crate::counters::Counters;
 use crate::http::basic;
 use crate::table::Overflow;
 
@@ -47,6 +48,8 @@ pub struct Options<'c> {
     pub connect_time: Duration,
     /// What happens when tasks send faster than the server takes.
     pub overflow: Overflow,
+    /// What is counted. Default: nothing.
+    pub counters: Option<&'c Counters>,
 }
 
 /// A user with a password.
@@ -81,6 +84,7 @@ impl<'c> Options<'c> {
             redirects: 0,
             connect_time: Duration::from_secs(10),
             overflow: Overflow::Refuse,
+            counters: None,
         }
     }
 

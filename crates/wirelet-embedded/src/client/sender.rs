@@ -4,6 +4,8 @@ use core::fmt;
 
 use wirelet_proto::{CloseCode, MessageKind};
 
+use super::Options;
+use crate::counters::{Counters, Counts};
 use crate::fragments::Fragments;
 use crate::table::{ConnectionId, Message, Phase, SendError, SendReason, Slot, Standing, Table};
 use crate::wait::Wait;
@@ -16,11 +18,12 @@ use crate::wait::Wait;
 #[derive(Clone, Copy)]
 pub struct Sender<'t> {
     table: &'t dyn Table,
+    options: &'t Options<'t>,
 }
 
 impl<'t> Sender<'t> {
-    pub(super) const fn new(table: &'t dyn Table) -> Self {
-        Self { table }
+    pub(super) const fn new(table: &'t dyn Table, options: &'t Options<'t>) -> Self {
+        Self { table, options }
     }
 
     /// Queues a message.
@@ -29,7 +32,7 @@ impl<'t> Sender<'t> {
     /// The message comes back: there is no open connection ([`SendReason::Gone`]), the queue is full, or it is too long for
     /// the queue.
     pub fn try_send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), SendError<Message<'m>>> {
-        self.table.try_send(self.id(), message.into())
+        self.table.try_send(self.id(), message.into(), self.options.counters)
     }
 
     /// Queues a message, as soon as there is room for it.
@@ -41,7 +44,7 @@ impl<'t> Sender<'t> {
     /// # Cancel safety
     /// Safe: the message was queued or not.
     pub async fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), SendError<Message<'m>>> {
-        self.table.send(self.id(), message.into()).await
+        self.table.send(self.id(), message.into(), self.options.counters).await
     }
 
     /// Waits until a message of `len` bytes would be queued.
@@ -78,7 +81,7 @@ impl<'t> Sender<'t> {
 
     /// Whether there is an open connection.
     pub fn is_connected(&self) -> bool {
-        self.table.info(0).is_some_and(|info| info.phase == Phase::Open)
+        self.table.snapshot(0).is_some_and(|info| info.phase == Phase::Open)
     }
 
     /// Waits for an open connection: whether there is one. `false` says that the client has finished, its `run` has
@@ -109,12 +112,17 @@ impl<'t> Sender<'t> {
 
     /// The subprotocol of the open connection, as its position in the list that was offered.
     pub fn subprotocol(&self) -> Option<u16> {
-        self.table.info(0).and_then(|info| info.subprotocol)
+        self.table.snapshot(0).and_then(|info| info.subprotocol)
     }
 
     /// Payload bytes that wait to be sent.
     pub fn queued(&self) -> usize {
-        self.table.info(0).map_or(0, |info| info.queued)
+        self.table.snapshot(0).map_or(0, |info| info.queued)
+    }
+
+    /// What has happened so far; `None` without [`Options::counters`](super::Options::counters).
+    pub fn counts(&self) -> Option<Counts> {
+        self.options.counters.map(Counters::counts)
     }
 
     /// Starts the closing handshake after what is queued; answers whether there is an open connection. Whether another one
@@ -149,6 +157,6 @@ impl<'t> Sender<'t> {
 
 impl fmt::Debug for Sender<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender").field("connection", &self.table.info(0)).finish()
+        f.debug_struct("Sender").field("connection", &self.table.snapshot(0)).finish()
     }
 }

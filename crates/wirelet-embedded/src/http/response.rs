@@ -61,15 +61,7 @@ impl<'r> Response<'r> {
     /// Adds a header. One whose name is no token or whose value has control characters, or that finds no room, makes the
     /// whole response a 500.
     pub fn header(&mut self, name: &str, value: &str) -> &mut Self {
-        let token = !name.is_empty()
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
-        // RFC 9110 5.5: what is beyond ASCII is sent as it is.
-        let clean = value.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..));
-        if token && clean {
-            self.headers.header(name, value);
-        } else {
-            self.overflowed = true;
-        }
+        self.overflowed |= !self.headers.field(name, value);
         self
     }
 
@@ -208,6 +200,18 @@ impl<'c> Cursor<'c> {
         for part in [name, ": ", value, "\r\n"] {
             self.put(part);
         }
+    }
+
+    /// Appends a header; false, and nothing, if its name is no token or its value has control characters.
+    pub(crate) fn field(&mut self, name: &str, value: &str) -> bool {
+        let token = !name.is_empty()
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+        // RFC 9110 5.5: what is beyond ASCII is sent as it is.
+        let clean = value.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..));
+        if token && clean {
+            self.header(name, value);
+        }
+        token && clean
     }
 
     fn decimal(&mut self, number: usize) {

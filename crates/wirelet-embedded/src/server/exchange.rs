@@ -7,12 +7,18 @@ use wirelet_proto::handshake::{
 };
 use wirelet_proto::{Extensions, Upgraded};
 
-use super::route::{Found, Route, Target, WebSocketRoute, find};
+use super::route::{Acceptance, Found, Opening, Route, Target, Upgrade, WebSocketRoute, find};
 use crate::compression::{Compression, Reservation};
+use crate::context::Room;
+use crate::counters::{Count, Counters};
+use crate::events;
 use crate::http::{
     Answer, BodyError, Cursor, File, Head, Methods, Request, Response, assemble, body_len, handshake_headers,
     refusal,
 };
+
+/// Headers that a hook may add.
+const HEADERS: usize = 8;
 
 /// What is known when a head has arrived.
 pub(crate) struct Exchange<'x, 'c, 'r> {
@@ -29,6 +35,11 @@ pub(crate) struct Exchange<'x, 'c, 'r> {
     /// Where memory for a compressed WebSocket comes from, and where it is put.
     pub(crate) compression: Option<Compression<'r>>,
     pub(crate) lane: &'x mut Option<Reservation<'r>>,
+    /// Where the hook may leave a value.
+    pub(crate) context: Option<&'x mut dyn Room>,
+    pub(crate) counters: Option<&'c Counters>,
+    /// Method and path, for the log.
+    pub(crate) about: [&'x str; 2],
 }
 
 /// What is to be done: `tx` bytes of the transmit buffer are sent first.
@@ -71,7 +82,7 @@ pub(crate) fn announced(head: &RequestHead<'_>, room: usize) -> Result<usize, (u
 
 impl<'c> Exchange<'_, 'c, '_> {
     /// Answers a complete request.
-    pub(crate) fn answer(mut self, request: &Request<'_>) -> Plan<'c> {
+    pub(crate) fn answer(mut self, request: Request<'_>) -> Plan<'c> {
         let head = &request.head;
         self.keep &= keeps(head);
         // RFC 9112 3.2: one Host in every request of HTTP/1.1.
@@ -82,7 +93,7 @@ impl<'c> Exchange<'_, 'c, '_> {
         match find(self.routes, head.path(), head.method()) {
             Found::Nothing => self.refuse(404, "there is nothing at this path", &[]),
             Found::Methods(methods) => self.wrong_method(methods),
-            Found::Route(at, route) => self.route(request, at, route),
+            Found::Route(at, route) => self.route(&Request { route: route.path(), ..request }, at, route),
         }
     }
 
@@ -93,8 +104,16 @@ impl<'c> Exchange<'_, 'c, '_> {
     }
 
     fn refuse(self, status: u16, why: &str, headers: &[(&str, &str)]) -> Plan<'c> {
+        self.noted(status, why);
         let tx = refusal(status, why, headers, self.keep, self.bodiless, self.tx);
         Plan { tx, rest: &[], then: after(self.keep) }
+    }
+
+    /// Counts and logs a refusal.
+    fn noted(&self, status: u16, why: &str) {
+        Counters::count(self.counters, Count::Refused(status), 1);
+        let [method, path] = self.about;
+        events::refused(status, why, method, path);
     }
 
     fn wrong_method(self, methods: Methods) -> Plan<'c> {
@@ -199,12 +218,12 @@ impl<'c> Exchange<'_, 'c, '_> {
             return self.refuse(error.status(), error.text(), handshake_headers(error));
         }
         self.keep = false;
-        let request = match UpgradeRequest::verify(request.head) {
+        let handshake = match UpgradeRequest::verify(request.head) {
             Ok(request) => request,
             Err(error) => return self.refuse(error.status(), error.text(), handshake_headers(error)),
         };
         // RFC 6455 10.2: pages of other origins are refused with 403.
-        match route.origin.allows(&request) {
+        match route.origin.allows(&handshake) {
             Ok(true) => {}
             Ok(false) => return self.refuse(403, "pages of this origin may not connect", &[]),
             Err(error) => return self.refuse(error.status(), error.text(), &[]),
@@ -215,25 +234,33 @@ impl<'c> Exchange<'_, 'c, '_> {
         if !self.vacancy {
             return self.refuse(503, "all connections are in use", &[("Retry-After", "10")]);
         }
-        if let Some(Err(rejection)) = route.upgrade.map(|decide| decide(&request)) {
-            return match rejection.write(self.tx) {
-                Ok(tx) => Plan { tx, rest: &[], then: Then::Close },
-                Err(error) => self.fail(500, error.text()),
-            };
+        let chosen = handshake.select_subprotocol(route.subprotocols).and_then(|at| at.try_into().ok());
+        match route.upgrade {
+            None => self.accept(&handshake, at, route, chosen, &[]),
+            Some(upgrade) => {
+                let opening = Opening { request: *request, handshake: &handshake };
+                (upgrade.ask)(self, upgrade, &opening, at, route, chosen)
+            }
         }
-        let chosen = request.select_subprotocol(route.subprotocols);
-        let subprotocol = chosen.and_then(|at| route.subprotocols.get(at).copied());
-        let deflate = self.negotiate(&request, route);
-        let options = AcceptOptions {
-            subprotocol,
-            extensions: deflate.as_ref().map(|agreement| agreement.answer.as_str()),
-            ..Default::default()
-        };
-        match request.accept(&options, self.tx) {
+    }
+
+    /// Writes the 101.
+    fn accept(
+        mut self,
+        handshake: &UpgradeRequest<'_>,
+        at: u16,
+        route: &'c WebSocketRoute<'c>,
+        subprotocol: Option<u16>,
+        headers: &[(&str, &str)],
+    ) -> Plan<'c> {
+        let deflate = self.negotiate(handshake, route);
+        let name = subprotocol.and_then(|at| route.subprotocols.get(usize::from(at)).copied());
+        let extensions = deflate.as_ref().map(|agreement| agreement.answer.as_str());
+        let options = AcceptOptions { subprotocol: name, extensions, headers };
+        match handshake.accept(&options, self.tx) {
             Ok(tx) => {
                 let extensions =
                     deflate.map_or(Extensions::NONE, |agreement| Extensions::deflate(agreement.params));
-                let subprotocol = chosen.and_then(|at| at.try_into().ok());
                 let upgraded = Upgraded { subprotocol, extensions };
                 Plan { tx, rest: &[], then: Then::Upgrade { route: at, config: route, upgraded } }
             }
@@ -251,6 +278,71 @@ impl<'c> Exchange<'_, 'c, '_> {
         *self.lane = Some(lane);
         Some(agreement)
     }
+}
+
+/// Has the hook decide, and answers what it says. (It is reached through the hook alone: where there is none, it is not linked.)
+pub(super) fn ask<'c>(
+    mut exchange: Exchange<'_, 'c, '_>,
+    upgrade: Upgrade<'c>,
+    opening: &Opening<'_>,
+    at: u16,
+    route: &'c WebSocketRoute<'c>,
+    subprotocol: Option<u16>,
+) -> Plan<'c> {
+    let half = exchange.tx.len() / 2;
+    let context: Option<&mut dyn Room> = match &mut exchange.context {
+        Some(context) => Some(&mut **context),
+        None => None,
+    };
+    let mut acceptance = Acceptance {
+        offered: opening.handshake,
+        supported: route.subprotocols,
+        subprotocol,
+        headers: Cursor::new(exchange.tx.get_mut(half..).unwrap_or_default()),
+        invalid: false,
+        context,
+    };
+    let decided = (upgrade.decide)(opening, &mut acceptance);
+    let Acceptance { subprotocol, headers, invalid, .. } = acceptance;
+    let lines = headers.finish().filter(|_| !invalid);
+    if let Err(rejection) = decided {
+        let written = rejection.write(exchange.tx);
+        return match written {
+            Ok(tx) => {
+                Counters::count(exchange.counters, Count::Hook, 1);
+                let [method, path] = exchange.about;
+                events::refused(rejection.status, "the upgrade hook said no", method, path);
+                Plan { tx, rest: &[], then: Then::Close }
+            }
+            Err(error) => exchange.fail(500, error.text()),
+        };
+    }
+    let Some(lines) = lines else {
+        return exchange.fail(500, "a header of the upgrade hook must not be sent, or has no room");
+    };
+    // They make way for the 101.
+    let end = exchange.tx.len().saturating_sub(lines);
+    exchange.tx.copy_within(half..half.saturating_add(lines), end);
+    let (front, lines) = core::mem::take(&mut exchange.tx).split_at_mut_checked(end).unwrap_or_default();
+    exchange.tx = front;
+    let mut headers = [("", ""); HEADERS];
+    match fields(core::str::from_utf8(lines).unwrap_or_default(), &mut headers) {
+        Some(count) => {
+            let headers = headers.get(..count).unwrap_or_default();
+            exchange.accept(opening.handshake, at, route, subprotocol, headers)
+        }
+        None => exchange.fail(500, "the upgrade hook adds more than eight headers"),
+    }
+}
+
+/// The names and values of header lines, and how many they are.
+fn fields<'l>(lines: &'l str, into: &mut [(&'l str, &'l str)]) -> Option<usize> {
+    let mut count = 0_usize;
+    for line in lines.split_terminator("\r\n") {
+        *into.get_mut(count)? = line.split_once(": ")?;
+        count = count.saturating_add(1);
+    }
+    Some(count)
 }
 
 const fn after<'c>(keep: bool) -> Then<'c> {

@@ -4,7 +4,7 @@ mod exchange;
 mod route;
 mod worker;
 
-pub use route::{OriginPolicy, Respond, Route, Upgrade, WebSocketRoute};
+pub use route::{Acceptance, Opening, OriginPolicy, Respond, Route, Upgrade, WebSocketRoute};
 pub use worker::Worker;
 
 use core::time::Duration;
@@ -12,6 +12,7 @@ use core::time::Duration;
 use wirelet_proto::{Config, Connection};
 
 use crate::compression::Compression;
+use crate::counters::Counters;
 use crate::handle::Handle;
 use crate::table::{Link, Slots};
 
@@ -113,6 +114,8 @@ pub struct Settings<'c> {
     pub linger_time: Duration,
     /// Header lines of a request. Default: 32. Their bytes are bounded by the receive buffer. Beyond either: 431.
     pub headers: u16,
+    /// What is counted. Default: nothing.
+    pub counters: Option<&'c Counters>,
     /// Workers that WebSockets leave to others, for pages and for telling who comes too late (503). Default: 1.
     pub spare: usize,
 }
@@ -129,6 +132,7 @@ impl<'c> Settings<'c> {
             closing_time: Duration::from_secs(5),
             linger_time: Duration::from_secs(5),
             headers: 32,
+            counters: None,
             spare: 1,
         }
     }
@@ -155,13 +159,22 @@ impl<'r, 'c, const CONNECTIONS: usize, const RX: usize, const TX: usize> Server<
             index += 1;
             Worker::new(link, memory, settings)
         });
-        (Self { workers }, Handle::new(table))
+        (Self { workers }, Handle::new(table, settings))
     }
 
     /// With memory for compressed WebSockets.
     pub fn with_compression(mut self, compression: Compression<'r>) -> Self {
         for worker in &mut self.workers {
             worker.compress(compression);
+        }
+        self
+    }
+
+    /// With memory for a value of each WebSocket, which the upgrade hook hands to its handler ([`Acceptance::hand`]). The value is
+    /// dropped when its WebSocket has ended.
+    pub fn with_context<T: Send + 'static>(mut self, memory: &'r mut [Option<T>; CONNECTIONS]) -> Self {
+        for (worker, context) in self.workers.iter_mut().zip(memory) {
+            worker.keep_context(context);
         }
         self
     }

@@ -3,8 +3,10 @@
 use wirelet_proto::Config;
 use wirelet_proto::handshake::{HandshakeError, OriginPattern, PatternError, Rejection, UpgradeRequest};
 
+use super::exchange::{Exchange, Plan, ask};
+use crate::context::{Room, room_for};
 use crate::handler::Handler;
-use crate::http::{BasicAuth, File, Methods, Request, Response};
+use crate::http::{BasicAuth, Cursor, File, Methods, Request, Response, matches};
 use crate::table::Overflow;
 
 /// What answers at a path.
@@ -49,7 +51,7 @@ pub struct WebSocketRoute<'c> {
     pub subprotocols: &'c [&'c str],
     /// Which pages may open it.
     pub origin: OriginPolicy<'c>,
-    /// Asked before the 101: an `Err` is answered with its status and body.
+    /// Asked before the 101, which it may change: an `Err` is answered with its status and body.
     pub upgrade: Option<Upgrade<'c>>,
     /// What happens when a peer is slower than those who send to it.
     pub overflow: Overflow,
@@ -58,8 +60,131 @@ pub struct WebSocketRoute<'c> {
     pub compress: bool,
 }
 
-/// Decides whether a WebSocket is opened.
-pub type Upgrade<'c> = &'c (dyn Fn(&UpgradeRequest<'_>) -> Result<(), Rejection<'static>> + Sync);
+/// Decides whether a WebSocket is opened, and how.
+///
+/// ```
+/// use wirelet_embedded::proto::handshake::Rejection;
+/// use wirelet_embedded::server::{Acceptance, Opening, Upgrade, WebSocketRoute};
+/// # use wirelet_embedded::proto::Config;
+///
+/// struct User(u8);
+///
+/// /// For `Server::with_context(&mut [None::<User>; CONNECTIONS])`.
+/// fn decide(request: &Opening<'_>, answer: &mut Acceptance<'_>) -> Result<(), Rejection<'static>> {
+///     let user = match request.parameter("token").or(request.cookie("token")) {
+///         Some("sesame") => User(7),
+///         _ => return Err(Rejection::new(401)),
+///     };
+///     answer.hand(user);
+///     answer.header("X-Device", "kitchen");
+///     Ok(())
+/// }
+/// # static CONFIG: Config = Config::new();
+/// static ROUTE: WebSocketRoute<'static> =
+///     WebSocketRoute { upgrade: Some(Upgrade::new(&decide)), ..WebSocketRoute::pull(&CONFIG) };
+/// ```
+#[derive(Clone, Copy)]
+pub struct Upgrade<'c> {
+    pub(super) decide: &'c Decide<'c>,
+    pub(super) ask: Ask,
+}
+
+type Decide<'c> = dyn Fn(&Opening<'_>, &mut Acceptance<'_>) -> Result<(), Rejection<'static>> + Sync + 'c;
+type Ask = for<'x, 'c, 'r, 'o> fn(
+    Exchange<'x, 'c, 'r>,
+    Upgrade<'c>,
+    &Opening<'o>,
+    u16,
+    &'c WebSocketRoute<'c>,
+    Option<u16>,
+) -> Plan<'c>;
+
+impl<'c> Upgrade<'c> {
+    /// A hook that says `Ok`, or how the request is refused.
+    pub const fn new(
+        decide: &'c (dyn Fn(&Opening<'_>, &mut Acceptance<'_>) -> Result<(), Rejection<'static>> + Sync),
+    ) -> Self {
+        Self { decide, ask }
+    }
+}
+
+impl core::fmt::Debug for Upgrade<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Upgrade").finish_non_exhaustive()
+    }
+}
+
+/// A request for a WebSocket, as an [`Upgrade`] sees it: all that is to be known of a
+/// [`Request`] (path parameters, query, cookies, headers, the peer's address), and what the opening handshake says.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening<'r> {
+    pub(crate) request: Request<'r>,
+    pub(crate) handshake: &'r UpgradeRequest<'r>,
+}
+
+impl<'r> Opening<'r> {
+    /// The opening handshake: origin, host, and what the client offers.
+    pub const fn handshake(&self) -> &'r UpgradeRequest<'r> {
+        self.handshake
+    }
+}
+
+impl<'r> core::ops::Deref for Opening<'r> {
+    type Target = Request<'r>;
+
+    fn deref(&self) -> &Request<'r> {
+        &self.request
+    }
+}
+
+/// The 101 that an [`Upgrade`] may change.
+pub struct Acceptance<'a> {
+    pub(crate) offered: &'a UpgradeRequest<'a>,
+    pub(crate) supported: &'a [&'a str],
+    pub(crate) subprotocol: Option<u16>,
+    pub(crate) headers: Cursor<'a>,
+    pub(crate) invalid: bool,
+    pub(crate) context: Option<&'a mut dyn Room>,
+}
+
+impl Acceptance<'_> {
+    /// Chooses the subprotocol, in place of the first of the route's that the client offers: one of
+    /// [`WebSocketRoute::subprotocols`], or none. Answers whether that can be: it is the route's, and offered.
+    pub fn subprotocol(&mut self, name: Option<&str>) -> bool {
+        let at = name.and_then(|name| self.supported.iter().position(|supported| *supported == name));
+        let chosen = at.and_then(|at| u16::try_from(at).ok());
+        let offered = name.is_none_or(|name| self.offered.subprotocols().any(|offered| offered == name));
+        let can_be = offered && chosen.is_some() == name.is_some();
+        if can_be {
+            self.subprotocol = chosen;
+        }
+        can_be
+    }
+
+    /// Adds a header, eight of them at most. With one that must not be sent, or that finds no room in half of the transmit
+    /// buffer, the answer is a 500.
+    pub fn header(&mut self, name: &str, value: &str) -> &mut Self {
+        self.invalid |= !self.headers.field(name, value);
+        self
+    }
+
+    /// Hands a value to the handler, which finds it by [`Peer::context`](crate::Peer::context) or
+    /// [`WebSocket::context`](crate::WebSocket::context). Answers whether there is room for one of its type: memory of
+    /// [`Server::with_context`](crate::Server::with_context).
+    pub fn hand<T: Send + 'static>(&mut self, value: T) -> bool {
+        let room = self.context.as_deref_mut().and_then(room_for::<T>);
+        room.is_some_and(|room| {
+            *room = Some(value);
+            true
+        })
+    }
+}
+
+impl core::fmt::Debug for Acceptance<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Acceptance").field("subprotocol", &self.subprotocol).finish_non_exhaustive()
+    }
+}
 
 /// Which pages may open a WebSocket. Browsers name the page's origin; other programs usually send none, and may send
 /// anything (RFC 6455 10.2).
@@ -121,7 +246,8 @@ impl<'c> WebSocketRoute<'c> {
 }
 
 impl<'c> Route<'c> {
-    /// A file in flash, for GET and HEAD. `path` is exact, or with a trailing `*` the beginning of paths.
+    /// A file in flash, for GET and HEAD. `path` is exact, or with a trailing `*` the beginning of paths. `{name}` in it stands for
+    /// anything up to the next `/`, but not for nothing ([`Request::path_parameter`]).
     pub const fn file(path: &'c str, file: File<'c>) -> Self {
         Self { path, name: path, target: Target::File(file), auth: None }
     }
@@ -158,6 +284,14 @@ impl<'c> Route<'c> {
         self.path
     }
 
+    /// A subprotocol of its WebSockets, by its position.
+    pub(crate) fn subprotocol(&self, at: u16) -> Option<&'c str> {
+        match self.target {
+            Target::WebSocket(route) => route.subprotocols.get(usize::from(at)).copied(),
+            _ => None,
+        }
+    }
+
     pub(crate) const fn auth(&self) -> Option<&BasicAuth<'c>> {
         self.auth.as_ref()
     }
@@ -170,7 +304,7 @@ impl<'c> Route<'c> {
     }
 
     pub(crate) fn matches(&self, path: &str) -> bool {
-        self.path.strip_suffix('*').map_or(self.path == path, |start| path.starts_with(start))
+        matches(self.path, path)
     }
 }
 

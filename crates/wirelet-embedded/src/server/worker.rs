@@ -1,6 +1,7 @@
 //! The worker: accepts, speaks HTTP, and drives the WebSocket that comes out of it.
 
 use core::future::{pending, poll_fn};
+use core::net::SocketAddr;
 use core::pin::pin;
 use core::task::Poll;
 use core::time::Duration;
@@ -13,6 +14,9 @@ use super::exchange::{Exchange, Plan, Then, announced};
 use super::route::{Route, WebSocketRoute};
 use super::{Memory, Place, Settings};
 use crate::compression::{Compression, Reservation};
+use crate::context::Room;
+use crate::counters::{Count, Counters};
+use crate::events;
 use crate::handler::Handler;
 use crate::http::Request;
 use crate::net::{Listen, Socket};
@@ -38,6 +42,8 @@ pub struct Worker<'r, 'c, const RX: usize, const TX: usize> {
     compression: Option<Compression<'r>>,
     /// Of the WebSocket that is open or about to begin; here and not in the future, which is RAM as well.
     lane: Option<Reservation<'r>>,
+    /// Where the upgrade hook leaves a value for the handler.
+    context: Option<&'r mut dyn Room>,
 }
 
 /// How far the speaking of HTTP has come.
@@ -69,11 +75,15 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
         memory: &'r mut Memory<'c, RX, TX>,
         settings: &'c Settings<'c>,
     ) -> Self {
-        Self { link, memory, settings, compression: None, lane: None }
+        Self { link, memory, settings, compression: None, lane: None, context: None }
     }
 
     pub(super) const fn compress(&mut self, compression: Compression<'r>) {
         self.compression = Some(compression);
+    }
+
+    pub(super) fn keep_context(&mut self, context: &'r mut dyn Room) {
+        self.context = Some(context);
     }
 
     /// Serves until [`Handle::stop`](crate::Handle::stop). Called again, it serves again.
@@ -107,20 +117,30 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
                 None => break,
                 Some(Ok(mut socket)) => {
                     let _occupied = Occupied::new(self.link);
+                    Counters::count(self.settings.counters, Count::Connection, 1);
                     // Of a WebSocket whose future was dropped.
-                    self.lane = None;
+                    self.clear();
                     if let Some(opening) = self.http(&mut socket, clock, T::PULLS).await {
                         self.websocket(&mut socket, clock, &opening, talk).await;
                     }
-                    self.lane = None;
+                    self.clear();
                 }
                 Some(Err(_)) => {
+                    events::deaf();
                     let again = clock.now().plus(LISTEN_AGAIN);
                     unless_stopped(self.link, pin!(clock.wait_until(again))).await;
                 }
             }
         }
         self.link.returned();
+    }
+
+    /// Gives back what a WebSocket has besides its connection.
+    fn clear(&mut self) {
+        self.lane = None;
+        if let Some(context) = &mut self.context {
+            context.clear();
+        }
     }
 
     /// Answers requests until the connection ends or becomes a WebSocket.
@@ -143,7 +163,7 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
                 Spoken::Refused(plan) => (plan, filled),
                 Spoken::Request { head, body } => {
                     self.place(clock, head).await;
-                    (self.answer(head, body, pulls), head.saturating_add(body))
+                    (self.answer(head, body, pulls, socket.peer()), head.saturating_add(body))
                 }
             };
             self.memory.rx.copy_within(used.min(filled)..filled, 0);
@@ -177,16 +197,36 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
         None
     }
 
-    fn answer(&mut self, head: usize, body: usize, pulls: bool) -> Plan<'c> {
+    fn answer(&mut self, head: usize, body: usize, pulls: bool, peer: Option<SocketAddr>) -> Plan<'c> {
         let (keep, vacancy) = (self.may_keep(), self.vacancy());
         let Memory { rx, tx, .. } = &mut *self.memory;
         let (compression, lane) = (self.compression, &mut self.lane);
         let bytes = rx.get(..head.saturating_add(body)).unwrap_or_default();
-        let (routes, bodiless) = (self.settings.routes, is_head_request(bytes));
-        let exchange = Exchange { routes, vacancy, pulls, keep, bodiless, tx, compression, lane };
-        match RequestHead::parse(bytes) {
+        let parsed = RequestHead::parse(bytes);
+        let about = parsed.map_or(["", ""], |head| [head.method(), head.path()]);
+        let context: Option<&mut dyn Room> = match &mut self.context {
+            Some(context) => Some(&mut **context),
+            None => None,
+        };
+        let (routes, counters) = (self.settings.routes, self.settings.counters);
+        let bodiless = is_head_request(bytes);
+        let exchange = Exchange {
+            routes,
+            vacancy,
+            pulls,
+            keep,
+            bodiless,
+            tx,
+            compression,
+            lane,
+            context,
+            counters,
+            about,
+        };
+        match parsed {
             Ok(parsed) => {
-                exchange.answer(&Request { head: parsed, body: bytes.get(head..).unwrap_or_default() })
+                let body = bytes.get(head..).unwrap_or_default();
+                exchange.answer(Request { head: parsed, body, route: "", peer })
             }
             Err(error) => exchange.fail(error.status(), error.text()),
         }
@@ -297,8 +337,20 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
     fn refused(&mut self, filled: usize, status: u16, why: &str) -> Spoken<'c> {
         let Memory { rx, tx, .. } = &mut *self.memory;
         let bodiless = is_head_request(rx.get(..filled).unwrap_or_default());
-        let (vacancy, pulls, keep, compression, lane) = (false, false, false, None, &mut self.lane);
-        let exchange = Exchange { routes: &[], vacancy, pulls, keep, bodiless, tx, compression, lane };
+        let (lane, counters) = (&mut self.lane, self.settings.counters);
+        let exchange = Exchange {
+            routes: &[],
+            vacancy: false,
+            pulls: false,
+            keep: false,
+            bodiless,
+            tx,
+            compression: None,
+            lane,
+            context: None,
+            counters,
+            about: ["", ""],
+        };
         Spoken::Refused(exchange.fail(status, why))
     }
 
@@ -334,39 +386,48 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
         read
     }
 
-    async fn websocket<S: Socket, C: Clock>(
+    #[expect(clippy::manual_async_fn, reason = "the future of an async function holds its arguments twice")]
+    fn websocket<S: Socket, C: Clock>(
         &mut self,
         socket: &mut S,
         clock: &C,
         opening: &Opening<'c>,
         talk: impl Talk,
-    ) {
-        let now = clock.now();
-        let Memory { rx, tx, core } = &mut *self.memory;
-        let config = opening.config;
-        *core = Place::Taken(Connection::from_upgraded(Role::Server, config.config, opening.upgraded, now));
-        let Some(core) = core.get() else { return };
-        self.link.with(|slot, _| {
-            slot.route = Some(opening.route);
-            slot.subprotocol = opening.upgraded.subprotocol;
-            slot.overflow = config.overflow;
-            slot.compressed = opening.upgraded.extensions.deflate.is_some();
-            slot.enter(Phase::Open);
-        });
-        let id = self.link.id();
-        let (rx, tx) = ((&mut rx[..], opening.received), (&mut tx[..], opening.tx));
-        let mut keys = NoKeys;
-        let mut session = Session::begin(core, rx, tx, self.lane.as_mut(), &mut keys, id);
-        let handler: Option<&dyn Handler> = config.handler.map(|handler| handler as _);
-        let around = Surroundings {
-            link: self.link,
-            clock,
-            handler: handler.unwrap_or(&()),
-            closing_time: self.settings.closing_time,
-        };
-        let name = self.settings.routes.get(usize::from(opening.route)).map_or("", Route::name);
-        let pulls = handler.is_none().then_some(name);
-        talk.talk(&mut session, socket, &around, pulls).await;
+    ) -> impl Future<Output = ()> {
+        async move {
+            let now = clock.now();
+            let Memory { rx, tx, core } = &mut *self.memory;
+            let config = opening.config;
+            *core =
+                Place::Taken(Connection::from_upgraded(Role::Server, config.config, opening.upgraded, now));
+            let Some(core) = core.get() else { return };
+            self.link.with(|slot, _| {
+                slot.route = Some(opening.route);
+                slot.subprotocol = opening.upgraded.subprotocol;
+                slot.overflow = config.overflow;
+                slot.compressed = opening.upgraded.extensions.deflate.is_some();
+                slot.enter(Phase::Open);
+            });
+            let id = self.link.id();
+            let (rx, tx) = ((&mut rx[..], opening.received), (&mut tx[..], opening.tx));
+            let mut keys = NoKeys;
+            let mut session = Session::begin(core, rx, tx, self.lane.as_mut(), &mut keys, id);
+            if let Some(context) = &mut self.context {
+                session.keep_context(&mut **context);
+            }
+            let handler: Option<&dyn Handler> = config.handler.map(|handler| handler as _);
+            let around = Surroundings {
+                link: self.link,
+                clock,
+                handler: handler.unwrap_or(&()),
+                closing_time: &self.settings.closing_time,
+                counters: self.settings.counters,
+            };
+            let name = self.settings.routes.get(usize::from(opening.route)).map_or("", Route::name);
+            let pulls = handler.is_none().then_some(name);
+            events::opened(id, name);
+            talk.talk(&mut session, socket, &around, pulls).await;
+        }
     }
 }
 

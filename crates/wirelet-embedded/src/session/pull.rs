@@ -12,9 +12,10 @@ use core::task::{Context, Poll, Waker};
 use wirelet_proto::deflate::Params;
 use wirelet_proto::{CloseCode, Event, Instant, MAX_HEADER, MessageKind};
 
-use super::{Company, Inbound, Next, Seat, Session, Surroundings, Taker, drive};
+use super::{Company, Inbound, Next, Opened, Seat, Session, Surroundings, Taker, drive};
 use crate::compression::largest_for;
-use crate::handler::{Author, End, Line as _, Opened};
+use crate::context::Room;
+use crate::handler::{Author, End, Line as _};
 use crate::net::Socket;
 use crate::table::{ConnectionId, Link, Phase, SendReason};
 use crate::time::{Clock, before};
@@ -63,7 +64,7 @@ where
     O: Outcome,
 {
     let id = session.id;
-    let mut open = Opened::new(around.handler, id);
+    let open = Opened::new(around);
     session.open(around.handler, around.clock.now());
     session.taker = Taker::Future { sends: false };
     let pulled = Pulled {
@@ -89,9 +90,9 @@ where
     let end = pulled.session.borrow().end(cause);
     around.link.with(|slot, _| slot.enter(Phase::Closing));
     pulled.end.set(Some(end));
-    open.ended(end);
+    open.ended(&end);
     let now = around.clock.now();
-    let until = around.link.ends(now, around.closing_time).unwrap_or(now.plus(around.closing_time));
+    let until = around.link.ends(now, *around.closing_time).unwrap_or(now.plus(*around.closing_time));
     let mut leaving = pin!(async {
         pulled.wake_all();
         if !done.get() {
@@ -314,6 +315,14 @@ impl Channel for Pulled<'_, '_, '_> {
 
     fn end(&self) -> Option<End> {
         self.end.get()
+    }
+
+    fn context(&self, take: &mut dyn FnMut(&mut dyn Room)) {
+        self.with(|session| {
+            if let Some(context) = &mut session.context {
+                take(&mut **context);
+            }
+        });
     }
 }
 

@@ -41,6 +41,7 @@ impl MaskKeys for Keys {
 /// What the peer of an echoing session receives when it sends `wire`, and how the session ends.
 fn echoed(role: Role, config: &Config, wire: &[u8], capacity: usize, restless: bool) -> (Vec<u8>, Cause) {
     let clock = ManualClock::default();
+    let settings = crate::server::Settings::new(&[]);
     let slots = Slots::<1, 256, 64>::new();
     let table: &dyn Table = &slots;
     let link = Link { table, index: 0 };
@@ -50,7 +51,13 @@ fn echoed(role: Role, config: &Config, wire: &[u8], capacity: usize, restless: b
     let (polls, mut keys) = (Cell::new(0), Keys(0));
     let (rx, tx) = (Fixed::new(&mut rx[..]), Outgoing::new(&mut tx, 0));
     let mut session = Session::new(&mut core, rx, tx, &mut keys, link.id());
-    let around = Surroundings { link, clock: &clock, handler: &Echo, closing_time: Duration::from_secs(5) };
+    let around = Surroundings {
+        link,
+        clock: &clock,
+        handler: &Echo,
+        closing_time: &Duration::from_secs(5),
+        counters: None,
+    };
     let (mut here, there) = self::wire(capacity);
     let mut peer = Dialed::new(there);
     let (_, mut writer) = peer.wire.split();
@@ -60,7 +67,7 @@ fn echoed(role: Role, config: &Config, wire: &[u8], capacity: usize, restless: b
         cause
     };
     let script = async {
-        let handle = Handle::new(table);
+        let handle = Handle::new(table, &settings);
         handle.try_send(link.id(), "Async data").unwrap();
         writer.write_all(wire).await.unwrap();
     };

@@ -6,6 +6,7 @@ mod cancel;
 mod client;
 #[cfg(feature = "deflate")]
 mod compression;
+mod context;
 mod day;
 mod duplex;
 mod fragments;

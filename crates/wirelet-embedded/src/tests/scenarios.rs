@@ -82,7 +82,13 @@ fn ends(scenario: &Scenario, delivery: Delivery, capacity: usize, restless: bool
     let (polls, mut keys) = (Cell::new(0), Keys::new(1));
     let rx = Fixed::new(&mut rx[..]);
     let mut session = Session::new(&mut core, rx, Outgoing::new(&mut tx, 0), &mut keys, link.id());
-    let around = Surroundings { link, clock: &clock, handler: &Echo, closing_time: Duration::from_secs(5) };
+    let around = Surroundings {
+        link,
+        clock: &clock,
+        handler: &Echo,
+        closing_time: &Duration::from_secs(5),
+        counters: None,
+    };
     let (mut here, there) = wire(capacity);
     let run = async {
         let cause = run_session(restless, &polls, &mut session, &mut here, &around).await;

@@ -3,6 +3,7 @@
 use core::cell::{Cell, RefCell};
 use core::convert::Infallible;
 use core::future::poll_fn;
+use core::net::SocketAddr;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
@@ -233,6 +234,10 @@ impl Socket for Wire {
 
     fn split(&mut self) -> (Half, Half) {
         (Half(self.inbound.clone()), Half(self.outbound.clone()))
+    }
+
+    fn peer(&self) -> Option<SocketAddr> {
+        Some(SocketAddr::from(([192, 0, 2, 1], 1234)))
     }
 
     async fn shutdown(&mut self) -> Result<(), ErrorKind> {

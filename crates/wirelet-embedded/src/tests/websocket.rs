@@ -4,12 +4,12 @@ use std::sync::Mutex;
 use std::vec;
 use std::vec::Vec;
 
-use wirelet_proto::handshake::{PatternError, Rejection, UpgradeRequest};
+use wirelet_proto::handshake::{PatternError, Rejection};
 use wirelet_proto::{CloseCode, Config, Delivery, Event, Keepalive, Limits};
 
 use super::support::*;
 use crate::net::Socket as _;
-use crate::server::{OriginPolicy, Route, Settings, WebSocketRoute};
+use crate::server::{Acceptance, Opening, OriginPolicy, Route, Settings, Upgrade, WebSocketRoute};
 use crate::{Cause, ConnectionId, End, Handler, Message, Overflow, Peer, Phase, SendReason};
 
 /// Echoes messages whole and chunks as fragments, and keeps a diary.
@@ -224,7 +224,7 @@ fn other_tasks_send_list_and_close() {
     with_echo::<3, 512>(&QUIET, 16, async |rig, echo| {
         let mut peer = opened(&rig).await;
         let info = rig.handle.connections().next().unwrap();
-        assert_eq!((info.phase, info.route, info.queued), (Phase::Open, Some(0), 0));
+        assert_eq!((info.phase, info.route, info.queued), (Phase::Open, Some("/ws"), 0));
         rig.handle.try_send(info.id, "Async data").unwrap();
         rig.handle.try_send(info.id, &b"\x00\x01"[..]).unwrap();
         assert_eq!(rig.handle.connection(info.id).unwrap().queued, 12);
@@ -354,7 +354,7 @@ fn slow_receivers_are_treated_as_the_route_says() {
 #[test]
 fn handshakes_are_refused_with_status_and_body() {
     let echo = Echo::default();
-    let decide = |request: &UpgradeRequest<'_>| match request.head().query() {
+    let decide = |request: &Opening<'_>, _: &mut Acceptance<'_>| match request.head().query() {
         Some("token=17") => Ok(()),
         _ => Err(Rejection { status: 401, headers: &[("WWW-Authenticate", "Token")], body: b"no token\n" }),
     };
@@ -362,7 +362,7 @@ fn handshakes_are_refused_with_status_and_body() {
     let origins = &["https://app.example", "file://", "http://localhost:*", "https://*.example:443"];
     let listed = WebSocketRoute { origin: OriginPolicy::Listed(origins), ..open };
     let any = WebSocketRoute { origin: OriginPolicy::Any, ..open };
-    let asked = WebSocketRoute { upgrade: Some(&decide), ..open };
+    let asked = WebSocketRoute { upgrade: Some(Upgrade::new(&decide)), ..open };
     let routes = [
         Route::websocket("/ws", &open),
         Route::websocket("/listed", &listed),
