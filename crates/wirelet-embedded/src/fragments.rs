@@ -76,10 +76,11 @@ impl<'t> Fragments<'t> {
     }
 
     async fn send(&mut self, payload: &[u8], fin: bool) -> Result<(), SendReason> {
-        let queued = self.table.wait(self.id, |slot, ring| match self.queue(slot, ring, payload, fin) {
-            Err(SendReason::Full) => None,
-            queued => Some(queued),
-        });
+        let queued =
+            self.table.wait(Some(self.id), |slot, ring| match self.queue(slot, ring, payload, fin) {
+                Err(SendReason::Full) => None,
+                queued => Some(queued),
+            });
         queued.await?;
         self.stage = if fin { Stage::Ended } else { Stage::Begun };
         Ok(())

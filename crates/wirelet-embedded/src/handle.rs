@@ -61,7 +61,7 @@ impl<'t> Handle<'t> {
         id: ConnectionId,
         message: impl Into<Message<'m>>,
     ) -> Result<(), SendError<Message<'m>>> {
-        self.table.send(id, message.into(), self.settings.counters).await
+        self.table.send(Some(id), message.into(), self.settings.counters).await
     }
 
     /// Waits until a message of `len` bytes would be queued for a connection.
@@ -72,7 +72,7 @@ impl<'t> Handle<'t> {
     /// # Cancel safety
     /// Safe.
     pub async fn ready(&self, id: ConnectionId, len: usize) -> Result<(), SendReason> {
-        self.table.ready(id, len).await
+        self.table.ready(Some(id), len).await
     }
 
     /// Queues a ping with up to 125 bytes for one connection, behind the messages that wait. Keepalive pings are sent by themselves.

@@ -169,11 +169,14 @@
 //! | `esp_websocket_client` | here |
 //! |---|---|
 //! | `uri`, `host`, `port`, `path` | [`Options::uri`](client::Options::uri) |
-//! | `username`, `password` | [`Options::credentials`](client::Options::credentials) |
+//! | `set_uri` | [`Sender::set_uri`] with room in [`Options::server`](client::Options::server) |
+//! | `username`, `password` | [`Options::credentials`](client::Options::credentials), or in the URI |
+//! | `set_headers`, `append_header`, `BEFORE_CONNECT` | [`Prepare`](client::Prepare): URI, headers and token before each attempt |
 //! | `subprotocol`, `user_agent`, `headers` | [`Options`](client::Options), and the answer is checked |
 //! | `buffer_size` | `RX`, `TX`, `QUEUE` of [`ClientResources`] |
 //! | `ping_interval_sec`, `pingpong_timeout_sec`, `disable_pingpong_discon` | `Config::keepalive` |
-//! | `reconnect_timeout_ms`, `disable_auto_reconnect`, `enable_close_reconnect` | [`Options::reconnect`](client::Options::reconnect), `connect_after_loss`, `connect_after_close` |
+//! | `reconnect_timeout_ms`, `disable_auto_reconnect`, `enable_close_reconnect` | [`Options::reconnect`](client::Options::reconnect) or [`delay`](client::Options::delay), `connect_after_loss`, `connect_after_close` |
+//! | `set_reconnect_timeout`, `set_ping_interval_sec` | [`Sender::set_reconnect_delay`], [`Sender::set_ping_interval`] |
 //! | `network_timeout_ms` | [`Options::connect_time`](client::Options::connect_time); `stalled_time` and `slowest` of [`Options::config`](client::Options::config) |
 //! | redirects | [`Options::redirects`](client::Options::redirects), none by default, never with credentials to another host |
 //! | `keep_alive_enable`, `if_name`, `ext_transport` | the [`Connect`](net::Connect) that is given |
@@ -182,6 +185,8 @@
 //! | `send_with_opcode` (ping), `close_with_code` | [`Sender::ping`], [`Sender::close`] with [`Sender::closed`] |
 //! | `cert_pem`, `skip_cert_common_name_check`, `use_global_ca_store` | `tls::client_config`: always checked, roots given |
 //! | events | [`Handler`] and [`ClientHandler`](client::ClientHandler) |
+//!
+//! `docs/esp_websocket_client.md` in the repository has every field, function and event, with the test of each.
 //!
 //! ## Features
 //!

@@ -162,6 +162,33 @@ impl Queue {
         true
     }
 
+    /// Drops all but whole messages.
+    pub(crate) fn keep_whole(&mut self, ring: &mut [u8]) {
+        let Some(front) = self.begun.take() else { return self.keep_records(ring) };
+        self.advance(ring, front.len());
+        self.payload = self.payload.saturating_sub(front.len);
+        self.keep_records(ring);
+    }
+
+    fn keep_records(&mut self, ring: &mut [u8]) {
+        let mut left = self.used as usize;
+        while let Some(front) = self.front(ring).filter(|_| left > 0) {
+            let size = front.len().saturating_add(RECORD);
+            left = left.saturating_sub(size);
+            if !front.whole || front.control.is_some() {
+                self.advance(ring, size);
+                self.payload = self.payload.saturating_sub(front.len);
+                continue;
+            }
+            // It goes round to the end.
+            for _ in 0..size {
+                let byte = ring.get(self.start as usize).copied().unwrap_or_default();
+                self.advance(ring, 1);
+                self.append(ring, &[byte]);
+            }
+        }
+    }
+
     fn advance(&mut self, ring: &[u8], n: usize) {
         self.start = wrapped((self.start as usize).saturating_add(n), ring.len()) as u32;
         self.used = self.used.saturating_sub(n as u32);
@@ -246,6 +273,28 @@ mod tests {
         assert_eq!(take(&mut queue, &ring), Some((MessageKind::Text, std::vec![1; 5])));
         assert_eq!(take(&mut queue, &ring), Some((MessageKind::Binary, std::vec![])));
         assert_eq!(take(&mut queue, &ring), None);
+    }
+
+    #[test]
+    fn whole_messages_are_kept_in_their_order_at_every_position_of_the_ring() {
+        for start in 0..60 {
+            let (mut ring, mut queue) = ([0xaa; 60], Queue { start, ..Queue::new() });
+            assert!(queue.push(&mut ring, MessageKind::Text, b"begun to leave"));
+            assert!(queue.push(&mut ring, MessageKind::Text, b"one"));
+            assert!(queue.push_control(&mut ring, Control::Ping, b"ping"));
+            assert!(queue.push_fragment(&mut ring, MessageKind::Binary, b"half", false));
+            assert!(queue.push(&mut ring, MessageKind::Binary, b"two"));
+            let full = queue.push(&mut ring, MessageKind::Text, b"12345678");
+            assert!(full && !queue.has_room(&ring, 1));
+            queue.claim(&ring);
+            assert_eq!(queue.take(&ring, &mut [0; 5]), 5);
+            queue.keep_whole(&mut ring);
+            assert_eq!(queue.payload(), 14, "{start}");
+            assert_eq!(take(&mut queue, &ring), Some((MessageKind::Text, b"one".to_vec())));
+            assert_eq!(take(&mut queue, &ring), Some((MessageKind::Binary, b"two".to_vec())));
+            assert_eq!(take(&mut queue, &ring), Some((MessageKind::Text, b"12345678".to_vec())));
+            assert!(queue.is_empty() && queue.payload() == 0);
+        }
     }
 
     #[test]

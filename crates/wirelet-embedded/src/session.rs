@@ -301,6 +301,13 @@ impl<'m, 'c> Session<'m, 'c> {
             if let Some(when) = around.link.ends(now, *around.closing_time) {
                 self.core.end_by(when);
             }
+            if self.core.role() == Role::Client {
+                let ping = around.link.with(|slot, _| slot.changes().ping).filter(|ping| *ping > 0);
+                if let Some(millis) = ping {
+                    let interval = (millis < u32::MAX).then(|| Duration::from_millis(millis.into()));
+                    self.core.set_ping_interval(interval);
+                }
+            }
             let rests = self.exchange(around.link, around.handler, now);
             self.core.hold_reading(self.readable() == 0, now);
             if !rests {
@@ -715,9 +722,9 @@ impl<'m, 'c> Session<'m, 'c> {
     /// Other tasks see that the connection is closing, and nothing is queued for it any more.
     fn tell_closing(&self, link: Link<'_>) {
         if !self.can_answer() {
-            link.with(|slot, _| {
+            link.with(|slot, ring| {
                 if slot.phase == Phase::Open {
-                    slot.queue.clear();
+                    slot.forget(ring);
                     slot.enter(Phase::Closing);
                 }
             });

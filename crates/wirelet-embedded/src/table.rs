@@ -174,6 +174,8 @@ pub(crate) struct Slot {
     pub(crate) route: Option<u16>,
     pub(crate) subprotocol: Option<u16>,
     pub(crate) overflow: Overflow,
+    /// A client's messages wait over the time without a connection: what keeps them when one ends.
+    pub(crate) keep: Option<fn(&mut Queue, &mut [u8])>,
     pub(crate) queue: Queue,
     /// Messages go out compressed, which bounds a fragment by less ([`Table::largest`]).
     pub(crate) compressed: bool,
@@ -236,7 +238,7 @@ impl Order {
     }
 }
 
-/// Whether a connection only waits for a request.
+/// Whether a connection of a server only waits for a request; or what tasks have changed of a client, which never does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) enum Waits {
     /// It does not.
@@ -246,6 +248,17 @@ pub(crate) enum Waits {
     Since(Instant),
     /// It has, and is to make way for a newcomer.
     Evicted,
+    /// It is a client's.
+    Never(Changes),
+}
+
+/// What tasks have changed of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Changes {
+    /// The fixed delay before further attempts, milliseconds; 0: as the options say.
+    pub(crate) delay: u32,
+    /// The interval of pings, milliseconds; 0: as configured, the largest: none.
+    pub(crate) ping: u32,
 }
 
 /// What a client does while it has no connection.
@@ -258,6 +271,8 @@ pub(crate) enum Standing {
     Waiting,
     /// The next attempt is to begin at once.
     Hurried,
+    /// The wait for it has another length now.
+    Changed,
     /// Its `run` has returned.
     Finished,
 }
@@ -270,8 +285,8 @@ pub(crate) enum Standing {
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     epoch: u32,
-    /// The epoch in which the last has registered.
-    registered: u32,
+    /// An epoch has begun since the last has registered.
+    rung: bool,
     last: Option<Waker>,
 }
 
@@ -283,17 +298,18 @@ impl Watch {
     /// Everybody is to look again, and to register again who still waits.
     pub(crate) const fn ring(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
+        self.rung = true;
     }
 
     /// Registers in the present epoch; answers the waker that the caller is to keep and to wake in its turn.
     pub(crate) fn register(&mut self, waker: Waker) -> Option<Waker> {
-        self.registered = self.epoch;
+        self.rung = false;
         self.last.replace(waker)
     }
 
     /// Who has been rung for.
     fn due(&mut self) -> Option<Waker> {
-        if self.registered == self.epoch { None } else { self.last.take() }
+        if self.rung { self.last.take() } else { None }
     }
 }
 
@@ -305,6 +321,7 @@ impl Slot {
             route: None,
             subprotocol: None,
             overflow: Overflow::Refuse,
+            keep: None,
             queue: Queue::new(),
             compressed: false,
             fragments: false,
@@ -313,7 +330,7 @@ impl Slot {
             standing: Standing::Running,
             noticed: false,
             worker: None,
-            watch: Watch { epoch: 0, registered: 0, last: None },
+            watch: Watch { epoch: 0, rung: false, last: None },
         }
     }
 
@@ -371,16 +388,40 @@ impl Slot {
         [if self.noticed { self.worker.take() } else { None }, self.watch.due()]
     }
 
+    /// What tasks have changed of a client.
+    pub(crate) const fn changes(&self) -> Changes {
+        match self.waits {
+            Waits::Never(changes) => changes,
+            _ => Changes { delay: 0, ping: 0 },
+        }
+    }
+
+    /// Nothing more leaves this connection: what waits is dropped, or waits for the next one.
+    pub(crate) fn forget(&mut self, ring: &mut [u8]) {
+        match self.keep {
+            Some(keep) => keep(&mut self.queue, ring),
+            None => self.queue.clear(),
+        }
+    }
+
+    /// Whether messages are taken: there is a connection, or they wait for one.
+    pub(crate) fn takes(&self) -> bool {
+        self.phase == Phase::Open || (self.keep.is_some() && self.standing != Standing::Finished)
+    }
+
     /// The connection has ended; its id with it.
-    pub(crate) fn release(&mut self) {
+    pub(crate) fn release(&mut self, ring: &mut [u8]) {
+        self.forget(ring);
         self.generation = self.generation.wrapping_add(1);
         self.route = None;
         self.subprotocol = None;
-        self.queue.clear();
         self.compressed = false;
         self.fragments = false;
         self.order.released();
-        self.waits = Waits::No;
+        self.waits = match self.waits {
+            Waits::Never(changes) => Waits::Never(changes),
+            _ => Waits::No,
+        };
         self.noticed = false;
         self.enter(Phase::Free);
     }
@@ -547,9 +588,24 @@ impl dyn Table + '_ {
         queued.unwrap_or(Err(SendReason::Gone)).map_err(|reason| SendError { message, reason })
     }
 
+    /// Queues a message of a client, for whatever connection.
+    pub(crate) fn try_send_any<'m>(
+        &self,
+        message: Message<'m>,
+        counters: Option<&Counters>,
+    ) -> Result<(), SendError<Message<'m>>> {
+        let most = self.largest(false);
+        let queued = self.with(0, |slot, ring| match slot.takes() {
+            true => slot.queue(ring, most, message, counters),
+            false => Err(SendReason::Gone),
+        });
+        queued.unwrap_or(Err(SendReason::Gone)).map_err(|reason| SendError { message, reason })
+    }
+
+    /// Queues a message when there is room; `id`: for that connection alone.
     pub(crate) fn send<'t, 'm>(
         &'t self,
-        id: ConnectionId,
+        id: Option<ConnectionId>,
         message: Message<'m>,
         counters: Option<&'t Counters>,
     ) -> impl Future<Output = Result<(), SendError<Message<'m>>>> + use<'t, 'm> {
@@ -564,7 +620,7 @@ impl dyn Table + '_ {
     /// Waits until a message of `len` bytes would be queued.
     pub(crate) fn ready<'t>(
         &'t self,
-        id: ConnectionId,
+        id: Option<ConnectionId>,
         len: usize,
     ) -> impl Future<Output = Result<(), SendReason>> + use<'t> {
         let most = self.largest(false);
@@ -575,21 +631,19 @@ impl dyn Table + '_ {
         })
     }
 
-    /// Waits for an answer while a connection is open.
+    /// Waits for an answer while a connection is open, or while a client takes messages.
     pub(crate) fn wait<'t, F>(
         &'t self,
-        id: ConnectionId,
+        id: Option<ConnectionId>,
         mut look: F,
     ) -> impl Future<Output = Result<(), SendReason>> + use<'t, F>
     where
         F: FnMut(&mut Slot, &mut [u8]) -> Option<Result<(), SendReason>> + Unpin,
     {
-        Wait::new(self, id.index(), move |slot: &mut Slot, ring: &mut [u8]| {
-            if slot.is_of(id) && slot.phase == Phase::Open {
-                look(slot, ring)
-            } else {
-                Some(Err(SendReason::Gone))
-            }
+        let index = id.map_or(0, ConnectionId::index);
+        Wait::new(self, index, move |slot: &mut Slot, ring: &mut [u8]| {
+            let takes = id.map_or(slot.takes(), |id| slot.is_of(id) && slot.phase == Phase::Open);
+            if takes { look(slot, ring) } else { Some(Err(SendReason::Gone)) }
         })
     }
 
@@ -722,6 +776,7 @@ impl Link<'_> {
     pub(crate) fn returned(&self) {
         self.with(|slot, _| {
             slot.order = Order::None;
+            slot.queue.clear();
             slot.stand(Standing::Finished);
         });
     }
@@ -740,6 +795,6 @@ impl<'t> Occupied<'t> {
 
 impl Drop for Occupied<'_> {
     fn drop(&mut self) {
-        self.0.with(|slot, _| slot.release());
+        self.0.with(|slot, ring| slot.release(ring));
     }
 }

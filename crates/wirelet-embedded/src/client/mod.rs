@@ -1,10 +1,12 @@
 //! The client: it connects, connects again when the connection is lost, and is sent through by every task.
 
+mod attempt;
 mod options;
 mod redirect;
 mod sender;
 
-pub use options::{Credentials, Options};
+pub use attempt::{Attempt, Prepare, ServerUri, SetUriError, UriRoom};
+pub use options::{Credentials, Gap, Options};
 pub use redirect::RedirectError;
 pub use sender::Sender;
 
@@ -16,7 +18,7 @@ use core::time::Duration;
 use embedded_io_async::{Error as _, ErrorKind, Read as _, Write as _};
 use wirelet_proto::deflate::HeaderValue;
 use wirelet_proto::handshake::{
-    Answer, ClientHandshake, HandshakeError, HeadLimits, ResponseHead, Uri, WriteError,
+    Answer, ClientHandshake, Field, HandshakeError, HeadLimits, ResponseHead, WriteError,
 };
 use wirelet_proto::{Config, Connection, Extensions, Instant, MaskKeys, Reconnect, Role, Upgraded};
 
@@ -27,7 +29,7 @@ use crate::handler::{End, Handler};
 use crate::net::{Connect, Remote, Socket};
 use crate::server::{Memory, Place};
 use crate::session::{Session, Surroundings};
-use crate::table::{Link, Occupied, Phase, Slots, Standing};
+use crate::table::{Changes, Link, Occupied, Phase, Slots, Standing, Waits};
 use crate::talk::{Callbacks, Pull, Talk};
 use crate::time::{Clock, before, unless_stopped};
 use crate::websocket::{Outcome, WebSocket};
@@ -72,7 +74,13 @@ pub trait ClientHandler: Handler {
     /// An attempt has failed.
     fn on_failure(&self, _failure: &Failure) {}
 
-    /// The next attempt begins after this time.
+    /// How long to wait before the next attempt: a policy of the application's own. `proposed` is what the options, or
+    /// [`Sender::set_reconnect_delay`], say.
+    fn delay(&self, proposed: Duration) -> Duration {
+        proposed
+    }
+
+    /// The next attempt begins after this time. When the delay is changed meanwhile, it is told again.
     fn on_waiting(&self, _delay: Duration) {}
 }
 
@@ -137,6 +145,10 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         *slots = Slots::new();
         let table: &'r Slots<1, TX, QUEUE> = slots;
         let link = Link { table, index: 0 };
+        link.with(|slot, _| {
+            slot.keep = options.gap.keep;
+            slot.waits = Waits::Never(Changes::default());
+        });
         let client = Self { link, memory, options, compression: None, lane: None, retry_after: 0 };
         (client, Sender::new(table, options))
     }
@@ -218,9 +230,23 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
             let Some(delay) = policy.next_delay_after(self.retry_after.into(), random) else {
                 break Finished::GaveUp(failure.unwrap_or(Failure::EndOfStream));
             };
-            handler.on_waiting(Duration::from_millis(delay));
-            let until = clock.now().plus(Duration::from_millis(delay));
-            if self.rest(pin!(clock.wait_until(until)), pin!(network.restored())).await.is_none() {
+            let since = clock.now();
+            let asked = Duration::from_millis(self.retry_after.min(self.options.reconnect.cap).into());
+            let rested = loop {
+                let fixed = self.link.with(|slot, _| slot.changes().delay).filter(|delay| *delay > 0);
+                let fixed = fixed.map(|delay| Duration::from_millis(delay.into()));
+                let fixed = fixed.or(self.options.delay);
+                // RFC 9110 10.2.3: a server that has asked for more is left alone for longer.
+                let proposed = fixed.map_or(Duration::from_millis(delay), |fixed| fixed.max(asked));
+                let delay = handler.delay(proposed);
+                handler.on_waiting(delay);
+                let alarm = pin!(clock.wait_until(since.plus(delay)));
+                match self.rest(alarm, pin!(network.restored())).await {
+                    Some(Standing::Changed) => {}
+                    rested => break rested,
+                }
+            };
+            if rested.is_none() {
                 break Finished::Stopped;
             }
         };
@@ -228,19 +254,19 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         finished
     }
 
-    /// Waits for the next attempt: for its time, or until the network is back or [`Sender::retry_now`] asks for it. `None` when
-    /// the client is told to stop.
+    /// Waits for the next attempt: for its time, or until the network is back, [`Sender::retry_now`] asks for it, or the delay
+    /// [has changed](Standing::Changed). `None` when the client is told to stop.
     async fn rest<A: Future, B: Future>(
         &self,
         mut alarm: Pin<&mut A>,
         mut restored: Pin<&mut B>,
-    ) -> Option<()> {
+    ) -> Option<Standing> {
         let link = self.link;
         link.with(|slot, _| slot.standing = Standing::Waiting);
         let over = poll_fn(|cx| {
-            let hurried = link.with(|slot, _| slot.standing == Standing::Hurried) == Some(true);
+            let standing = link.with(|slot, _| slot.standing).unwrap_or_default();
             let over = alarm.as_mut().poll(cx).is_ready() || restored.as_mut().poll(cx).is_ready();
-            if over || hurried { Poll::Ready(()) } else { Poll::Pending }
+            if over || standing != Standing::Waiting { Poll::Ready(standing) } else { Poll::Pending }
         });
         let rested = unless_stopped(link, pin!(over)).await;
         link.with(|slot, _| slot.standing = Standing::Running);
@@ -267,7 +293,9 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
             Counters::count(self.options.counters, Count::Connection, 1);
             self.retry_after = 0;
             let deadline = clock.now().plus(self.options.connect_time);
-            let mut course = Course::new(self.options.redirects);
+            let Some(mut course) = self.prepared(policy.attempts()) else {
+                return self.failed(handler, Failure::Request(WriteError::Invalid(Field::HeaderValue)));
+            };
             loop {
                 // Statements of their own: what a `match` looks at would be kept, in RAM, until its end.
                 let dialed = self.dial(network, clock, deadline, course).await;
@@ -298,6 +326,22 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         }
     }
 
+    /// Where the next attempt goes, and what its request says besides the options; `None` when that must not be sent.
+    fn prepared(&mut self, attempts: u32) -> Option<Course> {
+        let mut course = Course::new(self.options.redirects);
+        let Memory { rx, tx, .. } = &mut *self.memory;
+        if let Some(server) = self.options.server {
+            let most = tx.len().min(RX / 4);
+            course.kept = server.copy(tx.get_mut(..most).unwrap_or_default());
+            let to = rx.get_mut(course.room(RX)..).unwrap_or_default();
+            to.copy_from_slice(tx.get(..course.kept).unwrap_or_default());
+        }
+        match self.options.prepare {
+            Some(prepare) => (prepare.ask)(prepare, attempts, course, rx, tx),
+            None => Some(course),
+        }
+    }
+
     fn failed(&self, handler: &dyn ClientHandler, failure: Failure) -> Ending {
         Counters::count(self.options.counters, Count::Failed, 1);
         events::failed(&failure);
@@ -313,7 +357,8 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         deadline: Instant,
         course: Course,
     ) -> Option<Result<N::Socket<'n>, Failure>> {
-        let uri = destination(self.options, self.memory.rx.get(RX.saturating_sub(course.kept)..));
+        let kept = self.memory.rx.get(course.room(RX)..).unwrap_or_default();
+        let uri = course.uri(kept).unwrap_or(self.options.uri);
         let to = Remote { host: uri.host_name(), port: uri.port(), secure: uri.is_secure() };
         let connect = pin!(network.connect(to));
         let connected = unless_stopped(self.link, pin!(before(clock, deadline, connect))).await?;
@@ -335,11 +380,11 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
     ) -> Option<Result<Answered, Failure>> {
         let nonce = nonce(keys);
         let (mut reader, mut writer) = socket.split();
-        let room = RX.saturating_sub(course.kept);
+        let room = course.room(RX);
         let deflate = self.lane.as_ref().map(Reservation::settings);
         let Memory { rx, tx, .. } = &mut *self.memory;
-        let uri = destination(self.options, rx.get(room..));
-        let len = match self.options.write_request(&uri, course.trusted, deflate, nonce, tx) {
+        let kept = rx.get(room..).unwrap_or_default();
+        let len = match self.options.write_request(course, kept, deflate, nonce, tx) {
             Ok(len) => len,
             Err(error) => return Some(Err(Failure::Request(error))),
         };
@@ -371,16 +416,16 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         handler: &dyn ClientHandler,
         course: Course,
     ) -> Result<Option<Answered>, Failure> {
-        let room = RX.saturating_sub(course.kept);
+        let room = course.room(RX);
         let limits = HeadLimits { bytes: room, ..HeadLimits::DEFAULT };
         let Memory { rx, tx, .. } = &mut *self.memory;
         let (received, kept) = rx.split_at_mut_checked(room).unwrap_or_default();
         let received = received.get_mut(..filled).unwrap_or_default();
-        let here = destination(self.options, Some(kept));
+        let here = course.uri(kept).unwrap_or(self.options.uri);
         // A new reader for each read: the head is small, and nothing but the nonce has to be remembered.
         let deflate = self.lane.as_ref().map(Reservation::settings);
         let offer = deflate.map(|settings| settings.offer());
-        let mut request = self.options.request(&here, course.trusted, None);
+        let mut request = self.options.request(&here, &[], None);
         request.extensions = offer.as_ref().map(HeaderValue::as_str);
         let mut handshake = ClientHandshake::new(nonce, request);
         let answer = match handshake.read_response(received, &limits) {
@@ -400,7 +445,8 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
                     return Err(Failure::Refused(refusal.head().status()));
                 };
                 let next = course.redirected(&here, location, tx, RX / 2).map_err(Failure::Redirect)?;
-                let to = rx.get_mut(RX.saturating_sub(next.kept)..).unwrap_or_default();
+                let end = RX.saturating_sub(next.headers);
+                let to = rx.get_mut(next.room(RX)..end).unwrap_or_default();
                 to.copy_from_slice(tx.get(..next.kept).unwrap_or_default());
                 Ok(Some(Answered::Moved(next)))
             }
@@ -472,12 +518,6 @@ enum Answered {
     /// What was agreed on, and how many bytes of frames came with the response.
     Open((Upgraded, usize)),
     Moved(Course),
-}
-
-/// The URI of the last redirect, if one is `kept`, the caller's otherwise.
-fn destination<'u>(options: &Options<'u>, kept: Option<&'u [u8]>) -> Uri<'u> {
-    let kept = kept.and_then(|kept| core::str::from_utf8(kept).ok());
-    kept.and_then(|kept| Uri::parse(kept).ok()).unwrap_or(options.uri)
 }
 
 /// RFC 6455 4.1: 16 random bytes.

@@ -3,22 +3,33 @@
 use core::time::Duration;
 
 use wirelet_proto::deflate::{self, HeaderValue};
-use wirelet_proto::handshake::{ClientHandshake, RequestOptions, Uri, WriteError};
+use wirelet_proto::handshake::{ClientHandshake, Field, RequestOptions, Uri, WriteError};
 use wirelet_proto::{Config, ReconnectConfig};
 
+use super::attempt::{Prepare, UriRoom};
+use super::redirect::Course;
 use crate::counters::Counters;
 use crate::http::basic;
+use crate::queue::Queue;
 use crate::table::Overflow;
 
 /// The longest Authorization header, bytes.
 const AUTHORIZATION: usize = 160;
+/// The longest user or password of a URI, bytes.
+const DECODED: usize = 110;
+/// Headers of a request to which the hook adds some, its own and those of the options.
+const HEADERS: usize = 16;
 
 /// Where a client connects to, and how.
 #[derive(Clone, Debug)]
 pub struct Options<'c> {
     /// The server. `wss` needs a [`Connect`](crate::net::Connect) that does TLS.
     pub uri: Uri<'c>,
-    /// User and password for basic authentication. User information in the URI is not used.
+    /// Where to go instead, once [`Sender::set_uri`](super::Sender::set_uri) has said so; room for that. Default: none.
+    pub server: Option<&'c dyn UriRoom>,
+    /// Asked before each attempt, which it may change. Default: nothing.
+    pub prepare: Option<Prepare<'c>>,
+    /// User and password for basic authentication. Without them it is the URI's user information, if it has any.
     pub credentials: Option<Credentials<'c>>,
     /// The subprotocols that are offered, the preferred one first.
     pub subprotocols: &'c [&'c str],
@@ -33,6 +44,12 @@ pub struct Options<'c> {
     /// How lost and refused connections are tried again. Default: for ever, with random delays that grow to a minute. A server that
     /// refuses with Retry-After (RFC 9110 10.2.3) is left alone so long, at most [`ReconnectConfig::cap`], and the random delay behind it.
     pub reconnect: ReconnectConfig,
+    /// A fixed delay before each further attempt, in place of the random ones of [`reconnect`](Self::reconnect), which still counts the
+    /// attempts. A server that asks for more, up to [`ReconnectConfig::cap`], is left alone for longer. Default: none.
+    pub delay: Option<Duration>,
+    /// What happens to messages that tasks send while there is no connection, and to those that wait when one ends. Default: they are
+    /// refused, and dropped.
+    pub gap: Gap,
     /// Whether to connect again after a connection was lost. Default: yes.
     pub connect_after_loss: bool,
     /// Whether to connect again after a clean closing handshake, or after one that this side has begun, whatever the
@@ -50,6 +67,29 @@ pub struct Options<'c> {
     pub overflow: Overflow,
     /// What is counted. Default: nothing.
     pub counters: Option<&'c Counters>,
+}
+
+/// What happens to messages while there is no connection.
+#[derive(Clone, Copy, Default)]
+pub struct Gap {
+    /// Keeps what may wait. (A function and no flag: where nobody keeps anything it is not linked.)
+    pub(super) keep: Option<fn(&mut Queue, &mut [u8])>,
+}
+
+impl Gap {
+    /// They come back to the sender ([`SendReason::Gone`](crate::SendReason::Gone)), and what waits when a connection ends is dropped: it may
+    /// not fit the next one.
+    pub const REFUSE: Self = Self { keep: None };
+    /// They wait for the next connection, as long as the queue has room; what then happens is for
+    /// [`Options::overflow`] to say. Whole messages do, pings and fragments don't. What had left the queue when a connection was
+    /// lost is lost with it, and nothing is sent twice.
+    pub const KEEP: Self = Self { keep: Some(Queue::keep_whole) };
+}
+
+impl core::fmt::Debug for Gap {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(if self.keep.is_some() { "KEEP" } else { "REFUSE" })
+    }
 }
 
 /// A user with a password.
@@ -72,6 +112,8 @@ impl<'c> Options<'c> {
     pub const fn new(uri: Uri<'c>) -> Self {
         Self {
             uri,
+            server: None,
+            prepare: None,
             credentials: None,
             subprotocols: &[],
             origin: None,
@@ -79,6 +121,8 @@ impl<'c> Options<'c> {
             headers: &[],
             config: Config::new(),
             reconnect: ReconnectConfig::DEFAULT,
+            delay: None,
+            gap: Gap::REFUSE,
             connect_after_loss: true,
             connect_after_close: false,
             redirects: 0,
@@ -88,11 +132,11 @@ impl<'c> Options<'c> {
         }
     }
 
-    /// The request for `uri`; `trusted` when that is the caller's own host.
+    /// The request for `uri`.
     pub(super) fn request<'a>(
         &self,
         uri: &Uri<'a>,
-        trusted: bool,
+        headers: &'a [(&'a str, &'a str)],
         authorization: Option<&'a str>,
     ) -> RequestOptions<'a>
     where
@@ -103,30 +147,83 @@ impl<'c> Options<'c> {
             origin: self.origin,
             user_agent: self.user_agent,
             authorization,
-            headers: if trusted { self.headers } else { &[] },
+            headers,
             ..RequestOptions::from_uri(uri)
         }
     }
 
+    /// Writes the request of an attempt; `kept` is what it keeps behind the receive buffer's room.
     pub(super) fn write_request(
         &self,
-        uri: &Uri<'_>,
-        trusted: bool,
+        course: Course,
+        kept: &[u8],
         deflate: Option<deflate::Settings>,
         nonce: [u8; 16],
         out: &mut [u8],
     ) -> Result<usize, WriteError> {
+        let changed = course.uri(kept);
+        let uri = changed.unwrap_or(self.uri);
+        let mut all = [("", ""); HEADERS];
+        let (mut headers, mut has_token) = (self.headers, false);
+        if let Some(prepare) = self.prepare.filter(|_| course.headers > 0) {
+            let too_many = WriteError::Invalid(Field::HeaderName);
+            let own = all.get_mut(..self.headers.len()).ok_or(too_many)?;
+            own.copy_from_slice(self.headers);
+            let added = all.get_mut(self.headers.len()..).unwrap_or_default();
+            let count = (prepare.fields)(course.lines(kept), added).ok_or(too_many)?;
+            headers = all.get(..self.headers.len().saturating_add(count)).unwrap_or_default();
+            has_token = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Authorization"));
+        }
+        if !course.trusted {
+            headers = &[];
+        }
         let mut buffer = [0; AUTHORIZATION];
-        let authorization = match self.credentials.filter(|_| trusted) {
-            None => None,
-            Some(Credentials { user, password }) => {
-                let written = basic(user, password, &mut buffer);
-                Some(written.ok_or(WriteError::Invalid(wirelet_proto::handshake::Field::Authorization))?)
-            }
-        };
+        let authorization =
+            if course.trusted && !has_token { self.authorization(&uri, &mut buffer)? } else { None };
         let offer = deflate.map(|settings| settings.offer());
-        let mut request = self.request(uri, trusted, authorization);
+        let mut request = self.request(&uri, headers, authorization);
         request.extensions = offer.as_ref().map(HeaderValue::as_str);
         ClientHandshake::new(nonce, request).write_request(out)
+    }
+
+    /// The value of Authorization for a host of the caller's.
+    fn authorization<'b>(
+        &self,
+        uri: &Uri<'_>,
+        buffer: &'b mut [u8; AUTHORIZATION],
+    ) -> Result<Option<&'b str>, WriteError> {
+        let refused = WriteError::Invalid(Field::Authorization);
+        if let Some(Credentials { user, password }) = self.credentials {
+            return basic(user, password, buffer).map(Some).ok_or(refused);
+        }
+        let Some(userinfo) = uri.userinfo() else { return Ok(None) };
+        let colon = userinfo.bytes().position(|byte| byte == b':').unwrap_or(userinfo.len());
+        let (user, password) = userinfo.split_at_checked(colon).unwrap_or_default();
+        let password = password.get(1..).unwrap_or_default();
+        let (mut first, mut second) = ([0; DECODED], [0; DECODED]);
+        let user = decoded(user, &mut first).ok_or(refused)?;
+        basic(user, decoded(password, &mut second).ok_or(refused)?, buffer).map(Some).ok_or(refused)
+    }
+}
+
+/// RFC 3986 2.1: the text that percent-encoding stands for; `None` when it is none, or has no room.
+#[inline(never)] // flash: it is called twice
+fn decoded<'o>(text: &str, out: &'o mut [u8]) -> Option<&'o str> {
+    let (mut bytes, mut len) = (text.bytes(), 0_usize);
+    while let Some(byte) = bytes.next() {
+        *out.get_mut(len)? = match byte {
+            b'%' => digit(bytes.next()?)? << 4 | digit(bytes.next()?)?,
+            byte => byte,
+        };
+        len = len.checked_add(1)?;
+    }
+    core::str::from_utf8(out.get(..len)?).ok()
+}
+
+const fn digit(character: u8) -> Option<u8> {
+    match character {
+        b'0'..=b'9' => Some(character & 15),
+        b'a'..=b'f' | b'A'..=b'F' => Some((character & 15) + 9),
+        _ => None,
     }
 }

@@ -19,8 +19,11 @@ pub enum RedirectError {
 /// Where the connection of an attempt goes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Course {
-    /// So many bytes at the end of the receive buffer are the URI of the last redirect. 0: it is the caller's.
+    /// So many bytes at the end of the receive buffer, before the headers, are a URI: of the last redirect, or of whom tasks or the
+    /// hook have named. 0: it is that of the options.
     pub(super) kept: usize,
+    /// So many bytes at the end of the receive buffer are headers of the hook, with their line ends.
+    pub(super) headers: usize,
     /// Redirects that may still be followed.
     pub(super) left: u8,
     /// All hosts so far are the caller's, so that credentials and headers are for them.
@@ -29,7 +32,25 @@ pub(super) struct Course {
 
 impl Course {
     pub(super) const fn new(redirects: u8) -> Self {
-        Self { kept: 0, left: redirects, trusted: true }
+        Self { kept: 0, headers: 0, left: redirects, trusted: true }
+    }
+
+    /// How much of the receive buffer is left for receiving.
+    pub(super) const fn room(self, rx: usize) -> usize {
+        rx.saturating_sub(self.kept).saturating_sub(self.headers)
+    }
+
+    /// The URI that is kept behind the room, if one is.
+    #[inline(never)] // flash: it is called in several places
+    pub(super) fn uri(self, behind: &[u8]) -> Option<Uri<'_>> {
+        let text = core::str::from_utf8(behind.get(..self.kept)?).ok()?;
+        Uri::parse(text).ok()
+    }
+
+    /// The headers that are kept behind it.
+    pub(super) fn lines(self, behind: &[u8]) -> &str {
+        let lines = behind.get(self.kept..).unwrap_or_default();
+        core::str::from_utf8(lines).unwrap_or_default()
     }
 
     /// The next one after a redirect from `here` by a Location header. The URI is put together at the front of `scratch`.
@@ -50,7 +71,7 @@ impl Course {
         if here.is_secure() && !there.is_secure() {
             return Err(RedirectError::Insecure);
         }
-        Ok(Self { kept, left, trusted: self.trusted && is_same_host(here, &there) })
+        Ok(Self { kept, left, headers: self.headers, trusted: self.trusted && is_same_host(here, &there) })
     }
 }
 

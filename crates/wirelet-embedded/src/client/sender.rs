@@ -1,20 +1,23 @@
 //! What every task of the firmware may do with a client's connection.
 
 use core::fmt;
+use core::time::Duration;
 
 use wirelet_proto::{CloseCode, MessageKind};
 
-use super::Options;
+use super::{Options, SetUriError};
 use crate::counters::{Counters, Counts};
 use crate::fragments::Fragments;
-use crate::table::{ConnectionId, Message, Phase, SendError, SendReason, Slot, Standing, Table};
+use crate::table::{
+    Changes, ConnectionId, Message, Phase, SendError, SendReason, Slot, Standing, Table, Waits,
+};
 use crate::wait::Wait;
 
 /// Sends through a client, over all its connections: from any task, and from interrupts or another executor as far as the
 /// board's critical section allows.
 ///
-/// What is queued when a connection ends is dropped with it: the server may have got it or not, and what it said about the
-/// old connection may not fit the new one.
+/// What is queued when a connection ends is dropped with it, or waits for the next one, as
+/// [`Options::gap`] says.
 #[derive(Clone, Copy)]
 pub struct Sender<'t> {
     table: &'t dyn Table,
@@ -29,10 +32,10 @@ impl<'t> Sender<'t> {
     /// Queues a message.
     ///
     /// # Errors
-    /// The message comes back: there is no open connection ([`SendReason::Gone`]), the queue is full, or it is too long for
-    /// the queue.
+    /// The message comes back: there is no open connection ([`SendReason::Gone`]; but see [`Options::gap`]), the queue is full, or it is
+    /// too long for the queue.
     pub fn try_send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), SendError<Message<'m>>> {
-        self.table.try_send(self.id(), message.into(), self.options.counters)
+        self.table.try_send_any(message.into(), self.options.counters)
     }
 
     /// Queues a message, as soon as there is room for it.
@@ -44,7 +47,7 @@ impl<'t> Sender<'t> {
     /// # Cancel safety
     /// Safe: the message was queued or not.
     pub async fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), SendError<Message<'m>>> {
-        self.table.send(self.id(), message.into(), self.options.counters).await
+        self.table.send(None, message.into(), self.options.counters).await
     }
 
     /// Waits until a message of `len` bytes would be queued.
@@ -55,7 +58,7 @@ impl<'t> Sender<'t> {
     /// # Cancel safety
     /// Safe.
     pub async fn ready(&self, len: usize) -> Result<(), SendReason> {
-        self.table.ready(self.id(), len).await
+        self.table.ready(None, len).await
     }
 
     /// Queues a ping with up to 125 bytes, behind the messages that wait. Keepalive pings are sent by themselves.
@@ -110,6 +113,38 @@ impl<'t> Sender<'t> {
         waiting == Some(true)
     }
 
+    /// Goes to another server from the next attempt on. To go there at once, [`close`](Self::close) the connection that is open.
+    ///
+    /// # Errors
+    /// It is no URI of a WebSocket, or has no room in [`Options::server`]. All stays as it was. One that is longer than a quarter of the
+    /// receive buffer is not gone to.
+    pub fn set_uri(&self, uri: &str) -> Result<(), SetUriError> {
+        self.options.server.ok_or(SetUriError::TooLong)?.set(uri)
+    }
+
+    /// Sets a fixed delay before further attempts, from 1 ms to 49 days; `None`: as the options say. It counts from the end of the last
+    /// attempt, also for one that is waited for now.
+    pub fn set_reconnect_delay(&self, delay: Option<Duration>) {
+        let millis = delay.map_or(0, millis);
+        self.table.with(0, |slot, _| {
+            slot.waits = Waits::Never(Changes { delay: millis, ..slot.changes() });
+            if slot.standing == Standing::Waiting {
+                slot.standing = Standing::Changed;
+            }
+            slot.notice();
+        });
+    }
+
+    /// Sets the interval of keepalive pings, for the open connection and for later ones; `None`: no pings. How long a pong is waited for
+    /// stays as configured.
+    pub fn set_ping_interval(&self, interval: Option<Duration>) {
+        let millis = interval.map_or(u32::MAX, millis);
+        self.table.with(0, |slot, _| {
+            slot.waits = Waits::Never(Changes { ping: millis, ..slot.changes() });
+            slot.notice();
+        });
+    }
+
     /// The subprotocol of the open connection, as its position in the list that was offered.
     pub fn subprotocol(&self) -> Option<u16> {
         self.table.snapshot(0).and_then(|info| info.subprotocol)
@@ -153,6 +188,11 @@ impl<'t> Sender<'t> {
             slot.stop(CloseCode::NORMAL);
         });
     }
+}
+
+/// Milliseconds that are neither of the two with another meaning.
+fn millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX).clamp(1, u32::MAX - 1)
 }
 
 impl fmt::Debug for Sender<'_> {

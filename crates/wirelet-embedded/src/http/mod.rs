@@ -12,7 +12,7 @@ pub use response::Response;
 pub(crate) use auth::basic;
 pub(crate) use body::{BodyError, body_len};
 pub(crate) use file::Answer;
-pub(crate) use response::{Cursor, Head, assemble, handshake_headers, refusal};
+pub(crate) use response::{Cursor, Head, assemble, fields, handshake_headers, refusal};
 
 use core::net::SocketAddr;
 

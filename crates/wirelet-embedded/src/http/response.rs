@@ -159,6 +159,16 @@ pub(crate) fn refusal(
     end.saturating_add(len)
 }
 
+/// The names and values of header lines, and how many they are.
+pub(crate) fn fields<'l>(lines: &'l str, into: &mut [(&'l str, &'l str)]) -> Option<usize> {
+    let mut count = 0_usize;
+    for line in lines.split_terminator("\r\n") {
+        *into.get_mut(count)? = line.split_once(": ")?;
+        count = count.saturating_add(1);
+    }
+    Some(count)
+}
+
 /// Headers that a refusal of a handshake carries (RFC 9110 7.8 and 15.5.22, RFC 6455 4.4).
 pub(crate) const fn handshake_headers(error: HandshakeError) -> &'static [(&'static str, &'static str)] {
     match error.status() {

@@ -13,8 +13,8 @@ use crate::context::Room;
 use crate::counters::{Count, Counters};
 use crate::events;
 use crate::http::{
-    Answer, BodyError, Cursor, File, Head, Methods, Request, Response, assemble, body_len, handshake_headers,
-    refusal,
+    Answer, BodyError, Cursor, File, Head, Methods, Request, Response, assemble, body_len, fields,
+    handshake_headers, refusal,
 };
 
 /// Headers that a hook may add.
@@ -333,16 +333,6 @@ pub(super) fn ask<'c>(
         }
         None => exchange.fail(500, "the upgrade hook adds more than eight headers"),
     }
-}
-
-/// The names and values of header lines, and how many they are.
-fn fields<'l>(lines: &'l str, into: &mut [(&'l str, &'l str)]) -> Option<usize> {
-    let mut count = 0_usize;
-    for line in lines.split_terminator("\r\n") {
-        *into.get_mut(count)? = line.split_once(": ")?;
-        count = count.saturating_add(1);
-    }
-    Some(count)
 }
 
 const fn after<'c>(keep: bool) -> Then<'c> {

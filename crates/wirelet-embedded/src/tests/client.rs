@@ -312,6 +312,35 @@ fn a_server_that_asked_to_be_left_alone_was_not() {
     });
 }
 
+#[test]
+fn a_fixed_delay_is_longer_where_the_server_asks_for_it() {
+    let policy = ReconnectConfig { cap: 60_000, ..ReconnectConfig::DEFAULT };
+    let options = Options { reconnect: policy, delay: Some(Duration::from_secs(2)), ..options() };
+    run(&options, async |clock, net, sender, diary| {
+        for (headers, fixed, waits) in [
+            ("Retry-After: 600", None, 60_000),
+            ("Retry-After: 7", None, 7_000),
+            ("Retry-After: 1", None, 2_000),
+            ("X: y", None, 2_000),
+            ("Retry-After: 7", Some(3), 7_000),
+            ("Retry-After: 7", Some(9), 9_000),
+        ] {
+            sender.set_reconnect_delay(fixed.map(Duration::from_secs));
+            let (mut server, _) = accepted(&net).await;
+            let asked = clock.now.get();
+            server.send(std::format!("HTTP/1.1 503 x\r\nContent-Length: 0\r\n{headers}\r\n\r\n")).await;
+            drop(server);
+            let (server, _) = accepted(&net).await;
+            let waited = clock.now.get() - asked;
+            assert!((waits..=waits + 10).contains(&waited), "{headers}, {fixed:?}: {waited}");
+            // Of this one nothing is asked.
+            drop(server);
+        }
+        sender.stop();
+        diary.take();
+    });
+}
+
 /// What a server of another protocol had said was not to be seen.
 #[test]
 fn an_answer_that_is_none_was_not_shown() {

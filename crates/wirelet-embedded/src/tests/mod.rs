@@ -12,6 +12,7 @@ mod duplex;
 mod fragments;
 mod http;
 mod limits;
+mod living;
 mod operations;
 mod pull;
 mod scenarios;

@@ -1,6 +1,7 @@
 //! Time: keepalive, idle, message, closing and output deadlines, on the caller's clock.
 
 use core::ops::Deref;
+use core::time::Duration;
 
 use super::progress::{Departure, Output, Rest};
 use super::{Connection, ControlSlot, Transport};
@@ -26,6 +27,8 @@ pub(super) struct Clock {
     pub(super) output: Output,
     /// Numbers the keepalive pings.
     pings: u32,
+    /// Their interval, milliseconds; 0: as configured, the largest: none.
+    interval: u32,
 }
 
 impl Clock {
@@ -39,6 +42,7 @@ impl Clock {
             closing: Departure::None,
             output: Output::new(),
             pings: 0,
+            interval: 0,
         }
     }
 
@@ -162,6 +166,21 @@ impl<C: Deref<Target = Config>, K: ControlSlot> Connection<C, K> {
         self.clock.end = self.clock.end.min(when);
     }
 
+    /// Sends keepalive pings in another interval than [`Keepalive::ping`](crate::Keepalive::ping) says, from the last sign of life on;
+    /// `None`: none. It is at least a millisecond, and at most 49 days.
+    pub fn set_ping_interval(&mut self, interval: Option<Duration>) {
+        let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        self.clock.interval = interval.map_or(u32::MAX, |time| millis(time).clamp(1, u32::MAX - 1));
+    }
+
+    fn ping_interval(&self) -> Option<Duration> {
+        match self.clock.interval {
+            0 => self.config.keepalive.ping,
+            u32::MAX => None,
+            millis => Some(Duration::from_millis(millis.into())),
+        }
+    }
+
     /// The application holds reading, or goes on with it: meanwhile the pong, idle and message deadlines stand
     /// still, and no keepalive ping is sent, since its answer would not be seen.
     pub fn hold_reading(&mut self, held: bool, now: Instant) {
@@ -224,7 +243,7 @@ impl<C: Deref<Target = Config>, K: ControlSlot> Connection<C, K> {
         let Config { limits, keepalive, .. } = &*self.config;
         if let Departure::Left(since) = self.clock.ping {
             next = earlier(next, since.plus(keepalive.pong), Due::Expired(Expired::Pong));
-        } else if let Some(interval) = keepalive.ping
+        } else if let Some(interval) = self.ping_interval()
             && self.clock.ping == Departure::None
             && self.sending.is_empty()
         {
