@@ -81,7 +81,7 @@
 //! | sends | waits for room | there is room for an answer as large as what has arrived |
 //! | state of a connection | variables of the function | fields with locks or cells, for all its connections |
 //! | waits for a sensor, flash, another task | by `.await` | can't: another task does, and answers through a [`Handle`] |
-//! | takes, besides the connection | the function's future with its buffer, and some 100 bytes in the worker's | nothing |
+//! | takes, besides the connection | the function's future with its buffer, as a part of the worker's | nothing |
 //!
 //! Both run in the worker's task, and a server may have routes of both kinds. With callbacks alone nothing of the other way is linked.
 //!
