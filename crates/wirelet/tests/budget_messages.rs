@@ -23,8 +23,12 @@ fn strace_works() -> bool {
 /// Reads and writes of the connection in a trace: the calls on the descriptor of its socket, the last one that was
 /// accepted.
 fn calls(trace: &str) -> (usize, usize) {
-    let accepted = trace.lines().rfind(|line| line.contains("accept4(") && !line.contains("= -1"));
-    let descriptor = accepted.and_then(|line| line.rsplit("= ").next()).expect("a connection").trim();
+    // Another thread's call may stand between the two halves of a line: "accept4(… <unfinished ...>", "<... accept4 resumed>… = 9".
+    let accepted = trace.lines().filter(|line| line.contains("accept4")).filter_map(|line| {
+        let (_, result) = line.rsplit_once("= ")?;
+        result.trim().parse::<u32>().ok()
+    });
+    let descriptor = accepted.last().expect("a connection");
     let count = |names: &[&str]| {
         let calls: Vec<_> = names.iter().map(|name| format!("{name}({descriptor},")).collect();
         trace.lines().filter(|line| calls.iter().any(|call| line.contains(call))).count()
