@@ -3,6 +3,9 @@
 mod peer;
 mod scripted;
 
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use peer::*;
@@ -12,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 use wirelet::server::{Router, Server, ws};
-use wirelet::{Config, Error, Keepalive, Message, ReceiveHalf, Timeout, WebSocket};
+use wirelet::{CloseCode, Config, Error, Keepalive, Message, ReceiveHalf, Role, Timeout, WebSocket};
 
 /// Longer than any deadline.
 const HOURS: Duration = Duration::from_secs(24 * 3600);
@@ -264,4 +267,112 @@ async fn a_peer_that_is_slow_while_somebody_waits_is_given_up() {
     assert!(matches!(ws.recv().await, Err(Error::Timeout(Timeout::Slow))));
     assert!((600..700).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
     reading.abort();
+}
+
+/// The thread computes for so many milliseconds: nothing else is polled meanwhile.
+fn compute(millis: u64) {
+    let mut cx = Context::from_waker(Waker::noop());
+    let _ = pin!(tokio::time::advance(Duration::from_millis(millis))).poll(&mut cx);
+}
+
+/// Runs `work` as a connection's handler, and `peer` beside it, each with the other end of what is said.
+async fn with_handler<F, Fut, P>(keepalive: Keepalive, work: F, peer: P)
+where
+    F: FnOnce(WebSocket, Script) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+    P: AsyncFnOnce(Script),
+{
+    let (stream, script) = scripted(usize::MAX);
+    let config = Config { keepalive, ..Config::new() };
+    let ws = WebSocket::from_upgraded(stream, Role::Server, Arc::new(config), &[]);
+    let (tell, told) = oneshot::channel();
+    let theirs = script.clone();
+    let driver = tokio::spawn(ws.drive(|ws| async move {
+        work(ws, theirs).await;
+        tell.send(()).unwrap();
+    }));
+    // The first one ends while the handler computes.
+    sleep(Duration::from_millis(1)).await;
+    sleep(Duration::from_millis(100)).await;
+    peer(script.clone()).await;
+    timeout(HOURS, told).await.expect("the handler hangs").expect("the handler panicked");
+    script.end();
+    timeout(HOURS, driver).await.expect("the task never ends").unwrap();
+}
+
+/// A ping that left when the handler had computed for long counted as one that had left before: its answer was too late.
+#[tokio::test(start_paused = true)]
+async fn a_ping_that_left_after_a_computation_was_answered_too_late() {
+    let work = |mut ws: WebSocket, _| async move {
+        ws.ping(b"are you there?").await.unwrap();
+        compute(20_500);
+        assert_eq!(ws.recv().await.unwrap(), Some("hello".into()));
+    };
+    with_handler(Keepalive::new(), work, async |script| {
+        script.say(&client_frame(PONG, b"are you there?"));
+        script.say(&client_frame(TEXT, b"hello"));
+    })
+    .await;
+}
+
+/// A close frame that left when the handler had computed for long counted as one that had left before.
+#[tokio::test(start_paused = true)]
+async fn a_close_frame_that_left_after_a_computation_was_answered_too_late() {
+    let work = |ws: WebSocket, _| async move {
+        let (mut send, mut half) = ws.split();
+        send.close(CloseCode::NORMAL, "").await.unwrap();
+        compute(5_500);
+        let end = half.recv().await;
+        assert!(matches!(end, Ok(None)), "{end:?}");
+    };
+    with_handler(Keepalive::new(), work, async |script| {
+        script.say(&client_frame(CLOSE, &close_payload(1000)));
+    })
+    .await;
+}
+
+/// A message that began to arrive while the handler computed for long counted as one that had begun before.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_began_during_a_computation_took_too_long() {
+    let frame = client_frame(TEXT, b"hello");
+    let (first, rest) = (frame[..3].to_vec(), frame[3..].to_vec());
+    let work = move |mut ws: WebSocket, script: Script| async move {
+        compute(60_500);
+        script.say(&first);
+        assert_eq!(ws.recv().await.unwrap(), Some("hello".into()));
+    };
+    with_handler(Keepalive::off(), work, async |script| script.say(&rest)).await;
+}
+
+/// A peer that spoke while the handler computed for long counted as one that had been silent since before.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_spoke_during_a_computation_was_silent_for_too_long() {
+    let keepalive = Keepalive { ping: None, idle: Some(Duration::from_secs(5)), ..Keepalive::new() };
+    let work = |mut ws: WebSocket, script: Script| async move {
+        compute(5_500);
+        script.say(&client_frame(TEXT, b"hello"));
+        assert_eq!(ws.recv().await.unwrap(), Some("hello".into()));
+        assert_eq!(ws.recv().await.unwrap(), Some("world".into()));
+    };
+    with_handler(keepalive, work, async |script| script.say(&client_frame(TEXT, b"world"))).await;
+}
+
+/// A handler that had computed for long over a message, while another one waited, counted as a peer that was silent.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_had_to_wait_for_a_computation_was_silent_for_too_long() {
+    let keepalive = Keepalive { ping: None, idle: Some(Duration::from_secs(5)), ..Keepalive::new() };
+    let work = |mut ws: WebSocket, script: Script| async move {
+        script.say(&client_frame(TEXT, b"hello"));
+        // The message is there, and nobody takes it: time stands still for the peer.
+        sleep(Duration::from_secs(60)).await;
+        compute(5_500);
+        assert_eq!(ws.recv().await.unwrap(), Some("hello".into()));
+        assert_eq!(ws.recv().await.unwrap(), Some("world".into()));
+    };
+    with_handler(keepalive, work, async |script| {
+        sleep(Duration::from_secs(60)).await;
+        sleep(Duration::from_millis(100)).await;
+        script.say(&client_frame(TEXT, b"world"));
+    })
+    .await;
 }

@@ -45,6 +45,8 @@ pub(crate) struct Engine {
     transport: Transport,
     clock: Clock,
     now: Instant,
+    /// The application has had the engine since the clock was read, and may have computed for long.
+    stale: bool,
     phase: Phase,
     /// The event that was read ahead of the application.
     ready: Option<Ready>,
@@ -209,6 +211,7 @@ impl Engine {
             transport,
             clock,
             now,
+            stale: false,
             phase: Phase::Receiving(Output::Works),
             ready: None,
             backlog: None,
@@ -279,6 +282,21 @@ impl Engine {
 
     pub(super) fn refresh_clock(&mut self) {
         self.now = self.clock.now();
+        self.stale = false;
+    }
+
+    /// The application has had the engine.
+    pub(super) const fn was_lent(&mut self) {
+        self.stale = true;
+    }
+
+    /// Something happens now that a deadline depends on. Why only then: to read the clock each time the handler has been polled
+    /// costs more.
+    #[inline]
+    fn note_time(&mut self) {
+        if self.stale {
+            self.refresh_clock();
+        }
     }
 
     pub(super) const fn clock(&self) -> Clock {
@@ -676,6 +694,7 @@ impl Engine {
                 if n >= LARGE_READ {
                     self.refresh_clock();
                 }
+                self.note_time();
             }
             Poll::Ready(Err(error)) => {
                 self.end(Some(Error::Io(error)));
@@ -735,6 +754,8 @@ impl Engine {
             self.excused &= left == 0;
             if !self.out.is_empty() {
                 self.refresh_clock();
+            } else if self.core.is_watching_output() {
+                self.note_time();
             }
             self.core.sent(left, self.out.len(), self.now);
             match flushed {
@@ -767,6 +788,7 @@ impl Engine {
             Phase::Receiving(output @ Output::Works) => {
                 *output = Output::Failed(error);
                 // The time to its end begins now.
+                self.note_time();
                 self.core.acknowledged(self.now);
                 self.core.output_failed();
                 if self.receiver == Receiver::Nobody {
@@ -894,6 +916,7 @@ impl Engine {
         }
         let held = !takes || self.starved && !self.has_ended();
         if held != self.core.is_reading_held() {
+            self.note_time();
             self.core.hold_reading(held, self.now);
         }
     }

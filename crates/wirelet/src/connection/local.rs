@@ -32,7 +32,11 @@ pub(super) fn lend<T>(
     let Ok(outer) = CURRENT.try_with(|current| current.replace(Some(lent))) else { return (None, None) };
     let result = catch_unwind(AssertUnwindSafe(poll)).ok();
     let lent = CURRENT.try_with(|current| current.replace(outer)).ok().flatten();
-    (lent.map(|lent| lent.engine), result)
+    let engine = lent.map(|mut lent| {
+        lent.engine.was_lent();
+        lent.engine
+    });
+    (engine, result)
 }
 
 /// Calls `act` with the engine of `shared`, if its handler is being polled on this thread.
