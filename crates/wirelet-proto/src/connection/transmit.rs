@@ -91,6 +91,10 @@ impl<C: Deref<Target = Config>, K: ControlSlot> Connection<C, K> {
     #[inline]
     pub fn poll_transmit(&self) -> &[u8] {
         let sending = &self.sending;
+        // Nearly always; the slot may have no memory.
+        if sending.is_empty() {
+            return &[];
+        }
         sending.slot.bytes().get(usize::from(sending.sent)..usize::from(sending.len)).unwrap_or_default()
     }
 

@@ -714,8 +714,9 @@ impl Engine {
     }
 
     /// What the core wants to say goes behind what is queued, unless too much is.
+    #[inline]
     pub(super) fn move_slot(&mut self) {
-        while self.has_room() && self.move_slot_once() {}
+        while !self.core.poll_transmit().is_empty() && self.has_room() && self.move_slot_once() {}
     }
 
     /// Whether there was something to move.

@@ -750,9 +750,9 @@ mod tests {
     #[test]
     #[cfg(target_pointer_width = "64")]
     fn sizes() {
-        assert!(size_of::<Core>() <= 448);
-        assert!(size_of::<Engine>() <= 832, "{}", size_of::<Engine>());
-        assert!(size_of::<Shared>() <= 176, "{}", size_of::<Shared>());
+        assert!(size_of::<Core>() <= 256, "{}", size_of::<Core>());
+        assert!(size_of::<Engine>() <= 664, "{}", size_of::<Engine>());
+        assert!(size_of::<Shared>() <= 128, "{}", size_of::<Shared>());
         assert!(size_of::<driver::Driver<driver::Handler>>() <= 32);
     }
 }
