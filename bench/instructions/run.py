@@ -42,6 +42,8 @@ ECHOES = {
     "echo.wirelet.1": ("wirelet_echo", 1, False),
     "echo.wirelet.16": ("wirelet_echo", 16, False),
 }
+# A connection that is accepted, opened, used once and closed.
+CONNECT = "echo.connect"
 # Name -> of which two echoes it is the difference.
 DIFFERENCES = {"echo.more_than_tokio.1": ("echo.wirelet.1", "echo.tokio.1")}
 
@@ -60,6 +62,9 @@ def measure(options):
             if wanted(name, options):
                 progress(name)
                 counts[name] = echo.instructions(programs[program], in_flight, raw, folder)
+        if wanted(CONNECT, options):
+            progress(CONNECT)
+            counts[CONNECT] = echo.opening(programs["wirelet_echo"], folder)
     progress("")
     counts = {name: each for name, each in counts.items() if wanted(name, options)}
     if not counts:
