@@ -5,8 +5,8 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::pool::{self, BLOCK};
 
-/// A message smaller than this is copied out when the thread's blocks are pinned by too many others.
-const SMALL: usize = BLOCK / 8;
+/// A message smaller than this part of the memory that it is in is copied out where it must not pin that.
+const SMALL: usize = 8;
 /// Bytes of an incomplete message keep the block that they are in when there are at least so many.
 const KEEPS_BLOCK: usize = BLOCK / 4;
 
@@ -18,7 +18,8 @@ pub(crate) struct Buffer {
     pooled: bool,
     /// The size of the memory behind `bytes` when it is not, bytes.
     allocated: usize,
-    /// The memory behind `bytes` is a block, and the thread has enough of those that messages refer to.
+    /// Small messages are copied out: the memory behind `bytes` is larger than a block, or it is one and the thread has enough of
+    /// those that messages refer to.
     copies: bool,
 }
 
@@ -52,6 +53,8 @@ impl Buffer {
             let mut memory = pool::take_large(size).unwrap_or_else(|| BytesMut::with_capacity(size));
             memory.extend_from_slice(&self.bytes[..len]);
             self.replace(memory, false);
+            // Why: it may have held a larger message before, and small ones may follow.
+            self.copies = true;
         }
     }
 
@@ -75,10 +78,10 @@ impl Buffer {
         }
     }
 
-    /// Removes the first `skip` bytes and takes the `n` behind them, uncopied unless they would pin one block too many.
+    /// Removes the first `skip` bytes and takes the `n` behind them, uncopied unless they would pin memory that is much larger.
     #[inline]
     pub(crate) fn detach_front(&mut self, skip: usize, n: usize) -> Bytes {
-        if n == 0 || self.copies && n < SMALL {
+        if n == 0 || self.copies && n < self.allocated / SMALL {
             return self.copy_front(skip, n);
         }
         let mut piece = self.bytes.split_to(skip + n).freeze();
@@ -110,5 +113,36 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         self.release();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A message that was received where a larger one had been, and one behind it, kept all of that memory for as long as the
+    /// application kept them.
+    #[test]
+    fn small_messages_kept_the_memory_of_large_ones() {
+        const LARGE: usize = 2 * 1024 * 1024;
+        // Each test has a thread, and so a pool, of its own.
+        let test = || {
+            for (kept, reused) in [([100 * 1024, 100], true), ([LARGE / 2, 100], false)] {
+                pool::put_large(BytesMut::with_capacity(LARGE), LARGE);
+                let mut buffer = Buffer::default();
+                buffer.make_room(0, LARGE / 2);
+                assert_eq!(buffer.bytes.capacity(), LARGE);
+                buffer.bytes.resize(10 + kept[0] + kept[1], 7);
+                let messages = [buffer.detach_front(10, kept[0]), buffer.detach_front(0, kept[1])];
+                assert!(messages.iter().zip(kept).all(|(message, len)| message[..] == vec![7; len]));
+                buffer.release();
+                let [first, second] = messages;
+                assert_eq!(pool::take_large(LARGE).is_some(), reused);
+                drop(first);
+                assert_eq!(pool::take_large(LARGE).is_some(), !reused);
+                drop(second);
+            }
+        };
+        std::thread::spawn(test).join().unwrap();
     }
 }
