@@ -24,11 +24,11 @@ fn strace_works() -> bool {
 /// accepted.
 fn calls(trace: &str) -> (usize, usize) {
     // Another thread's call may stand between the two halves of a line: "accept4(… <unfinished ...>", "<... accept4 resumed>… = 9".
-    let accepted = trace.lines().filter(|line| line.contains("accept4")).filter_map(|line| {
+    let mut accepted = trace.lines().filter(|line| line.contains("accept4")).filter_map(|line| {
         let (_, result) = line.rsplit_once("= ")?;
         result.trim().parse::<u32>().ok()
     });
-    let descriptor = accepted.last().expect("a connection");
+    let descriptor = accepted.next_back().expect("a connection");
     let count = |names: &[&str]| {
         let calls: Vec<_> = names.iter().map(|name| format!("{name}({descriptor},")).collect();
         trace.lines().filter(|line| calls.iter().any(|call| line.contains(call))).count()
