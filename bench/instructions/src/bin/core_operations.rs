@@ -45,7 +45,7 @@ fn main() {
 }
 
 /// Counts one operation. What `prepare` does is not counted; `operation` answers whether it came to what it should.
-fn count<S>(name: &str, state: &mut S, prepare: impl Fn(&mut S), operation: impl Fn(&mut S) -> bool) {
+fn count<S>(name: &str, state: &mut S, prepare: impl Fn(&mut S), mut operation: impl FnMut(&mut S) -> bool) {
     println!("{name}");
     // Before anything is kept, each path has been taken once: what the processor has is asked for once.
     for times in [1, REPEATED] {
@@ -171,7 +171,7 @@ fn client_handshake(name: &str) {
     let limits = HeadLimits::default();
     let nonce = *b"the sample nonce"; // RFC 6455 1.3
     let accept = accept_key(b"dGhlIHNhbXBsZSBub25jZQ==");
-    let answer = [
+    let mut answer = [
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
         &accept[..],
         b"\r\n\r\n",
@@ -186,8 +186,9 @@ fn client_handshake(name: &str) {
             let mut handshake = ClientHandshake::new(black_box(nonce), RequestOptions::from_uri(&uri));
             let Ok(written) = handshake.write_request(black_box(out)) else { return false };
             black_box(&out[..written]);
-            match handshake.read_response(black_box(&answer), &limits) {
-                Ok(Some(Answer::Accepted(accepted))) => accepted.len() == answer.len(),
+            let len = answer.len();
+            match handshake.read_response(black_box(&mut answer), &limits) {
+                Ok(Some(Answer::Accepted(accepted))) => accepted.len() == len,
                 _ => false,
             }
         },
