@@ -3,14 +3,16 @@
 mod peer;
 mod scripted;
 
-use std::pin::pin;
+use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use peer::*;
 use scripted::*;
-use tokio::io::{AsyncRead, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
@@ -375,4 +377,85 @@ async fn a_peer_that_had_to_wait_for_a_computation_was_silent_for_too_long() {
         script.say(&client_frame(TEXT, b"world"));
     })
     .await;
+}
+
+/// A stream that says so many times that there is nothing to read, and wakes at once.
+struct Hesitant {
+    stream: Scripted,
+    times: Arc<AtomicUsize>,
+}
+
+impl AsyncRead for Hesitant {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.times.fetch_update(Relaxed, Relaxed, |times| times.checked_sub(1)).is_ok() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Hesitant {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// An application that came too late twice, to a socket that had news each time, lost what the peer had said last: that it may
+/// come late was used up.
+#[tokio::test(start_paused = true)]
+async fn the_last_words_were_lost_to_a_second_absence() {
+    const MESSAGES: usize = 400;
+    let keepalive = Keepalive { ping: None, idle: Some(Duration::from_secs(120)), ..Keepalive::new() };
+    let (stream, script) = scripted(usize::MAX);
+    let config = Config { keepalive, ..Config::new() };
+    let times = Arc::new(AtomicUsize::new(0));
+    let stream = Hesitant { stream, times: Arc::clone(&times) };
+    let mut ws = WebSocket::from_upgraded(stream, Role::Server, Arc::new(config), &[]);
+    script.say(&client_frame(TEXT, b"first"));
+    assert_eq!(ws.recv().await.unwrap(), Some("first".into()));
+    ws.send("hello").await.unwrap();
+    script.say_and_reset(&client_frame(TEXT, &[b'x'; 1000]).repeat(MESSAGES));
+    times.store(2, Relaxed);
+    sleep(Duration::from_secs(560)).await;
+    assert!(ws.send("anybody there?").await.is_err());
+    sleep(Duration::from_secs(15)).await;
+    for n in 0..MESSAGES {
+        let message = ws.recv().await;
+        assert_eq!(message.unwrap_or_else(|error| panic!("{error} after {n}")).unwrap().len(), 1000);
+    }
+    assert!(matches!(ws.recv().await, Err(Error::Io(_))));
+}
+
+/// That an application comes too late is no reason to hold a silent peer for ever.
+#[tokio::test(start_paused = true)]
+async fn a_silent_peer_is_given_up_by_an_application_that_looks_seldom() {
+    for keepalive in [Keepalive::new(), Keepalive { ping: None, ..Keepalive::new() }] {
+        let (stream, _script) = scripted(usize::MAX);
+        let config = Config { keepalive, ..Config::new() };
+        let mut ws = WebSocket::from_upgraded(stream, Role::Server, Arc::new(config), &[]);
+        let mut looks = 0;
+        let end = loop {
+            let polled = std::future::poll_fn(|cx| Poll::Ready(pin!(ws.recv()).poll(cx))).await;
+            if let Poll::Ready(end) = polled {
+                break end;
+            }
+            looks += 1;
+            assert!(looks < 6, "it is held for ever");
+            sleep(Duration::from_secs(900)).await;
+        };
+        assert!(matches!(end, Err(Error::Timeout(_))), "{end:?}");
+    }
 }

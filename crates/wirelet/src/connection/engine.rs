@@ -307,6 +307,10 @@ impl Engine {
     pub(super) fn was_unattended(&mut self, since: Instant) {
         self.refresh_clock();
         self.core.output_unattended(since, self.now);
+        // Something has moved, and nobody has seen what. A timer that has ended is told as news too: that is nothing.
+        if self.next_alarm().is_none_or(|alarm| since < alarm) {
+            self.excused = false;
+        }
     }
 
     pub(super) const fn now(&self) -> Instant {
