@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use crate::system;
 
 /// Bytes that the system takes beyond what the peer's window lets it send.
-pub(crate) const UNSENT: u32 = 128 * 1024;
+const UNSENT: u32 = 128 * 1024;
 
 /// A byte stream both ways.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}

@@ -18,8 +18,7 @@ use super::tasks::{Place, Tasks};
 use super::{ServerHandle, Serving, handshake};
 use crate::connection::driver::{Driver, Handler};
 use crate::race::race;
-use crate::system;
-use crate::transport::{Transport, UNSENT};
+use crate::transport::Transport;
 
 /// How long aborted tasks have to end.
 pub(crate) const ABORTED: Duration = Duration::from_millis(200);
@@ -37,7 +36,6 @@ pub(crate) type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Serves until it is told to stop, and then for at most `grace`.
 pub(crate) async fn run(listener: TcpListener, serving: Arc<Serving>, stop: Option<Stop>, grace: Duration) {
-    system::prepare_listener(&listener, UNSENT);
     let tasks = Tasks::default();
     let ticker = Tasks::default();
     ticker.spawn(|place| kept(tick(Arc::clone(&serving)), place));
@@ -109,7 +107,7 @@ impl Future for Connection {
 }
 
 fn admit(stream: TcpStream, peer: SocketAddr, serving: &Arc<Serving>, tasks: &Tasks) {
-    system::prepare_accepted(&stream);
+    let _ = stream.set_nodelay(true);
     let Some((admitted, handshake)) = serving.admission.admit(peer.ip()) else {
         match serving.admission.linger() {
             Some(permit) => tasks.spawn(|place| {

@@ -49,7 +49,7 @@ pub(crate) async fn open(
     permit: HandshakePermit,
 ) -> Option<(Driver<Handler>, Registered)> {
     let mut permit = Some(permit);
-    let mut transport = Transport::Tcp(stream);
+    let mut transport = Transport::tcp(stream);
     let mut inbound = Inbound::default();
     loop {
         let next = begin(&serving, transport, inbound, peer, permit.is_none()).await;

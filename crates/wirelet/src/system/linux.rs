@@ -15,17 +15,6 @@ pub(crate) fn limit_unsent(tcp: &TcpStream, bytes: u32) {
     let _ = SockRef::from(tcp).set_tcp_notsent_lowat(bytes);
 }
 
-/// What sockets that are accepted inherit: what is written is sent at once (`TCP_NODELAY`), and [`limit_unsent`]. Why here: two
-/// system calls less for each connection.
-pub(crate) fn prepare_listener(listener: &tokio::net::TcpListener, unsent: u32) {
-    let socket = SockRef::from(listener);
-    let _ = socket.set_tcp_nodelay(true);
-    let _ = socket.set_tcp_notsent_lowat(unsent);
-}
-
-/// An accepted socket has inherited what it needs.
-pub(crate) const fn prepare_accepted(_: &TcpStream) {}
-
 /// Bytes that the system has taken and the peer's system has not acknowledged (`SIOCOUTQ`).
 ///
 /// Why unsafe: the system tells it by `ioctl` alone, or by its list of all sockets (the safe twin below, in tests), which takes
@@ -99,17 +88,6 @@ mod tests {
         let line = list.lines().find(|line| line.contains(&format!("{local} {peer}")))?;
         let queues = line.split_whitespace().nth(4)?;
         u32::from_str_radix(queues.split(':').next()?, 16).ok()
-    }
-
-    #[tokio::test]
-    async fn accepted_sockets_inherit_what_the_listener_has() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        prepare_listener(&listener, 12_345);
-        let _near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (accepted, _) = listener.accept().await.unwrap();
-        prepare_accepted(&accepted);
-        assert!(accepted.nodelay().unwrap());
-        assert_eq!(SockRef::from(&accepted).tcp_notsent_lowat().unwrap(), 12_345);
     }
 
     #[tokio::test]

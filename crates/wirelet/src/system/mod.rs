@@ -6,6 +6,6 @@ mod linux;
 mod unknown;
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{limit_unsent, listen_beside, prepare_accepted, prepare_listener, unacknowledged};
+pub(crate) use linux::{limit_unsent, listen_beside, unacknowledged};
 #[cfg(not(target_os = "linux"))]
-pub(crate) use unknown::{limit_unsent, listen_beside, prepare_accepted, prepare_listener, unacknowledged};
+pub(crate) use unknown::{limit_unsent, listen_beside, unacknowledged};
