@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("xtask", &[]),
     ("example-echo-server", &["wirelet"]),
     ("example-chat", &["wirelet"]),
+    ("example-callback-server", &["wirelet"]),
     ("example-core-on-std", &["wirelet-proto"]),
     ("example-reconnecting-client", &["wirelet"]),
 ];
