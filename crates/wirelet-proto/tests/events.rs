@@ -155,6 +155,7 @@ const CALLS: &[(&str, Call)] = &[
     ("sent", |end| end.core.sent(5, 5, NOW)),
     ("acknowledged", |end| end.core.acknowledged(NOW)),
     ("output_unattended", |end| end.core.output_unattended(NOW, NOW)),
+    ("set_ping_interval", |end| end.core.set_ping_interval(None)),
     ("end_by", |end| {
         end.core.end_by(NOW);
         end.core.handle_deadline(&mut end.keys, NOW);
