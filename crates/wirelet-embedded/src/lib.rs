@@ -266,8 +266,9 @@ pub use table::{ConnectionId, ConnectionInfo, Message, Overflow, Phase, SendErro
 pub use time::Clock;
 #[cfg(feature = "embassy-time")]
 pub use time::EmbassyClock;
-pub use websocket::{BinaryFragments, Error, Outcome, ReceiveHalf, SendHalf, TextFragments, WebSocket};
+pub use websocket::{BinaryFragments, Error, ReceiveHalf, SendHalf, TextFragments, WebSocket};
 pub use wirelet_proto as proto;
+pub use wirelet_proto::Outcome;
 
 #[cfg(test)]
 mod tests;

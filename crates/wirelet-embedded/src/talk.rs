@@ -1,11 +1,12 @@
 //! An open WebSocket from its first call to its end: by callbacks, or by an async function.
 
+use crate::Outcome;
 use crate::handler::End;
 use crate::net::Socket;
 use crate::session::{Opened, Session, Surroundings, pull};
 use crate::table::Phase;
 use crate::time::Clock;
-use crate::websocket::{Outcome, WebSocket};
+use crate::websocket::WebSocket;
 
 /// How open WebSockets are served.
 pub(crate) trait Talk: Copy {

@@ -87,24 +87,6 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
-/// What an async handler returns: `()`, or a `Result` whose error closes the connection with 1011.
-pub trait Outcome {
-    /// Whether the connection is closed with 1000 rather than 1011.
-    fn is_success(&self) -> bool;
-}
-
-impl Outcome for () {
-    fn is_success(&self) -> bool {
-        true
-    }
-}
-
-impl<T, E> Outcome for Result<T, E> {
-    fn is_success(&self) -> bool {
-        self.is_ok()
-    }
-}
-
 impl<'w> WebSocket<'w> {
     pub(crate) fn new(channel: &'w dyn Channel, route: &'w str) -> Self {
         Self { send: SendHalf { channel, route }, receive: ReceiveHalf { channel } }

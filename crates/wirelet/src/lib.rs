@@ -111,10 +111,10 @@ pub use halves::{ReceiveHalf, SendHalf};
 pub use message::{Chunk, Event, Message, MessageRef, Text};
 pub use peer::Peer;
 pub use sender::{SendError, Sender, SlowReceiver, TrySendError};
-pub use websocket::{Outcome, WebSocket};
+pub use websocket::WebSocket;
 pub use wirelet_proto as proto;
 pub use wirelet_proto::{
-    CloseCode, CloseInfo, Config, Delivery, Keepalive, Limits, MessageKind, Role, State,
+    CloseCode, CloseInfo, Config, Delivery, Keepalive, Limits, MessageKind, Outcome, Role, State,
 };
 
 /// For tests and diagnosis.

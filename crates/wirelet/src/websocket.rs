@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 use futures_sink::Sink;
 use tokio::io::{AsyncRead, AsyncWrite};
-use wirelet_proto::{CloseCode, CloseInfo, Config, Role, State, Upgraded};
+use wirelet_proto::{CloseCode, CloseInfo, Config, Outcome, Role, State, Upgraded};
 
 use crate::connection::driver::{Driver, judged};
 use crate::connection::{Made, Shared};
@@ -395,24 +395,6 @@ impl WebSocket {
     /// The subprotocol that was agreed on, as its position in the list that was offered or is supported.
     pub fn subprotocol(&self) -> Option<u16> {
         self.shared().subprotocol()
-    }
-}
-
-/// What a handler returns: `()`, or a `Result` whose error closes the connection with 1011.
-pub trait Outcome {
-    /// Whether the connection is closed with 1000 rather than 1011.
-    fn is_success(&self) -> bool;
-}
-
-impl Outcome for () {
-    fn is_success(&self) -> bool {
-        true
-    }
-}
-
-impl<T, E> Outcome for Result<T, E> {
-    fn is_success(&self) -> bool {
-        self.is_ok()
     }
 }
 

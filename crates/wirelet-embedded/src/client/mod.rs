@@ -22,6 +22,7 @@ use wirelet_proto::handshake::{
 };
 use wirelet_proto::{Config, Connection, Extensions, Instant, MaskKeys, Reconnect, Role, Upgraded};
 
+use crate::Outcome;
 use crate::compression::{Compression, Reservation};
 use crate::counters::{Count, Counters};
 use crate::events;
@@ -32,7 +33,7 @@ use crate::session::{Session, Surroundings};
 use crate::table::{Changes, Link, Occupied, Phase, Slots, Standing, Waits};
 use crate::talk::{Callbacks, Pull, Talk};
 use crate::time::{Clock, before, unless_stopped};
-use crate::websocket::{Outcome, WebSocket};
+use crate::websocket::WebSocket;
 use redirect::Course;
 
 /// The memory of a client: `RX` bytes to receive into, `TX` to send from, and `QUEUE` for what other tasks send.

@@ -13,6 +13,7 @@ use wirelet_proto::{Connection, Instant, NoKeys, Role, Upgraded};
 use super::exchange::{Exchange, Plan, Then, announced};
 use super::route::{Route, WebSocketRoute};
 use super::{Memory, Place, Settings};
+use crate::Outcome;
 use crate::compression::{Compression, Reservation};
 use crate::context::Room;
 use crate::counters::{Count, Counters};
@@ -25,7 +26,7 @@ use crate::session::{Session, Surroundings, discard};
 use crate::table::{Link, Occupied, Order, Phase, Waits};
 use crate::talk::{Callbacks, Pull, Talk};
 use crate::time::{Clock, before, earlier, unless_stopped};
-use crate::websocket::{Outcome, WebSocket};
+use crate::websocket::WebSocket;
 
 /// How long a newcomer waits for the place of a connection that is about to end, and how often it looks. The end of the one and the
 /// beginning of the other may have arrived together, and the other be served first.

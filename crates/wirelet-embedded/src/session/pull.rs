@@ -13,13 +13,14 @@ use wirelet_proto::deflate::Params;
 use wirelet_proto::{CloseCode, Event, Instant, MAX_HEADER, MessageKind};
 
 use super::{Company, Inbound, Next, Opened, Seat, Session, Surroundings, Taker, drive};
+use crate::Outcome;
 use crate::compression::largest_for;
 use crate::context::Room;
 use crate::handler::{Author, End, Line as _};
 use crate::net::Socket;
 use crate::table::{ConnectionId, Link, Phase, SendReason};
 use crate::time::{Clock, before};
-use crate::websocket::{Channel, Error, Outcome, Shape, WebSocket};
+use crate::websocket::{Channel, Error, Shape, WebSocket};
 
 /// A session that its handler's future shares with the loop.
 struct Pulled<'x, 'm, 'c> {
