@@ -544,12 +544,19 @@ impl Engine {
         }
         let front = self.core.steady().take_whole_message(&mut self.rx, self.now);
         if let Front::Message(..) = front {
-            self.budget.take_message();
-            if self.budget.clock_is_due() {
-                self.refresh_clock();
-            }
+            self.count_message();
         }
         front
+    }
+
+    /// One more message is looked for; `false`: not in this poll.
+    #[inline]
+    fn count_message(&mut self) -> bool {
+        let some = self.budget.take_message();
+        if some && self.budget.clock_is_due() {
+            self.refresh_clock();
+        }
+        some
     }
 
     /// Whether something is to be received: it is taken, or there is room for it.
@@ -587,11 +594,8 @@ impl Engine {
     /// Looks for the next event in what has been received. The socket is not touched.
     fn parse(&mut self, shared: &Shared, mut cx: Option<&mut Context<'_>>) -> Parsed {
         loop {
-            if !self.budget.take_message() {
+            if !self.count_message() {
                 return Parsed::Spent;
-            }
-            if self.budget.clock_is_due() {
-                self.refresh_clock();
             }
             let status = match &mut self.deflate {
                 None => self.core.advance(&mut self.rx, &mut ThreadKeys, self.now),
@@ -1028,18 +1032,11 @@ impl Engine {
     /// so without anything else; a pending receiver is noted with `cx`. `None`: [`poll_take`](Self::poll_take) knows more.
     #[inline]
     pub(super) fn poll_message(&mut self, shared: &Shared, cx: &Context<'_>) -> Option<Poll<Message>> {
-        if self.receiver != Receiver::Here || shared.attention.has(Flag::REMOTE) || self.has_ended() {
+        if !self.receives_here(shared) {
             return None;
         }
-        match &self.ready {
-            None => {}
-            Some(Ready::Other(_)) => return None,
-            Some(Ready::Message(_)) => {
-                return match self.ready.take() {
-                    Some(Ready::Message(message)) => Some(Poll::Ready(message)),
-                    _ => None,
-                };
-            }
+        if self.ready.is_some() {
+            return self.take_ready_message().map(Poll::Ready);
         }
         if self.backlog.is_some() {
             return None;
@@ -1062,12 +1059,10 @@ impl Engine {
         cx: &Context<'_>,
         act: &mut dyn FnMut(&mut Peer<'_>, MessageRef<'_>),
     ) -> Option<Poll<()>> {
-        while let Some(Ready::Message(_)) = &self.ready
-            && self.may_lend(shared)
+        if self.may_lend(shared)
+            && let Some(message) = self.take_ready_message()
         {
-            if let Some(Ready::Message(message)) = self.ready.take() {
-                act(&mut Peer::here(self, shared), (&message).into());
-            }
+            act(&mut Peer::here(self, shared), (&message).into());
         }
         let mut lent = Lent::new(self);
         loop {
@@ -1077,11 +1072,8 @@ impl Engine {
                 return Some(Poll::Pending);
             }
             let may = engine.may_lend(shared) && engine.ready.is_none() && engine.deflate.is_none();
-            if !may || !engine.budget.take_message() {
+            if !may || !engine.count_message() {
                 return None;
-            }
-            if engine.budget.clock_is_due() {
-                engine.refresh_clock();
             }
             match engine.core.steady().find_whole_message(rx, engine.now) {
                 Front::Message(kind, range) => {
@@ -1100,11 +1092,25 @@ impl Engine {
     /// Whether messages may be taken one after the other without asking for more than the next one.
     #[inline]
     fn may_lend(&self, shared: &Shared) -> bool {
-        self.receiver == Receiver::Here
-            && !shared.attention.has(Flag::REMOTE)
-            && !self.has_ended()
-            && self.backlog.is_none()
-            && (self.has_room() || !self.is_open())
+        self.receives_here(shared) && self.backlog.is_none() && (self.has_room() || !self.is_open())
+    }
+
+    /// Whether more may come, for whoever has the engine.
+    #[inline]
+    fn receives_here(&self, shared: &Shared) -> bool {
+        self.receiver == Receiver::Here && !shared.attention.has(Flag::REMOTE) && !self.has_ended()
+    }
+
+    /// The event that was read ahead, if it is a message.
+    #[inline]
+    fn take_ready_message(&mut self) -> Option<Message> {
+        match self.ready.take() {
+            Some(Ready::Message(message)) => Some(message),
+            other => {
+                self.ready = other;
+                None
+            }
+        }
     }
 
     /// The next event, or the end; a pending receiver is noted with `cx`. The socket is not touched.

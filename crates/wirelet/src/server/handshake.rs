@@ -144,14 +144,17 @@ async fn begin(
     let answer = match arrived {
         Arrived::Nothing => return Next::End,
         Arrived::Refused(answer) => answer,
-        Arrived::Other => {
-            let Transport::Tcp(stream) = transport else { return Next::End };
-            return Next::Http(stream, Bytes::copy_from_slice(inbound.filled()));
-        }
-        Arrived::Upgrade(len) => {
+        Arrived::Head(len) => {
             // Why before the decision: it may take long, and what has arrived needs little memory.
             inbound.rest();
-            let answer = decide(serving, &inbound.filled()[..len], peer, deadline).await;
+            let answer = match RequestHead::parse(&inbound.filled()[..len]) {
+                Err(error) => Answer::of_error(error),
+                Ok(request) if is_upgrade(&request) => decide(serving, request, peer, deadline).await,
+                Ok(_) => {
+                    let Transport::Tcp(stream) = transport else { return Next::End };
+                    return Next::Http(stream, Bytes::copy_from_slice(inbound.filled()));
+                }
+            };
             inbound.discard_front(len);
             answer
         }
@@ -172,10 +175,8 @@ async fn begin(
 
 /// What has come.
 enum Arrived {
-    /// A request for a WebSocket, and the length of its head.
-    Upgrade(usize),
-    /// Any other request.
-    Other,
+    /// The head of a request, of this length.
+    Head(usize),
     /// What is refused before anybody decides.
     Refused(Answer),
     /// No request that could be answered: the peer has gone or was silent, or the server stops.
@@ -198,11 +199,7 @@ async fn head(
         First::One(Err(_)) if inbound.filled().is_empty() => Arrived::Nothing,
         First::One(Err(_)) => Arrived::Refused(Answer::refuse(408, "the request did not arrive in time")),
         First::One(Ok(Err(error))) => Arrived::Refused(Answer::of_error(error)),
-        First::One(Ok(Ok(Some(len)))) => match RequestHead::parse(&inbound.filled()[..len]) {
-            Err(error) => Arrived::Refused(Answer::of_error(error)),
-            Ok(request) if is_upgrade(&request) => Arrived::Upgrade(len),
-            Ok(_) => Arrived::Other,
-        },
+        First::One(Ok(Ok(Some(len)))) => Arrived::Head(len),
     }
 }
 
@@ -245,8 +242,13 @@ fn head_limits(config: &Config) -> HeadLimits {
 ///
 /// Everything is checked before the request is answered: the handshake itself, host, route, origin, and last the
 /// application's own decision, which has until `deadline`. A server that stops accepts nothing.
-async fn decide(serving: &Arc<Serving>, head: &[u8], peer: SocketAddr, deadline: Instant) -> Answer {
-    let request = match RequestHead::parse(head).and_then(UpgradeRequest::verify) {
+async fn decide(
+    serving: &Arc<Serving>,
+    head: RequestHead<'_>,
+    peer: SocketAddr,
+    deadline: Instant,
+) -> Answer {
+    let request = match UpgradeRequest::verify(head) {
         Ok(request) => request,
         Err(error) => return Answer::of_error(error),
     };
