@@ -3,37 +3,33 @@
 //! Whoever has the engine is the connection's owner: its own task, or, for a connection without a task, the future that is
 //! being polled. The owner alone reads, writes, looks at the clock and handles deadlines. Everything here is synchronous.
 
-use std::sync::Arc;
+mod application;
+mod deadlines;
+
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use wirelet_proto::{
-    Event as CoreEvent, EventKind, Expired, Front, Instant, MessageKind, RecvBuffer, Role, State, Status,
-    Storage,
+    Event as CoreEvent, EventKind, Front, Instant, MessageKind, RecvBuffer, Role, State, Status,
 };
+
+use deadlines::{LOOK, Watch};
 
 use super::budget::Budget;
 use super::inbound::Inbound;
 use super::later::{self, Thing};
 use super::mailbox::{End, Flag, Inbox, Standing, Wait, Woken};
 use super::outbound::{HIGH_WATER, Outbound};
-use super::timed::{NEVER, Timed};
+use super::timed::Timed;
 use super::timer::Timer;
 use super::{Core, Shared};
 use crate::deflate::Deflate;
 use crate::keys::ThreadKeys;
 use crate::time::Clock;
 use crate::transport::Transport;
-use crate::{Bytes, Chunk, Error, Event, Message, MessageRef, Peer};
+use crate::{Bytes, Chunk, Error, Event, Message};
 
 /// After a read of so many bytes the clock is looked at again.
 const LARGE_READ: usize = 32 * 1024;
-/// A peer that does not take all is looked at so much later, when it has not taken more meanwhile.
-const LOOK: Duration = Duration::from_secs(1);
-/// An owner that is polled so much later than a deadline was not there. The ticker of a server looks every 500 ms.
-const LATE: Duration = Duration::from_secs(2);
-/// How long such an owner has to read what has arrived meanwhile, milliseconds.
-const ANOTHER_LOOK: u64 = 1000;
 
 /// A connection: the protocol's state, what was received, what is to be sent, the socket.
 pub(crate) struct Engine {
@@ -151,23 +147,6 @@ enum Part {
     Sender,
 }
 
-/// What is known of the peer's acknowledgements, for [`Engine::peer_has_acknowledged`].
-#[derive(Clone, Copy, Debug)]
-enum Watch {
-    Nothing,
-    /// The peer's system is to be looked at then. Why not whenever it does not take all: that is often, and costs a system call.
-    LookAt(Instant),
-    Seen(Acknowledged),
-}
-
-/// How much the peer's system had not acknowledged, and how much had been written, at one moment.
-#[derive(Clone, Copy, Debug)]
-struct Acknowledged {
-    outstanding: u32,
-    /// Modulo 2^32.
-    written: u32,
-}
-
 /// What came of looking for an event in what has been received.
 enum Parsed {
     Event(Event),
@@ -278,43 +257,6 @@ impl Engine {
     #[inline]
     pub(super) const fn has_room(&self) -> bool {
         self.out.len() < HIGH_WATER
-    }
-
-    pub(super) fn refresh_clock(&mut self) {
-        self.now = self.clock.now();
-        self.stale = false;
-    }
-
-    /// The application has had the engine.
-    pub(super) const fn was_lent(&mut self) {
-        self.stale = true;
-    }
-
-    /// Something happens now that a deadline depends on. Why only then: to read the clock each time the handler has been polled
-    /// costs more.
-    #[inline]
-    fn note_time(&mut self) {
-        if self.stale {
-            self.refresh_clock();
-        }
-    }
-
-    pub(super) const fn clock(&self) -> Clock {
-        self.clock
-    }
-
-    /// The socket has had news since then, and nobody has polled a connection without a task: that time is not the peer's.
-    pub(super) fn was_unattended(&mut self, since: Instant) {
-        self.refresh_clock();
-        self.core.output_unattended(since, self.now);
-        // Something has moved, and nobody has seen what. A timer that has ended is told as news too: that is nothing.
-        if self.next_alarm().is_none_or(|alarm| since < alarm) {
-            self.excused = false;
-        }
-    }
-
-    pub(super) const fn now(&self) -> Instant {
-        self.now
     }
 
     // ---- the one function that moves a connection ----
@@ -886,126 +828,9 @@ impl Engine {
             }
         }
     }
-
-    // ---- time ----
-
-    /// When something is due; `None`: never.
-    fn next_deadline(&self) -> Option<Instant> {
-        self.core.poll_deadline().filter(|_| !self.is_gone())
-    }
-
-    /// When the owner is to be woken; `None`: not for the sake of time.
-    fn next_alarm(&mut self) -> Option<Instant> {
-        if self.is_gone() {
-            return None;
-        }
-        let quiet_until = self.core.quiet_until();
-        let alarm = match self.watch {
-            Watch::LookAt(when) => when.min(quiet_until),
-            Watch::Nothing | Watch::Seen(_) => quiet_until,
-        };
-        (alarm != NEVER).then_some(alarm)
-    }
-
-    fn is_due(&mut self) -> bool {
-        self.core.is_due(self.now) && !self.is_gone()
-    }
-
-    /// Whether the peer's system is to be looked at.
-    fn is_watch_due(&self) -> bool {
-        matches!(self.watch, Watch::LookAt(when) if when <= self.now)
-    }
-
-    /// The application does not take what is received, or does again: meanwhile deadlines that depend on reading stand still.
-    fn hold_or_resume(&mut self, shared: &Shared) {
-        // Who waits for an event is polled next.
-        let takes = self.waits.receiver != Waiter::Nobody || self.has_ended() || self.wants_events(shared);
-        if let Some(deflate) = &mut self.deflate {
-            deflate.hold(!takes);
-        }
-        let held = !takes || self.starved && !self.has_ended();
-        if held != self.core.is_reading_held() {
-            self.note_time();
-            self.core.hold_reading(held, self.now);
-        }
-    }
-
-    /// The owner was not polled when it should have been: the process was stopped, or nobody polls a connection without a
-    /// task. What the peer has sent meanwhile may need more than one look, and what waits may be taken now: there is some
-    /// time more, once, until something moves again. A ping that is late is sent. Whether something was excused now.
-    fn excuse_lateness(&mut self) -> bool {
-        let Some(deadline) = self.next_deadline().filter(|deadline| deadline.plus(LATE) < self.now) else {
-            return false;
-        };
-        let excusable = match self.core.poll_expiry() {
-            None | Some(Expired::Slow) => false,
-            Some(Expired::Closing) => self.has_lost_output(),
-            Some(_) => true,
-        };
-        if !excusable || self.excused {
-            return false;
-        }
-        self.excused = true;
-        let since = Instant::from_millis(deadline.as_millis().saturating_sub(ANOTHER_LOOK));
-        self.core.hold_reading(true, since);
-        self.core.hold_reading(false, self.now);
-        // Nobody has tried to write.
-        self.core.acknowledged(self.now);
-        true
-    }
-
     /// Whether nothing can be sent any more, while what has arrived is still delivered.
     const fn has_lost_output(&self) -> bool {
         matches!(self.phase, Phase::Receiving(Output::Failed(_)))
-    }
-
-    /// Does what is due.
-    fn handle_deadlines(&mut self) {
-        if self.is_watch_due() {
-            self.look_at_acknowledgements();
-        }
-        while let Some(deadline) = self.next_deadline().filter(|deadline| *deadline <= self.now) {
-            if self.excuse_lateness() {
-                continue;
-            }
-            let ends = self.core.poll_expiry();
-            if matches!(ends, Some(Expired::Pong | Expired::Stalled)) && self.peer_has_acknowledged() {
-                self.core.acknowledged(self.now);
-                continue;
-            }
-            match self.core.handle_deadline(&mut ThreadKeys, self.now) {
-                None => self.look_at_acknowledgements(),
-                Some(expired @ (Expired::Closing | Expired::Stalled | Expired::Slow)) => {
-                    // The peer would not take a close frame either. What has been received is still delivered.
-                    self.fail_output(expired.into());
-                    self.drop_transport();
-                }
-                Some(expired) => self.end(Some(expired.into())),
-            }
-            if self.next_deadline() == Some(deadline) {
-                break;
-            }
-        }
-    }
-
-    /// Notes how much the peer's system has acknowledged, where that can be told.
-    fn look_at_acknowledgements(&mut self) {
-        let written = self.out.written() as u32;
-        let outstanding = self.transport.unacknowledged();
-        self.watch = match outstanding {
-            Some(outstanding) => Watch::Seen(Acknowledged { outstanding, written }),
-            None => Watch::Nothing,
-        };
-    }
-
-    /// Whether the peer's system has acknowledged some bytes since it was looked at last, and not all of them yet. Why not
-    /// all: what a peer has acknowledged completely and does not answer has arrived.
-    fn peer_has_acknowledged(&mut self) -> bool {
-        let Watch::Seen(before) = self.watch else { return false };
-        self.look_at_acknowledgements();
-        let Watch::Seen(after) = self.watch else { return false };
-        let sent = after.written.wrapping_sub(before.written);
-        after.outstanding > 0 && after.outstanding < before.outstanding.saturating_add(sent)
     }
 
     /// The application has an event, and may not come back for long: what others wait for is not kept meanwhile.
@@ -1023,225 +848,6 @@ impl Engine {
             deflate.rest();
         }
         self.out.rest();
-    }
-}
-
-/// For the application, where it has the engine.
-impl Engine {
-    /// The next message, where it is the next event and has come as one frame without compression: the most frequent case, and
-    /// so without anything else; a pending receiver is noted with `cx`. `None`: [`poll_take`](Self::poll_take) knows more.
-    #[inline]
-    pub(super) fn poll_message(&mut self, shared: &Shared, cx: &Context<'_>) -> Option<Poll<Message>> {
-        if !self.receives_here(shared) {
-            return None;
-        }
-        if self.ready.is_some() {
-            return self.take_ready_message().map(Poll::Ready);
-        }
-        if self.backlog.is_some() {
-            return None;
-        }
-        match self.take_whole_message() {
-            Front::Message(kind, payload) => Some(Poll::Ready(Message::checked(kind, payload))),
-            Front::Nothing => {
-                self.waits.wait(Part::Receiver, cx, self.task.as_ref());
-                Some(Poll::Pending)
-            }
-            Front::Other => None,
-        }
-    }
-
-    /// Lends each message that has come as one frame without compression to `act`, as long as there is room for answers; whoever
-    /// waits is noted with `cx`. `None`: [`poll_take`](Self::poll_take) knows more.
-    pub(super) fn poll_lend(
-        &mut self,
-        shared: &Arc<Shared>,
-        cx: &Context<'_>,
-        act: &mut dyn FnMut(&mut Peer<'_>, MessageRef<'_>),
-    ) -> Option<Poll<()>> {
-        if self.may_lend(shared)
-            && let Some(message) = self.take_ready_message()
-        {
-            act(&mut Peer::here(self, shared), (&message).into());
-        }
-        let mut lent = Lent::new(self);
-        loop {
-            let Lent { engine, rx } = &mut lent;
-            if engine.is_open() && !engine.has_room() {
-                engine.wait_to_send(cx, Wait::Room);
-                return Some(Poll::Pending);
-            }
-            let may = engine.may_lend(shared) && engine.ready.is_none() && engine.deflate.is_none();
-            if !may || !engine.count_message() {
-                return None;
-            }
-            match engine.core.steady().find_whole_message(rx, engine.now) {
-                Front::Message(kind, range) => {
-                    let payload = rx.storage().filled().get(range).unwrap_or_default();
-                    act(&mut Peer::here(engine, shared), MessageRef::checked(kind, payload));
-                }
-                Front::Nothing => {
-                    engine.waits.wait(Part::Receiver, cx, engine.task.as_ref());
-                    return Some(Poll::Pending);
-                }
-                Front::Other => return None,
-            }
-        }
-    }
-
-    /// Whether messages may be taken one after the other without asking for more than the next one.
-    #[inline]
-    fn may_lend(&self, shared: &Shared) -> bool {
-        self.receives_here(shared) && self.backlog.is_none() && (self.has_room() || !self.is_open())
-    }
-
-    /// Whether more may come, for whoever has the engine.
-    #[inline]
-    fn receives_here(&self, shared: &Shared) -> bool {
-        self.receiver == Receiver::Here && !shared.attention.has(Flag::REMOTE) && !self.has_ended()
-    }
-
-    /// The event that was read ahead, if it is a message.
-    #[inline]
-    fn take_ready_message(&mut self) -> Option<Message> {
-        match self.ready.take() {
-            Some(Ready::Message(message)) => Some(message),
-            other => {
-                self.ready = other;
-                None
-            }
-        }
-    }
-
-    /// The next event, or the end; a pending receiver is noted with `cx`. The socket is not touched.
-    pub(super) fn poll_take(
-        &mut self,
-        shared: &Shared,
-        control: bool,
-        cx: Option<&Context<'_>>,
-    ) -> Poll<Option<Result<Event, Error>>> {
-        self.control |= control;
-        if self.receiver == Receiver::Elsewhere || shared.attention.has(Flag::REMOTE) {
-            if let Some(event) = shared.mailbox().take_back(&shared.attention) {
-                return Poll::Ready(Some(Ok(event)));
-            }
-            self.receiver = Receiver::Here;
-        }
-        if let Some(event) = self.ready.take() {
-            return Poll::Ready(Some(Ok(event.into())));
-        }
-        if let Some(backlog) = &mut self.backlog {
-            let event = backlog.pop();
-            if backlog.is_empty() {
-                self.backlog = None;
-            }
-            if let Some(event) = event {
-                return Poll::Ready(Some(Ok(event)));
-            }
-        }
-        loop {
-            if self.has_ended() {
-                // Whoever is told the end finds the senders closed.
-                shared.close_intake();
-                return Poll::Ready(self.take_end(shared).err().map(Err));
-            }
-            match self.parse(shared, None) {
-                Parsed::Event(event) if self.receiver == Receiver::Here => {
-                    return Poll::Ready(Some(Ok(event)));
-                }
-                Parsed::Event(_) | Parsed::Ended => {}
-                _ => break,
-            }
-        }
-        if let Some(cx) = cx {
-            self.waits.wait(Part::Receiver, cx, self.task.as_ref());
-        }
-        Poll::Pending
-    }
-
-    /// Notes that the handler waits to send, to flush, or for the end.
-    pub(super) fn wait_to_send(&mut self, cx: &Context<'_>, wait: Wait) {
-        self.waits.wait(Part::Sender, cx, self.task.as_ref());
-        self.waits.sender_for = wait;
-    }
-
-    /// Whether the handler waits for room for a frame.
-    pub(super) const fn handler_waits_for_room(&self) -> bool {
-        !matches!(self.waits.sender, Waiter::Nobody) && matches!(self.waits.sender_for, Wait::Room)
-    }
-
-    /// From now on what arrives is discarded.
-    pub(super) fn discard(&mut self) {
-        if self.receiver != Receiver::Nobody {
-            self.receiver = Receiver::Nobody;
-            self.ready = None;
-            self.backlog = None;
-        }
-    }
-
-    /// After this time the connection is over, whatever is queued.
-    pub(super) fn end_by(&mut self, time: Duration) {
-        self.refresh_clock();
-        self.core.end_by(self.now.plus(time));
-    }
-
-    /// From now on whoever sends waits for all that is queued at this moment.
-    pub(super) const fn begin_flush(&mut self) {
-        self.flush_until = self.out.end() as u32;
-    }
-
-    /// What was queued when the flush began has been handed to the network.
-    ///
-    /// # Errors
-    /// [`Error::Closed`]: it never will be.
-    pub(super) fn poll_flushed(&self) -> Poll<Result<(), Error>> {
-        // As far ahead of what has been written, or behind it, as 32 bits can say.
-        let ahead = self.flush_until.wrapping_sub(self.out.written() as u32);
-        let is_ahead = ahead < 1 << 31;
-        self.poll_written(self.out.written() + if is_ahead { u64::from(ahead) } else { 0 })
-    }
-
-    /// All that is queued has been handed to the network.
-    ///
-    /// # Errors
-    /// [`Error::Closed`]: it never will be.
-    pub(super) fn poll_all_flushed(&self) -> Poll<Result<(), Error>> {
-        self.poll_written(self.out.end())
-    }
-
-    fn poll_written(&self, until: u64) -> Poll<Result<(), Error>> {
-        // While more is to be written the transport is flushed behind that.
-        let more = self.out.end() > self.out.written();
-        if self.out.written() >= until && (more || !self.out.is_unflushed()) && !self.out.is_lost() {
-            return Poll::Ready(Ok(()));
-        }
-        if self.can_write() { Poll::Pending } else { Poll::Ready(Err(Error::Closed)) }
-    }
-
-    /// The error that ended the connection and that nobody has been told.
-    pub(super) fn take_end(&mut self, shared: &Shared) -> Result<(), Error> {
-        let Phase::Ended { end, .. } = &mut self.phase else { return Ok(()) };
-        let elsewhere = || shared.mailbox_if_any().and_then(|mailbox| mailbox.take_back_end());
-        end.take().or_else(elsewhere).map_or(Ok(()), Err)
-    }
-}
-
-/// An engine without what it has received, which is lent to the application. It comes back also after a panic.
-struct Lent<'e> {
-    engine: &'e mut Engine,
-    rx: RecvBuffer<Inbound>,
-}
-
-impl<'e> Lent<'e> {
-    fn new(engine: &'e mut Engine) -> Self {
-        let rx = std::mem::replace(&mut engine.rx, RecvBuffer::new(Inbound::default()));
-        Self { engine, rx }
-    }
-}
-
-impl Drop for Lent<'_> {
-    fn drop(&mut self) {
-        std::mem::swap(&mut self.engine.rx, &mut self.rx);
     }
 }
 
