@@ -8,8 +8,8 @@ use http::header::{HeaderName, HeaderValue};
 use wirelet_proto::handshake::RequestHead;
 
 use super::ServerHandle;
+use super::paths::{Params, decode};
 use super::registry::ConnectionId;
-use super::router::Params;
 
 /// The request that opens, or has opened, a connection. Clones share it.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ impl Context {
     /// The value of a parameter in the query, decoded; the first one of that name.
     pub fn query_value(&self, name: &str) -> Option<String> {
         let pairs = self.query()?.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        let plus = |text: &str| super::router::decode(&text.replace('+', " "));
+        let plus = |text: &str| decode(&text.replace('+', " "));
         pairs
             .map(|(key, value)| (plus(key), value))
             .find(|(key, _)| key == name)

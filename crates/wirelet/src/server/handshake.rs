@@ -20,8 +20,10 @@ use wirelet_proto::{CloseCode, Config, Role, Storage};
 use super::admission::HandshakePermit;
 use super::caught::Caught;
 use super::context::Context;
+use super::page::{self, Body};
+use super::paths::Params;
 use super::registry::Registered;
-use super::router::{self, Body, Gate, Params, Verdict, Ws};
+use super::route::{Gate, Verdict, Ws};
 use super::{Serving, http1};
 use crate::WebSocket;
 use crate::connection::driver::{Driver, Handler};
@@ -350,7 +352,7 @@ fn common_context(
 
 /// The answer to whatever is asked of a server that stops. Another one, or the next one here, may be there soon.
 pub(crate) fn stopping() -> Response<Body> {
-    let mut response = router::text(StatusCode::SERVICE_UNAVAILABLE, STOPPING);
+    let mut response = page::text(StatusCode::SERVICE_UNAVAILABLE, STOPPING);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response

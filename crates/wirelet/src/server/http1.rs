@@ -25,7 +25,7 @@ use super::Serving;
 use super::caught::Caught;
 use super::handshake::stopping;
 use super::http_socket::{Exchange, HttpSocket};
-use super::router::{self, Body, BoxError};
+use super::page::{self, Body, BoxError};
 
 /// How far a request reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,14 +124,14 @@ async fn routed(serving: &Serving, request: Request<Incoming>) -> Response<Body>
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     // RFC 9112 3.2.2: a host in the target takes the place of Host.
     if !serving.serves_host(request.uri().authority().map(Authority::as_str).or(host).unwrap_or_default()) {
-        return router::text(StatusCode::MISDIRECTED_REQUEST, "this host is not served here");
+        return page::text(StatusCode::MISDIRECTED_REQUEST, "this host is not served here");
     }
     if serving.handle.is_stopping() {
         return stopping();
     }
     let path = request.uri().path().to_owned();
     let answer = Caught::begin(|| serving.router.answer(&path, request)).await;
-    answer.unwrap_or_else(router::failed)
+    answer.unwrap_or_else(page::failed)
 }
 
 /// The body of a response. hyper drops it when all of it is in hyper's hands.

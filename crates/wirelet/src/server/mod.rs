@@ -25,8 +25,11 @@ mod http1;
 mod http_socket;
 mod network;
 mod origin;
+mod page;
+mod paths;
 mod per_core;
 mod registry;
+mod route;
 mod router;
 mod tasks;
 
@@ -51,9 +54,11 @@ pub use admission::Capacity;
 pub use context::Context;
 pub use network::{Network, NetworkError};
 pub use origin::Origins;
+pub use page::{Body, BoxError, Page};
 pub use registry::{ConnectionId, ConnectionInfo};
 use registry::{Registries, Registry};
-pub use router::{Body, BoxError, Page, Router, Verdict, Ws, ws, ws_with};
+pub use route::{Verdict, Ws, ws, ws_with};
+pub use router::Router;
 
 /// A server that is bound to its address. It serves when it is told [`serve`](Self::serve).
 pub struct Server {
