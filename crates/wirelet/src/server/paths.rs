@@ -5,132 +5,116 @@ use std::sync::Arc;
 /// Parameters of a path, by name.
 pub(crate) type Params = Vec<(Arc<str>, String)>;
 
-/// Routes of one kind, the most specific first.
+/// Routes of one kind, by path.
+///
+/// Why two tables of `matchit`: a path without `*` comes before any with it, and what is searched segment by segment would not
+/// always find it.
 pub(crate) struct Table<T> {
-    routes: Vec<(Pattern, Arc<str>, T)>,
+    routes: Vec<Route<T>>,
+    /// Paths without `*`.
+    closed: matchit::Router<usize>,
+    /// Paths with `*`, each of them twice: `matchit` does not let a `*` stand for nothing.
+    open: matchit::Router<usize>,
 }
+
+struct Route<T> {
+    /// As it was written.
+    path: Arc<str>,
+    /// The names of its parameters, in their order.
+    names: Vec<Arc<str>>,
+    route: T,
+}
+
+/// What the rest of a path is called in `matchit`'s tables.
+const REST: &str = "{*rest}";
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Self { routes: Vec::new() }
+        Self { routes: Vec::new(), closed: matchit::Router::new(), open: matchit::Router::new() }
     }
 }
 
 impl<T> std::fmt::Debug for Table<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.routes.iter().map(|(_, path, _)| path)).finish()
+        f.debug_list().entries(self.routes.iter().map(|route| &route.path)).finish()
     }
 }
 
 impl<T> Table<T> {
+    /// # Errors
+    /// What is wrong with the path.
     pub(crate) fn add(&mut self, path: &str, route: T) -> Result<(), String> {
         let pattern = Pattern::parse(path)?;
-        if self.routes.iter().any(|(known, _, _)| known.collides(&pattern)) {
-            return Err(format!("two routes for the same path: {path}"));
-        }
-        let at = self.routes.partition_point(|(known, _, _)| known.rank() <= pattern.rank());
-        self.routes.insert(at, (pattern, path.into(), route));
+        let number = self.routes.len();
+        let added = if pattern.open {
+            let stem = pattern.stem;
+            self.open.insert(stem, number).and_then(|()| self.open.insert(format!("{stem}{REST}"), number))
+        } else {
+            self.closed.insert(pattern.stem, number)
+        };
+        added.map_err(|error| match error {
+            matchit::InsertError::Conflict { .. } => format!("two routes for the same path: {path}"),
+            error => format!("{path}: {error}"),
+        })?;
+        let names = pattern.names.into_iter().map(Arc::from).collect();
+        self.routes.push(Route { path: path.into(), names, route });
         Ok(())
     }
 
-    pub(crate) fn each_mut(&mut self, mut act: impl FnMut(&mut T)) {
-        self.routes.iter_mut().for_each(|(_, _, route)| act(route));
+    pub(crate) fn each_mut(&mut self, act: impl FnMut(&mut T)) {
+        self.routes.iter_mut().map(|route| &mut route.route).for_each(act);
     }
 
+    /// The route for a request's path, which is as it was sent, the route's path, and the parameters.
     pub(crate) fn find(&self, path: &str) -> Option<(&T, &Arc<str>, Params)> {
-        self.routes.iter().find_map(|(pattern, text, route)| Some((route, text, pattern.matches(path)?)))
+        let found = self.closed.at(path).or_else(|_| self.open.at(path)).ok()?;
+        let Route { path, names, route } = &self.routes[*found.value];
+        // Why not only those that were found: a `*` that stands for nothing was not.
+        let values = found.params.iter().map(|(_, value)| value).chain(std::iter::repeat(""));
+        let params = names.iter().zip(values).map(|(name, value)| (Arc::clone(name), decode(value)));
+        Some((route, path, params.collect()))
     }
 }
 
-/// A path with parameters.
-struct Pattern {
-    segments: Vec<Segment>,
+/// A path as a route is written: checked, since `matchit` allows more than is promised.
+struct Pattern<'p> {
+    /// Without the `*`.
+    stem: &'p str,
     /// It ends in `*`.
     open: bool,
+    names: Vec<&'p str>,
 }
 
-#[derive(PartialEq, Eq)]
-enum Segment {
-    Literal(String),
-    Param(Arc<str>),
-}
-
-impl Pattern {
-    fn parse(path: &str) -> Result<Self, String> {
-        let rest = path.strip_prefix('/').ok_or_else(|| format!("a path begins with a slash: {path:?}"))?;
-        let (rest, open) = match rest.strip_suffix('*') {
-            Some("") => return Ok(Self { segments: Vec::new(), open: true }),
-            Some(rest) => {
-                let rest = rest.strip_suffix('/').ok_or_else(|| format!("`*` follows a slash: {path}"))?;
-                (rest, true)
-            }
-            None => (rest, false),
-        };
-        let segments =
-            rest.split('/').map(|segment| Segment::parse(segment, path)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { segments, open })
-    }
-
-    /// Small is specific: exact paths, then parameters, then `*`, the longer one first.
-    fn rank(&self) -> (bool, usize, usize) {
-        let params = self.segments.iter().filter(|segment| matches!(segment, Segment::Param(_))).count();
-        (self.open, if self.open { usize::MAX - self.segments.len() } else { 0 }, params)
-    }
-
-    /// Whether both match exactly the same paths.
-    fn collides(&self, other: &Self) -> bool {
-        let same = |(a, b): (&Segment, &Segment)| match (a, b) {
-            (Segment::Literal(a), Segment::Literal(b)) => a == b,
-            (Segment::Param(_), Segment::Param(_)) => true,
-            _ => false,
-        };
-        self.open == other.open
-            && self.segments.len() == other.segments.len()
-            && self.segments.iter().zip(&other.segments).all(same)
-    }
-
-    fn matches(&self, path: &str) -> Option<Params> {
-        let mut rest = Some(path.strip_prefix('/')?);
-        let mut params = Vec::new();
-        for segment in &self.segments {
-            let (here, after) = match rest?.split_once('/') {
-                Some((here, after)) => (here, Some(after)),
-                None => (rest?, None),
-            };
-            match segment {
-                Segment::Literal(text) if text == here => {}
-                Segment::Param(name) if !here.is_empty() => params.push((Arc::clone(name), decode(here))),
-                _ => return None,
-            }
-            rest = after;
+impl<'p> Pattern<'p> {
+    fn parse(path: &'p str) -> Result<Self, String> {
+        if !path.starts_with('/') {
+            return Err(format!("a path begins with a slash: {path:?}"));
         }
-        match (self.open, rest) {
-            (false, None) => Some(params),
-            (true, Some(rest)) => {
-                params.push(("*".into(), decode(rest)));
-                Some(params)
-            }
-            _ => None,
+        let (stem, open) = path.strip_suffix('*').map_or((path, false), |stem| (stem, true));
+        if open && !stem.ends_with('/') {
+            return Err(format!("`*` follows a slash: {path}"));
         }
+        let mut names = Vec::new();
+        for segment in stem.split('/') {
+            match segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+                Some("") => return Err(format!("a parameter has a name: {path}")),
+                Some(name) if is_plain(name) => names.push(name),
+                None if is_plain(segment) => {}
+                _ => {
+                    return Err(format!(
+                        "a path is visible ASCII, with `{{name}}` as a whole segment and `*` at its end: {path:?}"
+                    ));
+                }
+            }
+        }
+        names.extend(open.then_some("*"));
+        Ok(Self { stem, open, names })
     }
 }
 
-impl Segment {
-    fn parse(segment: &str, path: &str) -> Result<Self, String> {
-        if let Some(name) = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-            return match name {
-                "" => Err(format!("a parameter has a name: {path}")),
-                name => Ok(Self::Param(name.into())),
-            };
-        }
-        if segment.contains(['{', '}', '*', '?', '#']) || !segment.bytes().all(|byte| byte.is_ascii_graphic())
-        {
-            return Err(format!(
-                "a path is visible ASCII, with `{{name}}` as a whole segment and `*` at its end: {path:?}"
-            ));
-        }
-        Ok(Self::Literal(segment.to_owned()))
-    }
+/// Whether it has none of the characters that mean something in a path.
+fn is_plain(text: &str) -> bool {
+    !text.contains(['{', '}', '*', '?', '#']) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// `%41` becomes `A`; what is not UTF-8 then stays as it was.
@@ -172,7 +156,8 @@ mod tests {
 
     #[test]
     fn the_most_specific_route_wins_whatever_the_order() {
-        let paths = ["/*", "/a/*", "/a/{x}/c", "/a/{x}", "/a/b", "/", "/a/{x}/{y}"];
+        let paths =
+            ["/*", "/a/*", "/a/{x}/c", "/a/{x}", "/a/b", "/", "/a/{x}/{y}", "/b/{x}/d", "/{y}/c/e", "/b/c/*"];
         let forward = table(&paths);
         let backward = table(&paths.iter().rev().copied().collect::<Vec<_>>());
         for (path, expected) in [
@@ -184,7 +169,14 @@ mod tests {
             ("/a/z/d/e", "/a/*"),
             ("/a/", "/a/*"),
             ("/a", "/*"),
+            ("//", "/*"),
+            // A parameter stands for something.
+            ("/a//c", "/a/*"),
             ("/other/thing", "/*"),
+            // What begins as another route does.
+            ("/b/c/e", "/{y}/c/e"),
+            ("/b/c/d", "/b/{x}/d"),
+            ("/b/c/f", "/b/c/*"),
         ] {
             assert_eq!(&**forward.find(path).unwrap().1, expected, "{path}");
             assert_eq!(&**backward.find(path).unwrap().1, expected, "{path}");

@@ -20,9 +20,9 @@ type HttpHandler = dyn Fn(Request<Incoming>) -> BoxFuture<Response<Body>> + Send
 
 /// A table of routes.
 ///
-/// A path is exact (`/status`), ends in `*` for whatever follows (`/files/*`), or has parameters (`/rooms/{room}`); an
-/// exact path comes before parameters, these before `*`, and of two with `*` the longer one. One path may have a
-/// WebSocket and a page.
+/// A path is exact (`/status`), has parameters (`/rooms/{room}`), or ends in `*` for whatever follows, which may be nothing
+/// (`/files/*`). A path without `*` comes before one with it. Of two that match, the one counts that is more exact in the first
+/// segment in which they differ: text comes before a parameter, and a parameter before `*`. One path may have a WebSocket and a page.
 ///
 /// ```
 /// use wirelet::server::{Page, Router, ws};
