@@ -103,7 +103,7 @@ async fn pages_json_services_and_refusals_of_http() {
 /// Class M: every rule holds before 101, on a new connection and on one that hyper has kept.
 #[tokio::test]
 async fn policy_is_the_same_on_a_new_and_on_a_kept_connection() {
-    let gated = ws(echo).subprotocols(["x", "y"]).on_upgrade(|context: Context| async move {
+    let gated = ws(echo).subprotocols(["x", "y"]).gate(|context: Context| async move {
         match context.query() {
             Some("no") => Verdict::Reject {
                 status: 401,

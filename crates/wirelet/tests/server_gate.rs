@@ -23,7 +23,7 @@ where
     F: Fn(Context) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Verdict> + Send + 'static,
 {
-    Router::new().page("/", Page::html("x")).ws("/ws", ws(echo).on_upgrade(gate))
+    Router::new().page("/", Page::html("x")).ws("/ws", ws(echo).gate(gate))
 }
 
 /// A new connection was told that its request had not arrived in time, which it had.
@@ -91,7 +91,7 @@ async fn context_and_connection_disagreed_on_the_subprotocol() {
         let subprotocol = context.query().map(str::to_owned);
         Verdict::Accept { subprotocol, headers: Vec::new() }
     };
-    let route = ws(told).subprotocols(LISTED).on_upgrade(gate);
+    let route = ws(told).subprotocols(LISTED).gate(gate);
     let running = serve(Router::new().page("/", Page::html("x")).ws("/ws", route)).await;
     for (choice, offered, agreed) in [
         ("?b", "c, b", Some("b")),

@@ -42,7 +42,7 @@ fn router() -> Router {
         .service("/unread", unread)
         .service("/other", other)
         .ws("/ws", ws(echo))
-        .ws("/asked", ws(echo).on_upgrade(|_| async { Verdict::accept() }))
+        .ws("/asked", ws(echo).gate(|_| async { Verdict::accept() }))
 }
 
 /// A library judged the requests that came behind another one: with other rules, and without a word on what was wrong.

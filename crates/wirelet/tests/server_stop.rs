@@ -97,7 +97,7 @@ fn undecided() -> (Router, oneshot::Receiver<()>, oneshot::Sender<Verdict>) {
             decided.await.unwrap()
         }
     };
-    let router = Router::new().ws("/ws", ws(echo).on_upgrade(gate)).page("/", Page::html("x"));
+    let router = Router::new().ws("/ws", ws(echo).gate(gate)).page("/", Page::html("x"));
     (router, begun, decide)
 }
 

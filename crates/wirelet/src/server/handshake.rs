@@ -277,7 +277,7 @@ async fn decide(
                         target: "wirelet::server",
                         route = &**path,
                         subprotocol = name,
-                        "on_upgrade chose a subprotocol that the client does not offer or the route does not list"
+                        "the gate chose a subprotocol that the client does not offer or the route does not list"
                     );
                     return Answer::refuse(500, "the application's answer cannot be sent");
                 }

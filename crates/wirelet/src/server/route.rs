@@ -154,7 +154,7 @@ impl Ws {
     /// [`Limits::handshake_time`], which a request on a kept HTTP connection has to itself, and ends when the server stops:
     /// its future is dropped then, and the request is answered with 503. A panic is answered with 500.
     #[must_use]
-    pub fn on_upgrade<F, Fut>(mut self, decide: F) -> Self
+    pub fn gate<F, Fut>(mut self, decide: F) -> Self
     where
         F: Fn(Context) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Verdict> + Send + 'static,
