@@ -110,13 +110,16 @@ async fn policy_is_the_same_on_a_new_and_on_a_kept_connection() {
                 headers: vec![("WWW-Authenticate".into(), "Bearer".into())],
                 body: "who are you".into(),
             },
-            Some("inject") => {
-                Verdict::Accept { subprotocol: None, headers: vec![("X".into(), "a\r\nB: c".into())] }
-            }
+            Some("inject") => Verdict::Accept {
+                subprotocol: None,
+                headers: vec![("X".into(), "a\r\nB: c".into())],
+                value: (),
+            },
             Some("status") => Verdict::reject(101, ""),
             _ => Verdict::Accept {
                 subprotocol: Some("y".into()),
                 headers: vec![("X-Seen".into(), "1".into())],
+                value: (),
             },
         }
     });

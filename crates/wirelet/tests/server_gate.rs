@@ -16,7 +16,7 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use wirelet::Bytes;
-use wirelet::server::{Context, Page, Router, Verdict, ws};
+use wirelet::server::{Context, Page, Router, Verdict, ws, ws_gated};
 
 fn gated<F, Fut>(gate: F) -> Router
 where
@@ -89,7 +89,7 @@ async fn context_and_connection_disagreed_on_the_subprotocol() {
     };
     let gate = |context: Context| async move {
         let subprotocol = context.query().map(str::to_owned);
-        Verdict::Accept { subprotocol, headers: Vec::new() }
+        Verdict::Accept { subprotocol, headers: Vec::new(), value: () }
     };
     let route = ws(told).subprotocols(LISTED).gate(gate);
     let running = serve(Router::new().page("/", Page::html("x")).ws("/ws", route)).await;
@@ -182,6 +182,50 @@ async fn a_panic_of_the_application_reset_the_connection() {
             let reports = std::mem::take(&mut *REPORTS.lock().unwrap());
             assert_eq!(reports.len(), usize::from(expected != 101), "{request}: {reports:?}");
             assert!(reports.iter().all(|report| report.contains(PANIC)), "{reports:?}");
+        }
+    }
+}
+
+/// A gate could hand nothing to the handler, which looked up again what the gate had found, and could find something else.
+#[tokio::test]
+async fn a_handler_looked_up_again_what_its_gate_had_found() {
+    /// Not `Clone`: there is one of it for each request.
+    struct User(String);
+    let gate = |context: Context| async move {
+        match context.header("authorization") {
+            Some(token) => Verdict::accept_with(User(token.to_owned())),
+            None => Verdict::reject(401, "who are you?"),
+        }
+    };
+    let told = |mut ws: wirelet::WebSocket, _, user: User| async move { ws.send(user.0).await };
+    // The gate that was added last decides first.
+    let open = |context: Context| async move {
+        match context.query() {
+            Some("closed") => Verdict::reject(403, "closed"),
+            _ => Verdict::Accept {
+                subprotocol: None,
+                headers: vec![("X-Open".into(), "yes".into())],
+                value: (),
+            },
+        }
+    };
+    let route = ws_gated(gate, told).gate(open);
+    let running = serve(Router::new().page("/", Page::html("x")).ws("/ws", route)).await;
+    for kept in [false, true] {
+        for (target, headers, expected) in [
+            ("/ws", "Authorization: ann\r\n", 101),
+            ("/ws", "", 401),
+            ("/ws?closed", "Authorization: ann\r\n", 403),
+            ("/ws?closed", "", 403),
+        ] {
+            let mut stream = running.connect_or_keep(kept).await;
+            write(&mut stream, upgrade_request(target, headers).as_bytes()).await;
+            let (status, head, _) = read_response(&mut stream).await.unwrap();
+            assert_eq!(status, expected, "{target} {headers}");
+            if status == 101 {
+                assert!(head.contains("x-open: yes"), "{head}");
+                assert_eq!(read_frame(&mut stream).await.unwrap().1, b"ann");
+            }
         }
     }
 }

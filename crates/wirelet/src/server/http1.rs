@@ -23,7 +23,7 @@ use wirelet_proto::handshake::RequestHead;
 
 use super::Serving;
 use super::caught::Caught;
-use super::handshake::stopping;
+use super::decide::stopping;
 use super::http_socket::{Exchange, HttpSocket};
 use super::page::{self, Body, BoxError};
 

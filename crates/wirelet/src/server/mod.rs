@@ -20,6 +20,7 @@ mod accept;
 mod admission;
 mod caught;
 mod context;
+mod decide;
 mod handshake;
 mod http1;
 mod http_socket;
@@ -57,7 +58,7 @@ pub use origin::Origins;
 pub use page::{Body, BoxError, Page};
 pub use registry::{ConnectionId, ConnectionInfo};
 use registry::{Registries, Registry};
-pub use route::{Verdict, Ws, ws, ws_with};
+pub use route::{Verdict, Ws, ws, ws_gated, ws_with};
 pub use router::Router;
 
 /// A server that is bound to its address. It serves when it is told [`serve`](Self::serve).

@@ -11,9 +11,10 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use wirelet_proto::Config;
 
+use super::decide::Found;
 use super::page::{Body, BoxError, Page, failed, only_get, text, upgrade_required};
-use super::paths::{Params, Table};
-use super::route::Ws;
+use super::paths::Table;
+use super::route::{Serves, Ws};
 
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 type HttpHandler = dyn Fn(Request<Incoming>) -> BoxFuture<Response<Body>> + Send + Sync;
@@ -52,7 +53,7 @@ impl Router {
     /// A WebSocket at `path`.
     #[must_use]
     pub fn ws(mut self, path: &str, route: Ws) -> Self {
-        let added = route.origins.check().and_then(|()| self.sockets.add(path, route));
+        let added = route.terms.origins.check().and_then(|()| self.sockets.add(path, route));
         self.note(added)
     }
 
@@ -121,13 +122,14 @@ impl Router {
         if let Some(mistake) = self.mistake.take() {
             return Err(mistake);
         }
-        self.sockets.each_mut(|route| route.configure(config));
+        self.sockets.each_mut(|route| route.terms.configure(config));
         Ok(self)
     }
 
-    /// The WebSocket at `path`, the pattern that it matched, and its parameters.
-    pub(crate) fn socket(&self, path: &str) -> Option<(&Ws, &Arc<str>, Params)> {
-        self.sockets.find(path)
+    /// The WebSocket at `path`.
+    pub(crate) fn socket(&self, path: &str) -> Option<Found<'_, &Serves>> {
+        let (Ws { serves, terms }, path, params) = self.sockets.find(path)?;
+        Some(Found { serves, terms, path, params })
     }
 
     /// What is served at `path` to requests that don't ask for a WebSocket.
