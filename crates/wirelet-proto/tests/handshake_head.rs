@@ -1,6 +1,8 @@
 //! Heads of HTTP messages: grammar, limits, and what a byte costs (classes A, D, L).
 
 use wirelet_proto::handshake::{HandshakeError, HeadLimits, HeadScanner, RequestHead, ResponseHead};
+#[cfg(feature = "std")]
+use wirelet_proto::handshake::{Header, HttpVersion};
 
 const CHROME: &[u8] = b"GET /ws?room=7&x=%20 HTTP/1.1\r\nHost: localhost:8080\r\nConnection: Upgrade\r\n\
     Pragma: no-cache\r\nUser-Agent:\t Mozilla/5.0 (X11; Linux x86_64)  \t\r\nX-Empty:\r\nX-Latin: caf\xe9\r\n\
@@ -341,5 +343,42 @@ fn any_byte_anywhere() {
             }
             let _ = ResponseHead::parse(&bytes);
         }
+    }
+}
+
+/// A request that an HTTP library had read could not be looked at: it had to be written again to be parsed.
+#[cfg(feature = "std")]
+#[test]
+fn a_request_that_was_read_had_to_be_written_to_be_read_again() {
+    let parsed = RequestHead::parse(CHROME).unwrap();
+    let headers: Vec<_> =
+        parsed.headers().map(|header| Header::new(header.name(), header.value()).unwrap()).collect();
+    let head = RequestHead::of_parts(parsed.method(), parsed.target(), parsed.version(), &headers).unwrap();
+    assert_eq!((head.method(), head.path(), head.query()), ("GET", "/ws", Some("room=7&x=%20")));
+    let fields =
+        |head: &RequestHead<'_>| head.headers().map(|field| format!("{field:?}")).collect::<Vec<_>>();
+    assert_eq!(fields(&head), fields(&parsed));
+    assert_eq!(head.header("x-twice"), Some(&b"1"[..]));
+    // What libraries let pass and a request must not have.
+    let of = |method, target, minor| {
+        RequestHead::of_parts(method, target, HttpVersion { major: 1, minor }, &[]).map(|_| ())
+    };
+    assert_eq!(of("GET", "/", 1), Ok(()));
+    assert_eq!(of("GET", "/", 2), Err(HandshakeError::Version));
+    for target in ["", "/a b", "/\"", "/#", "/caf\u{e9}", "/<"] {
+        assert_eq!(of("GET", target, 1), Err(HandshakeError::BadTarget), "{target}");
+    }
+    for method in ["", "G T", "G\u{e9}T"] {
+        assert_eq!(of(method, "/", 1), Err(HandshakeError::BadStartLine), "{method}");
+    }
+    assert_eq!(Header::new("X", b" \ta\xe9 ").unwrap().value(), b"a\xe9");
+    for (name, value, error) in [
+        ("", &b"x"[..], HandshakeError::BadHeaderName),
+        ("a b", b"x", HandshakeError::BadHeaderName),
+        ("a:", b"x", HandshakeError::BadHeaderName),
+        ("a", b"x\r\ny", HandshakeError::BadCharacter),
+        ("a", b"\0", HandshakeError::BadCharacter),
+    ] {
+        assert_eq!(Header::new(name, value).map(|_| ()), Err(error), "{name}");
     }
 }

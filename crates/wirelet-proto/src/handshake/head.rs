@@ -149,6 +149,11 @@ impl HttpVersion {
     /// HTTP/1.1.
     pub const HTTP_11: Self = Self { major: 1, minor: 1 };
 
+    // RFC 9110 15.6.6: what is spoken here are HTTP/1.0 and HTTP/1.1.
+    const fn check(self) -> Result<(), HandshakeError> {
+        if self.major == 1 && self.minor <= 1 { Ok(()) } else { Err(HandshakeError::Version) }
+    }
+
     // RFC 9112 2.3: HTTP-version = "HTTP" "/" DIGIT "." DIGIT, case-sensitive.
     fn parse(text: &[u8]) -> Result<Self, HandshakeError> {
         match text.strip_prefix(b"HTTP/") {
@@ -184,16 +189,28 @@ impl<'b> RequestHead<'b> {
         let (target, version) = cut(line, b' ').ok_or(HandshakeError::BadStartLine)?;
         let version = HttpVersion::parse(version)?;
         let method = token_str(method).ok_or(HandshakeError::BadStartLine)?;
-        // RFC 9112 3.2: no white space and no fragment in a request target.
-        let target = visible_str(target)
-            .filter(|target| !target.is_empty() && target.bytes().all(is_target_character));
-        let target = target.ok_or(HandshakeError::BadTarget)?;
-        // RFC 9110 15.6.6: what is spoken here are HTTP/1.0 and HTTP/1.1.
-        if version.major != 1 || version.minor > 1 {
-            return Err(HandshakeError::Version);
-        }
+        let target = request_target(target)?;
+        version.check()?;
         let (headers, rest) = Headers::parse(rest)?;
         Ok(Self { method, target, version, headers, len: buffer.len().saturating_sub(rest.len()) })
+    }
+
+    /// A head that an HTTP library has read, which need not be written again to be looked at. It has to keep the same rules as one that
+    /// is [parsed](Self::parse): libraries let more pass. Its [`len`](Self::len) is 0, since it stands in no buffer.
+    ///
+    /// # Errors
+    /// The rule that it breaks. [`Header::new`] has checked the headers.
+    #[cfg(feature = "std")]
+    pub fn of_parts(
+        method: &'b str,
+        target: &'b str,
+        version: HttpVersion,
+        headers: &'b [Header<'b>],
+    ) -> Result<Self, HandshakeError> {
+        let method = token_str(method.as_bytes()).ok_or(HandshakeError::BadStartLine)?;
+        let target = request_target(target.as_bytes())?;
+        version.check()?;
+        Ok(Self { method, target, version, headers: Headers { lines: &[], read: headers }, len: 0 })
     }
 
     /// Bytes of the head in the buffer, its empty line included.
@@ -259,6 +276,13 @@ impl<'b> RequestHead<'b> {
         let (scheme, rest) = cut_scheme(self.target)?;
         default_port(scheme).and_then(|_| cut_authority(rest))
     }
+}
+
+// RFC 9112 3.2: no white space and no fragment in a request target.
+fn request_target(target: &[u8]) -> Result<&str, HandshakeError> {
+    visible_str(target)
+        .filter(|target| !target.is_empty() && target.bytes().all(is_target_character))
+        .ok_or(HandshakeError::BadTarget)
 }
 
 /// Whether what was received of a request begins with the method HEAD, whose response has no body (RFC 9110 9.3.2). It can be asked
@@ -347,6 +371,20 @@ pub struct Header<'b> {
 }
 
 impl<'b> Header<'b> {
+    /// A header that an HTTP library has read; see [`RequestHead::of_parts`].
+    ///
+    /// # Errors
+    /// The name is no token, or the value has control characters.
+    #[cfg(feature = "std")]
+    pub fn new(name: &'b str, value: &'b [u8]) -> Result<Self, HandshakeError> {
+        let name = token_str(name.as_bytes()).ok_or(HandshakeError::BadHeaderName)?.as_bytes();
+        // RFC 9110 5.5.
+        if value.iter().any(|byte| is_control(*byte)) {
+            return Err(HandshakeError::BadCharacter);
+        }
+        Ok(Self { name, value: trim(value) })
+    }
+
     /// The name as it was received: a token.
     pub fn name(&self) -> &'b str {
         core::str::from_utf8(self.name).unwrap_or_default()
@@ -391,6 +429,9 @@ impl fmt::Debug for Header<'_> {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Headers<'b> {
     lines: &'b [u8],
+    /// Those that an HTTP library has read. Firmware has none, and no code for them.
+    #[cfg(feature = "std")]
+    read: &'b [Header<'b>],
 }
 
 impl<'b> Headers<'b> {
@@ -412,7 +453,7 @@ impl<'b> Headers<'b> {
             let (line, after) = split_line(rest)?;
             if line.is_empty() {
                 let lines = buffer.get(..buffer.len().saturating_sub(before)).unwrap_or_default();
-                return Ok((Self { lines }, after));
+                return Ok((Self { lines, ..Self::default() }, after));
             }
             Header::parse(line)?;
             rest = after;
@@ -424,6 +465,11 @@ impl<'b> Iterator for Headers<'b> {
     type Item = Header<'b>;
 
     fn next(&mut self) -> Option<Header<'b>> {
+        #[cfg(feature = "std")]
+        if let Some((header, rest)) = self.read.split_first() {
+            self.read = rest;
+            return Some(*header);
+        }
         // The lines were checked: the first colon ends the name, the first CR the line.
         let (name, rest) = cut(self.lines, b':')?;
         let (value, rest) = cut(rest, b'\r')?;

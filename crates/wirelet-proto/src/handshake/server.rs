@@ -146,7 +146,12 @@ impl<'b> UpgradeRequest<'b> {
         writer.finish()
     }
 
-    fn check(&self, options: &AcceptOptions<'_>) -> Result<(), WriteError> {
+    /// Whether the response that accepts may say this, for those who let an HTTP library write it;
+    /// [`accept`](Self::accept) does it by itself.
+    ///
+    /// # Errors
+    /// What must not be sent.
+    pub fn check(&self, options: &AcceptOptions<'_>) -> Result<(), WriteError> {
         // RFC 6455 4.2.2, 4: the subprotocol is one of the client's, or there is none.
         if options.subprotocol.is_some_and(|name| !self.offers(name)) {
             return Err(WriteError::SubprotocolNotOffered);
@@ -203,15 +208,23 @@ impl<'a> Rejection<'a> {
         Self { status, headers: &[], body: &[] }
     }
 
+    /// Whether it may be sent, for those who let an HTTP library write it.
+    ///
+    /// # Errors
+    /// The status or a header must not be sent.
+    pub fn check(&self) -> Result<(), WriteError> {
+        if !matches!(self.status, 300..=303 | 305..=599) {
+            return Err(WriteError::Invalid(Field::Status));
+        }
+        check_headers(self.headers)
+    }
+
     /// Writes head and body and answers the length of both.
     ///
     /// # Errors
     /// The status or a header must not be sent, or `out` is too small.
     pub fn write(&self, out: &mut [u8]) -> Result<usize, WriteError> {
-        if !matches!(self.status, 300..=303 | 305..=599) {
-            return Err(WriteError::Invalid(Field::Status));
-        }
-        check_headers(self.headers)?;
+        self.check()?;
         let mut writer = Writer::new(out);
         writer.text("HTTP/1.1 ");
         writer.decimal(usize::from(self.status));
