@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("conformance", &["wirelet"]),
     ("xtask", &[]),
     ("example-echo-server", &["wirelet"]),
+    ("example-axum", &["wirelet"]),
     ("example-chat", &["wirelet"]),
     ("example-callback-server", &["wirelet"]),
     ("example-core-on-std", &["wirelet-proto"]),

@@ -39,7 +39,8 @@
 //!
 //! | module | what is there |
 //! |---|---|
-//! | [`server`] | [`Server`](server::Server), [`Router`](server::Router), pages and HTTP services on the same port, who may connect, all connections by number, stopping, [a thread for each core](server::Server::serve_per_core) |
+//! | [`server`] | [`Server`](server::Server), [`Router`](server::Router), pages, HTTP services and whole applications on the same port, [`WebSockets`](server::WebSockets) on other servers, who may connect, all connections by number, stopping, [a thread for each core](server::Server::serve_per_core) |
+//! | `axum` | an extractor for axum, by the feature `axum` |
 //! | [`client`] | a client that reconnects, and one that connects once |
 //! | here | [`WebSocket`] and its halves, [`Message`], [`Sender`], fragments, errors; [`WebSocket::from_upgraded`] for other HTTP libraries |
 //! | [`proto`] | the protocol core: limits, keepalive, close codes |
@@ -79,6 +80,8 @@
 //! | one turn of a connection | 512 messages, 256 KiB read, 512 KiB written, 128 KiB decompressed | others have their turn |
 //! | a server that stops | 10 s for all | 503, close 1001, then the sockets |
 
+#[cfg(feature = "axum")]
+pub mod axum;
 mod buffer;
 pub mod client;
 mod connection;

@@ -36,11 +36,12 @@ pub(crate) type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Serves until it is told to stop, and then for at most `grace`.
 pub(crate) async fn run(listener: TcpListener, serving: Arc<Serving>, stop: Option<Stop>, grace: Duration) {
-    let tasks = Tasks::default();
+    let tasks = &*serving.tasks;
+    let _bound = tasks.bound();
     let ticker = Tasks::default();
     ticker.spawn(|place| kept(tick(Arc::clone(&serving)), place));
     let stop = pin!(stopped(&serving.handle, stop));
-    race(stop, pin!(accept(&listener, &serving, &tasks))).await;
+    race(stop, pin!(accept(&listener, &serving, tasks))).await;
     drop(listener);
     serving.handle.stop();
     // RFC 6455 7.4.1: 1001 is for a server that goes down.

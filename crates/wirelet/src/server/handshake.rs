@@ -46,7 +46,7 @@ pub(crate) async fn open(
             Next::WebSocket(opened) => return Some(opened.start(&serving, peer, true)),
             Next::Http(stream, received) => {
                 let head = RequestHead::parse(&received).ok()?;
-                Box::pin(http1::answer(&serving, stream, &head, received.clone())).await?
+                Box::pin(http1::answer(&serving, (stream, peer), &head, received.clone())).await?
             }
             Next::End => return None,
         };
@@ -91,7 +91,7 @@ async fn begin(
             inbound.rest();
             let answer = match RequestHead::parse(&inbound.filled()[..len]) {
                 Err(error) => Err(Refusal::of(error)),
-                Ok(request) if is_upgrade(&request) => {
+                Ok(request) if is_upgrade(&request) && serving.router.decides_on(request.path()) => {
                     let respond = |request: &UpgradeRequest<'_>, options: &AcceptOptions<'_>| {
                         written(|out| request.accept(options, out))
                     };

@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -26,6 +27,7 @@ use super::caught::Caught;
 use super::decide::stopping;
 use super::http_socket::{Exchange, HttpSocket};
 use super::page::{self, Body, BoxError};
+use super::router::Arrival;
 
 /// How far a request reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,14 +64,15 @@ impl Extent {
 /// received behind the request.
 pub(crate) async fn answer(
     serving: &Arc<Serving>,
-    stream: TcpStream,
+    (stream, peer): (TcpStream, SocketAddr),
     head: &RequestHead<'_>,
     received: Bytes,
 ) -> Option<(TcpStream, Bytes)> {
     let extent = Extent::of(head);
     let exchange = Arc::new(Exchange::default());
     let keep = extent != Extent::Unknown;
-    let service = service_fn(|request| respond(Arc::clone(serving), request, keep, Arc::clone(&exchange)));
+    let service =
+        service_fn(|request| respond(Arc::clone(serving), (request, peer), keep, Arc::clone(&exchange)));
     let limits = &serving.config.limits;
     let len = match extent {
         Extent::Bytes(len) => len,
@@ -104,12 +107,12 @@ pub(crate) async fn answer(
 
 async fn respond(
     serving: Arc<Serving>,
-    request: Request<Incoming>,
+    (request, peer): (Request<Incoming>, SocketAddr),
     keep: bool,
     exchange: Arc<Exchange>,
 ) -> Result<Response<Answering>, Infallible> {
     let is_connect = request.method() == Method::CONNECT;
-    let mut response = routed(&serving, request).await;
+    let mut response = routed(&serving, request, peer).await;
     let status = response.status();
     // What follows belongs to whoever upgraded the connection.
     if status == StatusCode::SWITCHING_PROTOCOLS || (is_connect && status.is_success()) {
@@ -120,7 +123,7 @@ async fn respond(
     Ok(response.map(|body| Answering { body, exchange }))
 }
 
-async fn routed(serving: &Serving, request: Request<Incoming>) -> Response<Body> {
+async fn routed(serving: &Arc<Serving>, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     // RFC 9112 3.2.2: a host in the target takes the place of Host.
     if !serving.serves_host(request.uri().authority().map(Authority::as_str).or(host).unwrap_or_default()) {
@@ -130,7 +133,7 @@ async fn routed(serving: &Serving, request: Request<Incoming>) -> Response<Body>
         return stopping();
     }
     let path = request.uri().path().to_owned();
-    let answer = Caught::begin(|| serving.router.answer(&path, request)).await;
+    let answer = Caught::begin(|| serving.router.answer(&path, request, Arrival { peer, serving })).await;
     answer.unwrap_or_else(page::failed)
 }
 

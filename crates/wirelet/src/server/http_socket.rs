@@ -89,6 +89,13 @@ impl HttpSocket {
         Self { stream, request, behind, exchange, progress, reader: None, config, clock, watch, timer: None }
     }
 
+    /// The socket, and what was received and has not been read: of a connection that was upgraded.
+    pub(crate) fn into_parts(self) -> (Option<TcpStream>, Bytes) {
+        let unread =
+            if self.request.is_empty() { self.behind } else { [self.request, self.behind].concat().into() };
+        (self.stream.map(Take::into_inner), unread)
+    }
+
     /// Reads where the request has ended. hyper does so for two reasons: while it answers, to notice that the peer has gone, and when
     /// it has answered, for the next request. In both it is told the end.
     fn poll_behind(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

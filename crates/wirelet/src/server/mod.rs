@@ -33,6 +33,7 @@ mod registry;
 mod route;
 mod router;
 mod tasks;
+mod upgrade;
 
 use std::future::Future;
 use std::io;
@@ -60,6 +61,18 @@ pub use registry::{ConnectionId, ConnectionInfo};
 use registry::{Registries, Registry};
 pub use route::{Verdict, Ws, ws, ws_gated, ws_with};
 pub use router::Router;
+use tasks::Tasks;
+pub use upgrade::{PeerAddress, WebSocketService, WebSockets};
+
+/// What the extractors of other libraries are made of.
+#[cfg(feature = "axum")]
+pub(crate) mod http {
+    pub(crate) use super::decide::{Found, Refusal, examine};
+    pub(crate) use super::page::Body;
+    pub(crate) use super::paths::Params;
+    pub(crate) use super::route::{Begin, Terms, Verdict};
+    pub(crate) use super::upgrade::{Asked, accepting};
+}
 
 /// A server that is bound to its address. It serves when it is told [`serve`](Self::serve).
 pub struct Server {
@@ -74,6 +87,7 @@ pub struct Server {
 }
 
 /// What exists before the server serves.
+#[derive(Default)]
 struct Common {
     registries: Arc<Registries>,
     stopping: watch::Sender<bool>,
@@ -87,6 +101,7 @@ pub struct ServerHandle {
 }
 
 /// What the tasks of one thread share. All but the registry is the same for all threads of a server.
+#[derive(Clone)]
 pub(crate) struct Serving {
     pub(crate) router: Arc<Router>,
     pub(crate) config: Arc<Config>,
@@ -96,6 +111,8 @@ pub(crate) struct Serving {
     pub(crate) admission: Arc<Admission>,
     pub(crate) handle: ServerHandle,
     pub(crate) registry: Arc<Registry>,
+    /// The tasks of all connections.
+    pub(crate) tasks: Arc<Tasks>,
 }
 
 impl Server {
@@ -120,7 +137,7 @@ impl Server {
             hosts: None,
             grace: Duration::from_secs(10),
             stop: None,
-            common: Common { registries: Arc::default(), stopping: watch::Sender::new(false) },
+            common: Common::default(),
         }
     }
 
@@ -284,6 +301,7 @@ impl Server {
                 admission: Arc::clone(&admission),
                 handle: self.common.handle(),
                 registry: Arc::clone(registry),
+                tasks: Arc::default(),
             })
         };
         Ok(self.common.registries.divide(threads).iter().map(serving).collect())

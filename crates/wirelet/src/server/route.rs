@@ -35,7 +35,7 @@ pub(crate) enum Serves {
 }
 
 /// What holds for the connections of a route, whoever serves them.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Terms {
     pub(crate) subprotocols: Vec<Arc<str>>,
     pub(crate) origins: Origins,
@@ -45,7 +45,7 @@ pub(crate) struct Terms {
 }
 
 /// What a route has instead of the server's configuration.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Overrides {
     pub(crate) limits: Option<Limits>,
     pub(crate) keepalive: Option<Keepalive>,

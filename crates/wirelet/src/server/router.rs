@@ -1,6 +1,7 @@
 //! Which path belongs to whom.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -15,9 +16,18 @@ use super::decide::Found;
 use super::page::{Body, BoxError, Page, failed, only_get, text, upgrade_required};
 use super::paths::Table;
 use super::route::{Serves, Ws};
+use super::upgrade::PeerAddress;
+use super::{Serving, WebSockets};
 
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-type HttpHandler = dyn Fn(Request<Incoming>) -> BoxFuture<Response<Body>> + Send + Sync;
+type HttpHandler = dyn Fn(Request<Incoming>, Arrival<'_>) -> BoxFuture<Response<Body>> + Send + Sync;
+
+/// Where a request has come from, and to.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival<'a> {
+    pub(crate) peer: SocketAddr,
+    pub(crate) serving: &'a Arc<Serving>,
+}
 
 /// A table of routes.
 ///
@@ -40,6 +50,8 @@ type HttpHandler = dyn Fn(Request<Incoming>) -> BoxFuture<Response<Body>> + Send
 pub struct Router {
     sockets: Table<Ws>,
     pages: Table<Arc<HttpHandler>>,
+    /// What answers for all other paths.
+    fallback: Option<Arc<HttpHandler>>,
     /// What is wrong with the routes.
     mistake: Option<String>,
 }
@@ -60,7 +72,7 @@ impl Router {
     /// A page at `path`, for GET and HEAD.
     #[must_use]
     pub fn page(self, path: &str, page: Page) -> Self {
-        self.http(path, move |request: Request<Incoming>| {
+        self.http(path, move |request: Request<Incoming>, _: Arrival<'_>| {
             let response = only_get(request.method()).unwrap_or_else(|| page.response());
             Box::pin(std::future::ready(response))
         })
@@ -72,14 +84,15 @@ impl Router {
     where
         F: Fn() -> String + Send + Sync + 'static,
     {
-        self.http(path, move |request: Request<Incoming>| {
+        self.http(path, move |request: Request<Incoming>, _: Arrival<'_>| {
             let page =
                 || Page::new("application/json", text()).header("cache-control", "no-store").response();
             Box::pin(std::future::ready(only_get(request.method()).unwrap_or_else(page)))
         })
     }
 
-    /// Any HTTP service at `path`. Its error becomes a 500, and so does its panic.
+    /// Any HTTP service at `path`. Its error becomes a 500, and so does its panic. In the extensions of its requests stand the
+    /// [`PeerAddress`](super::PeerAddress), and the [`WebSockets`] of this server.
     #[must_use]
     pub fn service<S, B>(self, path: &str, service: S) -> Self
     where
@@ -88,20 +101,60 @@ impl Router {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        self.http(path, move |request| {
+        self.http(path, move |mut request: Request<Incoming>, arrival: Arrival<'_>| {
+            arrival.tell(&mut request);
             let answer = service.call(request);
-            Box::pin(async move {
-                match answer.await {
-                    Ok(response) => response.map(|body| body.map_err(Into::into).boxed_unsync()),
-                    Err(_) => failed(),
-                }
-            })
+            Box::pin(async move { answered(answer.await) })
         })
+    }
+
+    /// A tower service, as `axum::Router`, for all other paths: pages, and requests for a WebSocket too. Its error becomes a 500,
+    /// and so does its panic.
+    ///
+    /// In the extensions of its requests stands what [`service`](Self::service) has there, and by the feature `axum` a
+    /// `ConnectInfo<SocketAddr>`. What an extractor of `wirelet::axum` behind it opens belongs to this server: to its configuration, its
+    /// connections by number, and its stop.
+    ///
+    /// ```
+    /// # #[cfg(feature = "axum")]
+    /// # fn router() -> wirelet::server::Router {
+    /// use axum::routing::get;
+    /// use wirelet::server::{Router, ws};
+    ///
+    /// let pages = axum::Router::new().route("/", get(|| async { "hello" }));
+    /// Router::new().ws("/ws", ws(|mut ws, _context| async move { ws.send("hello").await })).fallback(pages)
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn fallback<S, B>(mut self, service: S) -> Self
+    where
+        S: tower_service::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let handler = move |mut request: Request<Incoming>, arrival: Arrival<'_>| -> BoxFuture<_> {
+            arrival.tell(&mut request);
+            let mut service = service.clone();
+            Box::pin(async move {
+                let ready = std::future::poll_fn(|cx| service.poll_ready(cx)).await.is_ok();
+                if !ready {
+                    return failed();
+                }
+                let answer = service.call(request);
+                answered(answer.await)
+            })
+        };
+        let added = match self.fallback.replace(Arc::new(handler)) {
+            Some(_) => Err("two fallbacks".to_owned()),
+            None => Ok(()),
+        };
+        self.note(added)
     }
 
     fn http<F>(mut self, path: &str, handler: F) -> Self
     where
-        F: Fn(Request<Incoming>) -> BoxFuture<Response<Body>> + Send + Sync + 'static,
+        F: Fn(Request<Incoming>, Arrival<'_>) -> BoxFuture<Response<Body>> + Send + Sync + 'static,
     {
         let added = self.pages.add(path, Arc::new(handler));
         self.note(added)
@@ -132,16 +185,50 @@ impl Router {
         Some(Found { serves, terms, path, params })
     }
 
-    /// What is served at `path` to requests that don't ask for a WebSocket.
-    pub(crate) fn answer(&self, path: &str, request: Request<Incoming>) -> BoxFuture<Response<Body>> {
+    /// Whether a request for a WebSocket at `path` is decided on here, and not left to the fallback.
+    pub(crate) fn decides_on(&self, path: &str) -> bool {
+        self.fallback.is_none() || self.sockets.find(path).is_some()
+    }
+
+    /// What is served at `path` to requests that are not decided on as such for a WebSocket.
+    pub(crate) fn answer(
+        &self,
+        path: &str,
+        request: Request<Incoming>,
+        arrival: Arrival<'_>,
+    ) -> BoxFuture<Response<Body>> {
         if let Some((handler, _, _)) = self.pages.find(path) {
-            return handler(request);
+            return handler(request, arrival);
         }
-        let response = match self.sockets.find(path) {
-            Some(_) => upgrade_required(),
-            None => text(StatusCode::NOT_FOUND, "not found"),
+        let response = match (self.sockets.find(path), &self.fallback) {
+            (Some(_), _) => upgrade_required(),
+            (None, Some(fallback)) => return fallback(request, arrival),
+            (None, None) => text(StatusCode::NOT_FOUND, "not found"),
         };
         Box::pin(std::future::ready(response))
+    }
+}
+
+impl Arrival<'_> {
+    /// Tells a service what the server knows.
+    fn tell(self, request: &mut Request<Incoming>) {
+        let extensions = request.extensions_mut();
+        extensions.insert(PeerAddress(self.peer));
+        extensions.insert(WebSockets { serving: Arc::clone(self.serving) });
+        #[cfg(feature = "axum")]
+        extensions.insert(::axum::extract::ConnectInfo(self.peer));
+    }
+}
+
+/// What a service has answered.
+fn answered<B, E>(answer: Result<Response<B>, E>) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    match answer {
+        Ok(response) => response.map(|body| body.map_err(Into::into).boxed_unsync()),
+        Err(_) => failed(),
     }
 }
 

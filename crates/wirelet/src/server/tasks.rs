@@ -13,6 +13,9 @@ use tokio::task::AbortHandle;
 #[derive(Default)]
 pub(crate) struct Tasks(Arc<Set>);
 
+/// The end of tasks.
+pub(crate) struct Bound<'t>(&'t Tasks);
+
 #[derive(Default)]
 struct Set {
     slots: Mutex<Slots>,
@@ -55,6 +58,11 @@ impl Tasks {
         }
     }
 
+    /// What aborts all tasks when it is dropped. Tasks that hold these tasks themselves would keep them.
+    pub(crate) const fn bound(&self) -> Bound<'_> {
+        Bound(self)
+    }
+
     /// Ready when there is no task.
     pub(crate) async fn ended(&self) {
         loop {
@@ -79,6 +87,12 @@ impl Tasks {
 impl Drop for Tasks {
     fn drop(&mut self) {
         self.abort_all();
+    }
+}
+
+impl Drop for Bound<'_> {
+    fn drop(&mut self) {
+        self.0.abort_all();
     }
 }
 
