@@ -109,6 +109,21 @@ impl From<io::Error> for Error {
     }
 }
 
+impl From<Error> for io::Error {
+    /// The network's own error, or one of the kind that comes closest.
+    fn from(error: Error) -> Self {
+        let kind = match error {
+            Error::Io(error) => return error,
+            Error::Timeout(_) => io::ErrorKind::TimedOut,
+            Error::Closed => io::ErrorKind::BrokenPipe,
+            Error::Abnormal => io::ErrorKind::UnexpectedEof,
+            Error::Protocol(_) | Error::Limit(_) => io::ErrorKind::InvalidData,
+            Error::Misuse(_) => io::ErrorKind::InvalidInput,
+        };
+        Self::new(kind, error)
+    }
+}
+
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {

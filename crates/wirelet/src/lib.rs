@@ -42,6 +42,7 @@
 //! | [`server`] | [`Server`](server::Server), [`Router`](server::Router), pages, HTTP services and whole applications on the same port, [`WebSockets`](server::WebSockets) on other servers, who may connect, all connections by number, stopping, [a thread for each core](server::Server::serve_per_core) |
 //! | `axum` | an extractor for axum, by the feature `axum` |
 //! | [`client`] | a client that reconnects, and one that connects once |
+//! | [`io`] | a WebSocket as a byte stream: `AsyncRead` and `AsyncWrite` |
 //! | here | [`WebSocket`] and its halves, [`Message`], [`Sender`], fragments, errors; [`WebSocket::from_upgraded`] for other HTTP libraries |
 //! | [`proto`] | the protocol core: limits, keepalive, close codes |
 //!
@@ -90,6 +91,9 @@ mod deflate;
 mod error;
 mod fragments;
 mod halves;
+pub mod io;
+#[cfg(feature = "serde")]
+mod json;
 mod kernels;
 mod keys;
 mod message;
