@@ -5,18 +5,34 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use wirelet_proto::{CloseCode, MessageKind};
+use bytes::{Bytes, BytesMut};
+use wirelet_proto::{CloseCode, LimitError, MessageKind};
 
 use crate::connection::queue::Queued;
 use crate::connection::{Outgoing, Payload, Shared};
 use crate::deflate::Compress;
-use crate::{BinaryFragments, Chunk, Error, Event, Message, MessageRef, Peer, Sender, TextFragments};
+use crate::{BinaryFragments, Chunk, Error, Event, Message, MessageRef, Peer, Sender, Text, TextFragments};
 
 /// The receiving half of a [`WebSocket`](crate::WebSocket).
 ///
 /// Dropping it discards what arrives from then on.
 pub struct ReceiveHalf {
     pub(crate) shared: Arc<Shared>,
+    partial: Partial,
+}
+
+/// Where chunks are delivered: what has been received of a message that has not ended.
+enum Partial {
+    Nothing,
+    /// The application has it, and takes the rest.
+    Taken,
+    /// It is to be handed over whole.
+    Gathered(Box<Gathered>),
+}
+
+struct Gathered {
+    kind: MessageKind,
+    data: BytesMut,
 }
 
 /// The sending half of a [`WebSocket`](crate::WebSocket), which alone may send fragments and close. For many tasks
@@ -26,6 +42,10 @@ pub struct SendHalf {
 }
 
 impl ReceiveHalf {
+    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, partial: Partial::Nothing }
+    }
+
     /// As [`WebSocket::recv`](crate::WebSocket::recv).
     ///
     /// # Errors
@@ -56,7 +76,37 @@ impl ReceiveHalf {
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
     pub async fn recv_event(&mut self) -> Result<Option<Event>, Error> {
-        poll_fn(|cx| self.shared.poll_recv(cx, true)).await.transpose()
+        poll_fn(|cx| self.poll_event(cx, true)).await.transpose()
+    }
+
+    /// As [`WebSocket::recv_whole`](crate::WebSocket::recv_whole).
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn recv_whole(&mut self, most: usize) -> Result<Option<Message>, Error> {
+        poll_fn(|cx| self.poll_whole(cx, most)).await.transpose()
+    }
+
+    /// As [`WebSocket::recv_rest`](crate::WebSocket::recv_rest).
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// Once polled, nothing is lost when the future is dropped.
+    pub async fn recv_rest(&mut self, first: Chunk, most: usize) -> Result<Option<Message>, Error> {
+        if !first.first || first.last == matches!(self.partial, Partial::Taken) {
+            return Err(Error::Misuse("that is not the first chunk of the message that is being received"));
+        }
+        self.partial = Partial::Nothing;
+        // Whoever has a chunk may have changed it.
+        match self.gather(first, most, false) {
+            Some(whole) => whole.map(Some),
+            None => self.recv_whole(most).await,
+        }
     }
 
     #[inline]
@@ -82,7 +132,9 @@ impl ReceiveHalf {
     fn poll_recv_any(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
         // Why before anything is taken: the chunk would be lost.
         if self.shared.delivers_chunks() {
-            return Poll::Ready(Some(Err(Error::Misuse("chunks are delivered: receive them as such"))));
+            return Poll::Ready(Some(Err(Error::Misuse(
+                "chunks are delivered: receive them as such, or by `recv_whole`",
+            ))));
         }
         loop {
             match ready!(self.shared.poll_recv(cx, false)) {
@@ -94,9 +146,69 @@ impl ReceiveHalf {
         }
     }
 
-    fn poll_chunk(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Chunk, Error>>> {
+    /// The next event, a message or a chunk among them.
+    fn poll_event(&mut self, cx: &mut Context<'_>, control: bool) -> Poll<Option<Result<Event, Error>>> {
+        if matches!(self.partial, Partial::Gathered(_)) {
+            let Partial::Gathered(gathered) = std::mem::replace(&mut self.partial, Partial::Taken) else {
+                return Poll::Pending;
+            };
+            let Gathered { kind, data } = *gathered;
+            let chunk = Chunk { kind, data: data.freeze(), offset: 0, frame: None, first: true, last: false };
+            return Poll::Ready(Some(Ok(Event::Chunk(chunk))));
+        }
+        let polled = self.shared.poll_recv(cx, control);
+        if let Poll::Ready(Some(Ok(Event::Chunk(chunk)))) = &polled {
+            self.partial = if chunk.last { Partial::Nothing } else { Partial::Taken };
+        }
+        polled
+    }
+
+    fn poll_whole(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<Option<Result<Message, Error>>> {
+        if matches!(self.partial, Partial::Taken) {
+            return Poll::Ready(Some(Err(Error::Misuse("a message has begun: receive its other chunks"))));
+        }
         loop {
-            match ready!(self.shared.poll_recv(cx, false)) {
+            let chunk = match ready!(self.shared.poll_recv(cx, false)) {
+                Some(Ok(Event::Chunk(chunk))) => chunk,
+                Some(Ok(Event::Message(message))) => whole(message),
+                Some(Ok(Event::Ping(_) | Event::Pong(_))) => continue,
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            };
+            if let Some(gathered) = self.gather(chunk, most, true) {
+                return Poll::Ready(Some(gathered));
+            }
+        }
+    }
+
+    /// Adds a chunk to the message that is gathered; answers the message when it is whole. `checked`: the core has checked the chunk,
+    /// and nobody has had it since.
+    fn gather(&mut self, chunk: Chunk, most: usize, checked: bool) -> Option<Result<Message, Error>> {
+        let Chunk { kind, data, last, .. } = chunk;
+        let partial = std::mem::replace(&mut self.partial, Partial::Nothing);
+        let before = if let Partial::Gathered(gathered) = &partial { gathered.data.len() } else { 0 };
+        if data.len() > most.saturating_sub(before) {
+            // It may be closing already.
+            let _ = self.shared.close(CloseCode::MESSAGE_TOO_BIG, "");
+            return Some(Err(Error::Limit(LimitError::Message)));
+        }
+        let mut gathered = match partial {
+            Partial::Gathered(gathered) => gathered,
+            _ if last && checked => return Some(Ok(Message::checked(kind, data))),
+            _ if last => return Some(message(kind, data)),
+            _ => Box::new(Gathered { kind, data: BytesMut::new() }),
+        };
+        gathered.data.extend_from_slice(&data);
+        if last {
+            return Some(message(gathered.kind, gathered.data.freeze()));
+        }
+        self.partial = Partial::Gathered(gathered);
+        None
+    }
+
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Chunk, Error>>> {
+        loop {
+            match ready!(self.poll_event(cx, false)) {
                 Some(Ok(Event::Chunk(chunk))) => return Poll::Ready(Some(Ok(chunk))),
                 Some(Ok(Event::Message(message))) => return Poll::Ready(Some(Ok(whole(message)))),
                 Some(Ok(Event::Ping(_) | Event::Pong(_))) => {}
@@ -111,6 +223,17 @@ impl ReceiveHalf {
 fn whole(message: Message) -> Chunk {
     let kind = message.kind();
     Chunk { kind, data: message.into_bytes(), offset: 0, frame: None, first: true, last: true }
+}
+
+/// A message of pieces of which one has been in the application's hands.
+fn message(kind: MessageKind, data: Bytes) -> Result<Message, Error> {
+    match kind {
+        MessageKind::Binary => Ok(Message::Binary(data)),
+        MessageKind::Text => {
+            let text = Text::try_from(data);
+            text.map(Message::Text).map_err(|_| Error::Misuse("a chunk of a text has been changed"))
+        }
+    }
 }
 
 impl SendHalf {

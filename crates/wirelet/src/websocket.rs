@@ -113,7 +113,7 @@ impl WebSocket {
     }
 
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { receive: ReceiveHalf { shared: Arc::clone(&shared) }, send: SendHalf { shared } }
+        Self { receive: ReceiveHalf::new(Arc::clone(&shared)), send: SendHalf { shared } }
     }
 
     pub(crate) const fn shared(&self) -> &Arc<Shared> {
@@ -127,7 +127,7 @@ impl WebSocket {
     /// # Errors
     /// [`Error::Protocol`], [`Error::Limit`], [`Error::Timeout`], [`Error::Io`], [`Error::Abnormal`]: once, and `None`
     /// from then on. [`Error::Misuse`] with [`Delivery::Chunks`](wirelet_proto::Delivery::Chunks): use
-    /// [`recv_chunk`](Self::recv_chunk).
+    /// [`recv_whole`](Self::recv_whole) or [`recv_chunk`](Self::recv_chunk).
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
@@ -145,6 +145,59 @@ impl WebSocket {
     /// Nothing is lost when the future is dropped.
     pub async fn recv_chunk(&mut self) -> Result<Option<Chunk>, Error> {
         self.receive.recv_chunk().await
+    }
+
+    /// The next message whole, where it may also be received in chunks: with
+    /// [`Delivery::Chunks`](wirelet_proto::Delivery::Chunks) each call chooses for the message that is next. At most `most` bytes are
+    /// gathered for it; a larger one closes the connection with 1009. A message that came as one piece is not copied.
+    ///
+    /// [`Limits::message`](wirelet_proto::Limits::message) is then what chunks may amount to: as large as the largest upload.
+    ///
+    /// ```no_run
+    /// # use wirelet::{Error, WebSocket, proto::MessageKind};
+    /// # async fn file(chunk: &[u8]) {}
+    /// # async fn chat(text: &str) {}
+    /// # async fn example(mut ws: WebSocket) -> Result<(), Error> {
+    /// // Texts are a chat, whole and small; binary messages are uploads of any size.
+    /// while let Some(first) = ws.recv_chunk().await? {
+    ///     if first.kind == MessageKind::Text {
+    ///         if let Some(message) = ws.recv_rest(first, 4096).await? {
+    ///             chat(message.as_text().unwrap_or_default()).await;
+    ///         }
+    ///         continue;
+    ///     }
+    ///     let mut chunk = first;
+    ///     while !chunk.last {
+    ///         file(&chunk.data).await;
+    ///         let Some(next) = ws.recv_chunk().await? else { return Ok(()) };
+    ///         chunk = next;
+    ///     }
+    ///     file(&chunk.data).await;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv), and [`Error::Limit`] for one that is larger; [`Error::Misuse`] where a message has begun to be received in
+    /// chunks.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped: the next call goes on, and [`recv_chunk`](Self::recv_chunk) answers what was gathered.
+    pub async fn recv_whole(&mut self, most: usize) -> Result<Option<Message>, Error> {
+        self.receive.recv_whole(most).await
+    }
+
+    /// The message that begins with `first`, which [`recv_chunk`](Self::recv_chunk) has just answered, whole: as
+    /// [`recv_whole`](Self::recv_whole), when the first piece has said what it is. `None` when the connection ends before it does.
+    ///
+    /// # Errors
+    /// As [`recv_whole`](Self::recv_whole); [`Error::Misuse`] where `first` is not the chunk that was received last, and for a text that
+    /// is none with it.
+    ///
+    /// # Cancel safety
+    /// Once polled, nothing is lost when the future is dropped: [`recv_whole`](Self::recv_whole) goes on.
+    pub async fn recv_rest(&mut self, first: Chunk, most: usize) -> Result<Option<Message>, Error> {
+        self.receive.recv_rest(first, most).await
     }
 
     /// The next message or chunk, ping or pong.
