@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("example-chat", &["wirelet"]),
     ("example-callback-server", &["wirelet"]),
     ("example-core-on-std", &["wirelet-proto"]),
+    ("example-graphql", &["wirelet"]),
     ("example-reconnecting-client", &["wirelet"]),
 ];
 
