@@ -10,12 +10,15 @@ use axum::Extension;
 use axum::extract::ConnectInfo;
 use axum::response::Response;
 use axum::routing::{any, get};
+use hyper_util::rt::TokioIo;
 use peer::*;
 use running::*;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tower_service::Service;
 use wirelet::axum::WebSocketUpgrade;
-use wirelet::server::{Context, Origins, Page, Router, Verdict, WebSockets, ws, ws_gated};
+use wirelet::server::{Context, Origins, Page, Router, Verdict, WebSocketService, WebSockets, ws, ws_gated};
 use wirelet::{Client, CloseCode, Compression, Limits, Message, WebSocket};
 
 /// An axum server on a real socket, which ends with this.
@@ -215,6 +218,64 @@ async fn all_other_paths_could_not_be_left_to_a_tower_service() {
         assert_eq!(ws.close_info().received, Some(CloseCode::GOING_AWAY));
     }
     assert_eq!(open("/rooms/kitchen").await.err().map(|_| ()), Some(()));
+}
+
+/// Serves one connection by hyper alone.
+fn serve_by_hyper<S>(stream: S, service: &WebSocketService)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service.clone();
+    let service = hyper::service::service_fn(move |request| service.clone().call(request));
+    let connection =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    tokio::spawn(connection.with_upgrades());
+}
+
+#[tokio::test]
+async fn hyper_alone_serves_over_sockets_and_over_other_streams() {
+    let service = WebSockets::new().service(ws(echo)).unwrap();
+    let request = upgrade_request("/", "");
+    let wire =
+        [request.as_bytes(), &client_frame(TEXT, b"hello"), &client_frame(BINARY, &[7; 70_000])].concat();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    serve_by_hyper(listener.accept().await.unwrap().0, &service);
+    let (mut pipe, other) = tokio::io::duplex(1 << 20);
+    serve_by_hyper(other, &service);
+    async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, wire: &[u8]) {
+        write(stream, wire).await;
+        assert_eq!(read_response(stream).await.unwrap().0, 101);
+        assert_eq!(read_frame(stream).await.unwrap(), (TEXT, b"hello".to_vec()));
+        assert_eq!(read_frame(stream).await.unwrap(), (BINARY, vec![7; 70_000]));
+        write(stream, &client_frame(CLOSE, &close_payload(1000))).await;
+        assert_eq!(read_frame(stream).await.unwrap(), (CLOSE, close_payload(1000).to_vec()));
+        assert!(read_all(stream).await.is_empty());
+    }
+    talk(&mut socket, &wire).await;
+    talk(&mut pipe, &wire).await;
+}
+
+/// A peer that does not answer a close frame, and a handler that never returns, hold up nobody for longer than the grace.
+#[tokio::test]
+async fn what_does_not_end_is_cut_off() {
+    let sockets = WebSockets::new();
+    let waits = ws(|ws, _| async move {
+        std::future::pending::<()>().await;
+        drop(ws);
+    });
+    let app = axum::Router::new().route_service("/ws", sockets.service(waits).unwrap());
+    let axum = Axum::serve(app).await;
+    let mut stream = axum.connect().await;
+    write(&mut stream, upgrade_request("/ws", "").as_bytes()).await;
+    assert_eq!(read_response(&mut stream).await.unwrap().0, 101);
+    while sockets.handle().count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    sockets.shutdown(Duration::from_millis(50)).await;
+    assert_eq!(sockets.handle().count(), 0);
+    assert_eq!(read_frame(&mut stream).await.unwrap(), (CLOSE, close_payload(1001).to_vec()));
+    assert!(read_all(&mut stream).await.is_empty());
 }
 
 /// The value of a gate reaches its handler behind a library too, and a service says what it is asked for.

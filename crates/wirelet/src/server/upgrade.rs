@@ -23,6 +23,7 @@ use wirelet_proto::handshake::{
 };
 use wirelet_proto::{CloseCode, Config, Keepalive, Limits};
 
+use super::accept::ABORTED;
 use super::admission::{Admission, Capacity};
 use super::decide::{Accepted, Found, Opened, Refusal, borrowed, decide};
 use super::http_socket::HttpSocket;
@@ -155,6 +156,7 @@ impl WebSockets {
         self.serving.handle.stop();
         let _ = timeout(grace.min(FAR), self.serving.tasks.ended()).await;
         self.serving.tasks.abort_all();
+        let _ = timeout(ABORTED, self.serving.tasks.ended()).await;
     }
 
     /// Decides on a request, and sees to it that its connection is served.
