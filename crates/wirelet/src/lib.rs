@@ -78,7 +78,7 @@
 //! | what a handler has sent and the peer has not read | 64 KiB + one message | `send` waits |
 //! | connections | 65,536, 1,024 of one address | 503 |
 //! | connections before the end of their handshake | 1,024, 64 of one address | 503 |
-//! | one turn of a connection | 512 messages, 256 KiB read, 512 KiB written, 128 KiB decompressed | others have their turn |
+//! | one turn of a connection | 512 messages, 1 MiB read, 2 MiB written, 128 KiB decompressed | others have their turn |
 //! | a server that stops | 10 s for all | 503, close 1001, then the sockets |
 
 #[cfg(feature = "axum")]

@@ -7,9 +7,9 @@ use std::task::Context;
 /// Messages, chunks and control frames.
 const MESSAGES: u16 = 512;
 /// Bytes that are read from the socket.
-const READ: u32 = 256 * 1024;
+const READ: u32 = 1024 * 1024;
 /// Bytes that are written to the socket.
-const WRITTEN: u32 = 512 * 1024;
+const WRITTEN: u32 = 2 * 1024 * 1024;
 /// Work of compression: bytes that are compressed, bytes that are decompressed, and what else costs a decompressor as much.
 const DECOMPRESSION: u32 = 128 * 1024;
 /// After so many messages the clock is looked at.
