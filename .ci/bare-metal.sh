@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the protocol core for a chip without an operating system (riscv32imc: no compare-and-swap), without features, with
-# `alloc` and with `deflate`.
+# Builds the protocol core and wirelet-deflate for a chip without an operating system (riscv32imc: no compare-and-swap), without
+# features and with each that such a chip can have.
 #
 # With rustup's target when it is installed (`rustup target add riscv32imc-unknown-none-elf`), else with Debian's
 # rustc-web and the core library built from rust-web-src, which this script installs. What it builds is kept in
@@ -31,7 +31,7 @@ install_debian_compiler() {
         apt-get -o DPkg::Lock::Timeout=900 install -y -q --no-install-recommends rustc-web rust-web-src
 }
 
-build=(cargo build --locked --release --package wirelet-proto --target "$target" --no-default-features)
+build=(cargo build --locked --release --target "$target" --no-default-features)
 if [ -d "$(rustc --print sysroot)/lib/rustlib/$target/lib" ]; then
     compiler=rustc
 else
@@ -45,7 +45,13 @@ fi
 version=$("$compiler" --version | tr -d '()' | cut -d ' ' -f 2-3 | tr ' ' '-')
 export CARGO_TARGET_DIR=${WIRELET_CACHE:-$HOME/.cache/wirelet}/bare-metal-$version
 
-for features in "" alloc deflate; do
-    echo "wirelet-proto for $target, features: ${features:-none} ($("$compiler" --version))"
-    "${build[@]}" --features "$features"
-done
+while read -r package features; do
+    echo "$package for $target, features: ${features:-none} ($("$compiler" --version))"
+    "${build[@]}" --package "$package" --features "$features"
+done <<'END'
+wirelet-proto
+wirelet-proto alloc
+wirelet-deflate
+wirelet-deflate inflater
+wirelet-deflate alloc
+END

@@ -11,7 +11,7 @@ features = next(package["features"] for package in packages if package["name"] =
 print(*sorted(set(features) - {"default"}))' "$1"
 }
 
-for package in wirelet-proto wirelet wirelet-embedded; do
+for package in wirelet-proto wirelet-deflate wirelet wirelet-embedded; do
     features=$(features_of "$package")
     for chosen in "" $features "$features"; do
         echo "$package, features: ${chosen:-none}"

@@ -1,18 +1,8 @@
 //! Messages through the encoder of servers, alone and after those before them.
 #![no_main]
-#![allow(dead_code, reason = "the encoder is taken out of its crate, which keeps it to itself")]
 
-#[path = "../../crates/wirelet/src/deflate/alphabet.rs"]
-mod alphabet;
-#[path = "../../crates/wirelet/src/deflate/block.rs"]
-mod block;
-#[path = "../../crates/wirelet/src/deflate/encoder.rs"]
-mod encoder;
-#[path = "../../crates/wirelet/src/deflate/huffman.rs"]
-mod huffman;
-
-use encoder::{Effort, Encoder};
 use testkit::deflate::References;
+use wirelet_deflate::whole::{Effort, Encoder};
 use wirelet_proto::deflate::Window;
 
 /// Bytes of the input before the messages: window, level, how much of earlier messages is kept.

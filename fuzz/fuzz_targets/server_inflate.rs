@@ -1,16 +1,8 @@
 //! Two messages through the decompressor that servers have for small ones.
 #![no_main]
-#![allow(dead_code, reason = "the decompressor is taken out of its crate, which keeps it to itself")]
 
-#[path = "../../crates/wirelet/src/deflate/alphabet.rs"]
-mod alphabet;
-#[path = "../../crates/wirelet/src/deflate/huffman.rs"]
-mod huffman;
-#[path = "../../crates/wirelet/src/deflate/small.rs"]
-mod small;
-
-use small::Small;
 use testkit::deflate::References;
+use wirelet_deflate::whole::Decoder;
 use wirelet_proto::deflate::Window;
 
 /// Bytes that there is room for.
@@ -19,9 +11,9 @@ const ROOM: usize = 8192;
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Some((cut, messages)) = data.split_first() else { return };
     let (first, second) = messages.split_at(usize::from(*cut).min(messages.len()));
-    let (mut small, mut output) = (Small::new(), vec![0; ROOM]);
+    let (mut decoder, mut output) = (Decoder::new(), vec![0; ROOM]);
     for message in [first, second] {
-        if let Some(len) = small.decompress(message, &mut output) {
+        if let Some(len) = decoder.decompress(message, &mut output) {
             let mut references = References::new(Window::fresh(15));
             assert_eq!(references.check(message, &output[..len]), Ok(()));
         }

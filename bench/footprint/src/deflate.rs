@@ -1,6 +1,7 @@
 //! permessage-deflate's encoder and decompressor, each alone: what comes over the serial port goes back through it.
 
-use wirelet_proto::deflate::{Deflater, Inflater, Window};
+use wirelet_deflate::{Deflater, Inflater};
+use wirelet_proto::deflate::Window;
 use wirelet_proto::{Codec, Compressor, Flush};
 
 use crate::serial::{read_now, write_now};

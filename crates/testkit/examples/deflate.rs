@@ -14,8 +14,9 @@ use std::io::{BufWriter, Write};
 use testkit::deflate::{Messages, References, compress, decompress, deflater};
 use testkit::random::Rng;
 use testkit::telemetry::{Device, KINDS};
+use wirelet_deflate::{Deflater, Inflater};
 use wirelet_proto::Flush;
-use wirelet_proto::deflate::{Deflater, Inflater, Window};
+use wirelet_proto::deflate::Window;
 
 /// Messages in a stream.
 const STREAM: u64 = 50;

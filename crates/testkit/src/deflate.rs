@@ -3,7 +3,8 @@
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use miniz_oxide::inflate::stream::{InflateState, MinReset};
 use miniz_oxide::{DataFormat, MZFlush};
-use wirelet_proto::deflate::{Deflater, Window};
+use wirelet_deflate::Deflater;
+use wirelet_proto::deflate::Window;
 use wirelet_proto::{Codec, CodecError, Compressor, Flush};
 
 use crate::random::Rng;

@@ -7,10 +7,11 @@ use std::process::Command;
 /// features for its tests.
 const ARROWS: &[(&str, &[&str])] = &[
     ("wirelet-proto", &[]),
-    ("wirelet", &["wirelet-proto"]),
-    ("wirelet-embedded", &["wirelet-proto"]),
+    ("wirelet-deflate", &["wirelet-proto"]),
+    ("wirelet", &["wirelet-deflate", "wirelet-proto"]),
+    ("wirelet-embedded", &["wirelet-deflate", "wirelet-proto"]),
     ("wirelet-cli", &["wirelet"]),
-    ("testkit", &["wirelet-proto"]),
+    ("testkit", &["wirelet-deflate", "wirelet-proto"]),
     ("conformance", &["wirelet"]),
     ("xtask", &[]),
     ("example-echo-server", &["wirelet"]),

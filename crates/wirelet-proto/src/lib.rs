@@ -69,7 +69,6 @@
 //! |---|---|
 //! | `alloc` | `Growable`, receive storage that grows with what was received |
 //! | `std` | vector kernels picked at run time, SIMD validation of UTF-8 |
-//! | `deflate` | `deflate::Deflater` and `deflate::Inflater`: compression in the caller's memory |
 //! | `defmt` | `defmt::Format` on the small types |
 
 #![no_std]

@@ -71,6 +71,12 @@ fn references(cell: &str) -> Vec<(String, String)> {
         .collect()
 }
 
+/// A file in a folder of the core, or of another crate, with which its name begins.
+fn place(folder: &str, file: &str) -> PathBuf {
+    let crates = Path::new(ROOT).join("..");
+    if file.starts_with("wirelet-") { crates.join(file) } else { Path::new(ROOT).join(folder).join(file) }
+}
+
 fn read(path: PathBuf) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
@@ -107,7 +113,7 @@ fn each_row_has_a_check_with_a_test_or_a_reason() {
 fn each_place_exists() {
     for row in rows() {
         for (file, function) in references(&row.check) {
-            let source = read(Path::new(ROOT).join("src").join(&file));
+            let source = read(place("src", &file));
             assert!(line_before(&source, &function).is_some(), "{file} has no function {function}");
         }
     }
@@ -118,9 +124,9 @@ fn each_test_exists_and_is_a_test() {
     for row in rows() {
         for (file, test) in references(&row.test) {
             let path = if file.ends_with(".rs") {
-                Path::new(ROOT).join("src").join(&file)
+                place("src", &file)
             } else {
-                Path::new(ROOT).join("tests").join(format!("{file}.rs"))
+                place("tests", &format!("{file}.rs"))
             };
             let before = line_before(&read(path), &test);
             assert_eq!(before.as_deref(), Some("#[test]"), "{file} has no test {test}");

@@ -6,24 +6,15 @@
 //! ```
 //!
 //! The times are the least of many rounds: what a machine that does nothing else needs.
-#![allow(
-    dead_code,
-    reason = "the decompressor is taken out of its crate, which keeps it to itself, and the documents out of the load"
-)]
+#![allow(dead_code, reason = "the documents are taken out of the load")]
 
-#[path = "../../../../crates/wirelet/src/deflate/alphabet.rs"]
-mod alphabet;
-#[path = "../../../../crates/wirelet/src/deflate/huffman.rs"]
-mod huffman;
-#[path = "../../../../crates/wirelet/src/deflate/small.rs"]
-mod small;
 #[path = "load/traffic.rs"]
 mod traffic;
 
 use std::time::Instant;
 
 use flate2::{Decompress, FlushDecompress};
-use small::Small;
+use wirelet_deflate::whole::Decoder;
 
 /// Rounds, of which the fastest counts.
 const ROUNDS: usize = 2000;
@@ -53,8 +44,8 @@ fn main() {
 /// Prints what one decompressor needs.
 fn report(name: &str, documents: &[String], compressed: &[Vec<u8>]) {
     let mut decompress: Box<dyn FnMut(&[u8], &mut [u8]) -> usize> = if name == "ours" {
-        let mut small = Small::new();
-        Box::new(move |message, out| small.decompress(message, out).expect("a small message"))
+        let mut decoder = Decoder::new();
+        Box::new(move |message, out| decoder.decompress(message, out).expect("a small message"))
     } else {
         let mut zlib = Decompress::new(false);
         Box::new(move |message, out| {

@@ -7,26 +7,15 @@
 //! ```
 //!
 //! The times are the least of many rounds: what a machine that does nothing else needs.
-#![allow(
-    dead_code,
-    reason = "the encoder is taken out of its crate, which keeps it to itself, and the documents out of the load"
-)]
+#![allow(dead_code, reason = "the documents are taken out of the load")]
 
-#[path = "../../../../crates/wirelet/src/deflate/alphabet.rs"]
-mod alphabet;
-#[path = "../../../../crates/wirelet/src/deflate/block.rs"]
-mod block;
-#[path = "../../../../crates/wirelet/src/deflate/encoder.rs"]
-mod encoder;
-#[path = "../../../../crates/wirelet/src/deflate/huffman.rs"]
-mod huffman;
 #[path = "load/traffic.rs"]
 mod traffic;
 
 use std::time::Instant;
 
-use encoder::{Effort, Encoder};
 use flate2::{Compress, Compression, FlushCompress};
+use wirelet_deflate::whole::{Effort, Encoder};
 
 /// Rounds, of which the fastest counts.
 const ROUNDS: usize = 2000;

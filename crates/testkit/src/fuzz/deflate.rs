@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 
 use flate2::{Decompress, FlushDecompress, Status};
+use wirelet_deflate::{Deflater, Inflater};
 use wirelet_proto::Flush;
-use wirelet_proto::deflate::{Deflater, Inflater, Window};
+use wirelet_proto::deflate::Window;
 
 use crate::deflate::{References, TAIL, compress, decompress};
 

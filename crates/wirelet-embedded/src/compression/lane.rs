@@ -1,8 +1,9 @@
-//! Lanes: the core's decompressor and small encoder with their memory, and the pool that lends them.
+//! Lanes: the decompressor and the small encoder with their memory, and the pool that lends them.
 
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::mutex::{Mutex, MutexGuard};
-use wirelet_proto::deflate::{Deflater, Inflater, Params, Settings, Window};
+use wirelet_deflate::{Deflater, Inflater};
+use wirelet_proto::deflate::{Params, Settings, Window};
 use wirelet_proto::{
     Codec, CodecError, Compressor, Config, Connection, Event, Failure, Fixed, Flush, Instant, MaskKeys,
     Progress, RecvBuffer, Role, Status,

@@ -6,7 +6,8 @@ use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
-use wirelet_proto::deflate::{Deflater, Inflater, Params, Window};
+use wirelet_deflate::{Deflater, Inflater};
+use wirelet_proto::deflate::{Params, Window};
 use wirelet_proto::handshake::Uri;
 use wirelet_proto::{
     Codec as _, CodecError, Compressor as _, Config, Delivery, Event, Flush, Keepalive, Limits,

@@ -2,10 +2,10 @@
 
 use std::cell::RefCell;
 
+use wirelet_deflate::whole::Decoder;
 use wirelet_proto::{Codec, CodecError, Progress};
 use zlib_rs::{Inflate, InflateFlush, Status};
 
-use super::small::Small;
 use super::weight::Blocks;
 
 /// What the sender has left out (RFC 7692 7.2.1), and behind it what must not be taken.
@@ -135,7 +135,7 @@ impl Weighed for Inflater {
 
 /// The decompressors of a thread, made when they are first needed.
 struct Shared {
-    small: Option<Box<Small>>,
+    small: Option<Box<Decoder>>,
     /// For all that `small` does not take.
     any: Option<Box<Inflater>>,
 }
@@ -162,7 +162,7 @@ impl Codec for SharedInflater {
     fn decompress(&mut self, input: &[u8], output: &mut [u8], last: bool) -> Result<Progress, CodecError> {
         if self.begun.is_none() && last {
             let small = |shared: &mut Shared| {
-                let small = shared.small.get_or_insert_with(Small::new);
+                let small = shared.small.get_or_insert_with(Decoder::new);
                 (small.decompress(input, output), small.take_work())
             };
             let (produced, work) = with_shared(small).unwrap_or_default();

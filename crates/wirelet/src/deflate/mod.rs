@@ -6,18 +6,13 @@
 //!                                                                └ out: Encoder of the thread, Deflater
 //! ```
 
-mod alphabet;
-mod block;
 mod config;
 mod deflater;
-mod encoder;
-mod huffman;
 mod inflated;
 mod inflater;
 mod loan;
 mod negotiation;
 mod prepared;
-mod small;
 mod state;
 mod traffic;
 mod weight;

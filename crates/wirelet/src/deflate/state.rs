@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use wirelet_deflate::whole::{Effort, Encoder};
 use wirelet_proto::deflate::Window;
 use wirelet_proto::{
     Codec, CodecError, Compressor, Delivery, Event, Failure, Flush, Instant, Progress, RecvBuffer, Role,
@@ -13,7 +14,6 @@ use wirelet_proto::{
 
 use super::config::{Compress, Compression, Mode};
 use super::deflater::{Deflater, LEAST_ROOM};
-use super::encoder::{Effort, Encoder};
 use super::inflated::{Inflow, put_inflow, take_inflow};
 use super::inflater::{Inflater, SharedInflater, Weighed};
 use super::loan::Borrower;

@@ -16,8 +16,8 @@ use self::block::{Block, Source};
 use self::matches::{Cursor, LONGEST, Match, SHORTEST};
 use self::memory::Memory;
 use self::tokens::{Token, Tokens};
-use super::Window;
-use crate::codec::{Compressor, Flush, Progress};
+use wirelet_proto::deflate::Window;
+use wirelet_proto::{Compressor, Flush, Progress};
 
 /// A match this long is taken without a look whether a longer one begins a byte later.
 const LONG_ENOUGH: u16 = 32;
@@ -25,7 +25,8 @@ const LONG_ENOUGH: u16 = 32;
 /// Compresses messages in memory of the caller: `[u8; N]`, `&mut [u8]`, a box.
 ///
 /// ```
-/// use wirelet_proto::deflate::{Deflater, Window};
+/// use wirelet_deflate::Deflater;
+/// use wirelet_proto::deflate::Window;
 /// use wirelet_proto::{Compressor, Flush};
 ///
 /// const MEMORY: usize = Deflater::memory(9);
@@ -52,7 +53,7 @@ const LONG_ENOUGH: u16 = 32;
 /// | 11 | 11,194 | 4.56 | 4.53 | 10,234 | 3.58 |
 /// | 12 | 21,434 | 5.19 | 5.14 | 19,450 | 4.03 |
 ///
-/// (`cargo test --release -p wirelet-proto --test deflate_ratio -- --nocapture --test-threads 1`)
+/// (`cargo test --release -p wirelet-deflate --test ratio -- --nocapture --test-threads 1`)
 ///
 /// How to choose: what a device sends again and again should fit the window, that is at least one message; 9 or 10 bits for
 /// messages of a few hundred bytes. Save a window before memory within one: with the least memory blocks are so short
@@ -118,7 +119,7 @@ impl Deflater<()> {
 }
 
 impl<M: AsMut<[u8]>> Deflater<M> {
-    /// An encoder that compresses as `agreed`: see [`Params::outgoing`](super::Params::outgoing).
+    /// An encoder that compresses as `agreed`: see [`Params::outgoing`](wirelet_proto::deflate::Params::outgoing).
     ///
     /// Its window is the largest that `memory` is enough for and that is not larger than agreed; a receiver takes any
     /// that is smaller. `None`: the memory is not enough for any.

@@ -1,5 +1,7 @@
 //! One block of deflated data (RFC 1951 3.2): stored, with fixed codes or with codes of its own, whatever is shortest.
 
+use alloc::vec::Vec;
+
 use super::alphabet::{
     DISTANCE_BASES, DISTANCES, END, FIRST_LENGTH, FIXED_LENGTHS, LITERAL_EXTRA_BITS, LITERALS, LONGEST,
     LONGEST_PRECODE, Length, MANY_ZEROS, PRECODE_ORDER, PRECODES, REPEAT, ZEROS, distance_extra_bits,

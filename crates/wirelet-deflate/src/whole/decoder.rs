@@ -2,8 +2,11 @@
 //!
 //! zlib-rs is made for streams: what it prepares for each message takes as long as a small message itself. This one takes
 //! what compressors make of small messages, blocks with Huffman codes and the end of the message, and nothing else. Whatever
-//! else comes, what is corrupt too, it leaves to zlib-rs, which begins with the message anew. What it takes, zlib-rs would
+//! else comes, what is corrupt too, it leaves to another decompressor, which begins with the message anew. What it takes, zlib-rs would
 //! have taken with the same result.
+
+use alloc::boxed::Box;
+use core::fmt;
 
 use super::alphabet::{
     DISTANCE_BASES, DISTANCES, END, FIRST_LENGTH, FIXED_LENGTHS, LENGTH_BASES, LITERAL_EXTRA_BITS, LITERALS,
@@ -16,7 +19,7 @@ use super::huffman::reversed;
 const MOST: usize = 2048;
 /// Zeros behind the message, so that eight bytes can be read wherever something begins.
 const PADDING: usize = 16;
-/// Longer codes, bits, are left to zlib-rs; in a small message they are rare.
+/// Longer codes, bits, are left to others; in a small message they are rare.
 const TABLE_BITS: usize = 11;
 const TABLE: usize = 1 << TABLE_BITS;
 const PRECODE_TABLE: usize = 1 << LONGEST_PRECODE;
@@ -46,8 +49,17 @@ const BLOCK_END: u16 = 1;
 /// A code's bit in an entry: once for the code, once for code and number.
 const CODE_BIT: Entry = 0x0101;
 
-/// The tables and the input of the decompressor for small messages. 19 KB.
-pub(super) struct Small {
+/// A decompressor for messages of up to [`LONGEST_MESSAGE`](Self::LONGEST_MESSAGE) bytes: 19 KB on the heap.
+///
+/// ```
+/// use wirelet_deflate::whole::Decoder;
+///
+/// let mut room = [0; 64];
+/// // RFC 7692 7.2.3.1.
+/// let len = Decoder::new().decompress(&[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00], &mut room);
+/// assert_eq!(&room[..len.unwrap()], b"Hello");
+/// ```
+pub struct Decoder {
     input: [u8; MOST + PADDING],
     precode: Table<PRECODE_TABLE>,
     literals: Table<TABLE>,
@@ -57,8 +69,13 @@ pub(super) struct Small {
     work: usize,
 }
 
-impl Small {
-    pub(super) fn new() -> Box<Self> {
+impl Decoder {
+    /// The longest message that it takes, compressed, bytes.
+    pub const LONGEST_MESSAGE: usize = MOST;
+
+    /// A decompressor for any number of messages, one after the other.
+    #[must_use]
+    pub fn new() -> Box<Self> {
         Box::new(Self {
             input: [0; MOST + PADDING],
             precode: Table::new(),
@@ -69,14 +86,14 @@ impl Small {
         })
     }
 
-    /// The work since it was asked last, in bytes that come out. What it leaves to zlib-rs has cost only its tables.
-    pub(super) fn take_work(&mut self) -> usize {
-        std::mem::take(&mut self.work)
+    /// The work since it was asked last, in bytes that come out. What it leaves to others has cost only its tables.
+    pub fn take_work(&mut self) -> usize {
+        core::mem::take(&mut self.work)
     }
 
     /// Decompresses the message, whose tail `00 00 ff ff` is missing, to the front of `output`; answers how many bytes it
     /// has. `None`: it is none for this decompressor, or has no room; what is in `output` then means nothing.
-    pub(super) fn decompress(&mut self, message: &[u8], output: &mut [u8]) -> Option<usize> {
+    pub fn decompress(&mut self, message: &[u8], output: &mut [u8]) -> Option<usize> {
         let Self { input, precode, literals, distances, fixed, work } = self;
         let input = input.get_mut(..message.len() + PADDING)?;
         let (front, padding) = input.split_at_mut(message.len());
@@ -111,6 +128,12 @@ impl Small {
             }
             at = block(&mut bits, literals, distances, output, at)?;
         }
+    }
+}
+
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder").finish_non_exhaustive()
     }
 }
 
@@ -176,7 +199,7 @@ fn read_lengths(
         let own = base(entry) >> 8;
         length = if own == u16::from(REPEAT) { length } else { own };
         let places = symbols.get_mut(used..)?.first_chunk_mut::<PLACES>()?;
-        *places = std::array::from_fn(|n| Symbol { number: (number + n) as u16, length });
+        *places = core::array::from_fn(|n| Symbol { number: (number + n) as u16, length });
         used += if length > 0 { times } else { 0 };
         number += times;
     }
@@ -289,7 +312,7 @@ impl<const N: usize> Table<N> {
         let (mut sum, mut before) = (0, 0);
         for (len, end) in ends.iter_mut().enumerate() {
             sum += u32::from(*end) << (LONGEST - len);
-            before += std::mem::replace(end, before);
+            before += core::mem::replace(end, before);
         }
         if longest > N.ilog2() as usize || sum != 1 << LONGEST {
             return None;
@@ -449,14 +472,14 @@ static FIXED_DISTANCES: [Symbol; DISTANCES + 2] = {
 
 #[cfg(test)]
 mod tests {
-    use testkit::deflate::Messages;
+    use testkit::deflate::{Messages, TAIL};
     use testkit::random::Rng;
-    use wirelet_proto::{Codec, Compressor, Flush};
+    use zlib_rs::{Deflate, DeflateFlush, Inflate, InflateFlush};
 
-    use super::super::deflater::Deflater;
     use super::super::encoder::{Effort, Encoder};
-    use super::super::inflater::Inflater;
     use super::*;
+    use alloc::vec;
+    use alloc::vec::Vec;
 
     /// By zlib-rs or by our own encoder.
     fn deflated(data: &[u8], rng: &mut Rng) -> Vec<u8> {
@@ -466,30 +489,33 @@ mod tests {
             Encoder::new().encode(data, 0, 15, Effort::of_level(level), &mut out);
         } else {
             out.resize(2 * data.len() + 100, 0);
-            let progress = Deflater::new(15, level, 8).compress(data, &mut out, Flush::Message);
-            out.truncate(progress.produced);
+            let mut zlib = Deflate::new(level.into(), false, 15);
+            zlib.compress(data, &mut out, DeflateFlush::SyncFlush).unwrap();
+            // RFC 7692 7.2.1. Of nothing zlib makes only what is left out.
+            out.truncate((zlib.total_out() as usize).saturating_sub(TAIL.len()));
         }
         out
     }
 
     /// What zlib-rs makes of it, `None` for an error; `room` is more than enough.
     fn by_zlib(message: &[u8], room: usize) -> Option<Vec<u8>> {
-        let mut out = vec![0; room];
-        let progress = Inflater::new(false).decompress(message, &mut out, true).ok()?;
-        assert!(progress.done);
-        out.truncate(progress.produced);
+        let (wire, mut out) = ([message, &TAIL].concat(), vec![0; room]);
+        let mut zlib = Inflate::new(false, 15);
+        zlib.decompress(&wire, &mut out, InflateFlush::SyncFlush).ok()?;
+        assert_eq!(zlib.total_in(), wire.len() as u64);
+        out.truncate(zlib.total_out() as usize);
         Some(out)
     }
 
     #[test]
     fn what_compressors_make_of_small_messages_comes_back() {
-        let mut small = Small::new();
+        let mut decoder = Decoder::new();
         let (mut messages, mut rng, mut taken) = (Messages::new(1), Rng::new(1), 0);
         for round in 0..3000 {
             let data = messages.message();
             let compressed = deflated(&data, &mut rng);
             let mut out = vec![0; data.len() + 64];
-            if let Some(len) = small.decompress(&compressed, &mut out) {
+            if let Some(len) = decoder.decompress(&compressed, &mut out) {
                 assert!(out[..len] == data, "round {round}");
                 taken += 1;
             }
@@ -500,7 +526,7 @@ mod tests {
 
     #[test]
     fn whatever_it_takes_zlib_takes_with_the_same_result() {
-        let mut small = Small::new();
+        let mut decoder = Decoder::new();
         let (mut messages, mut rng, mut taken) = (Messages::new(2), Rng::new(2), 0);
         for round in 0..20_000 {
             let mut compressed = deflated(&messages.message(), &mut rng);
@@ -515,7 +541,7 @@ mod tests {
                 }
             }
             let mut out = vec![0; 60_000];
-            if let Some(len) = small.decompress(&compressed, &mut out) {
+            if let Some(len) = decoder.decompress(&compressed, &mut out) {
                 assert_eq!(by_zlib(&compressed, 60_000).as_deref(), Some(&out[..len]), "round {round}");
                 taken += 1;
             }
@@ -524,24 +550,24 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_room_is_left_to_zlib() {
+    fn what_has_no_room_is_left_to_others() {
         let mut rng = Rng::new(7);
         let data: Vec<u8> = (0..600).map(|_| b'a' + rng.below(7) as u8).collect();
         let mut compressed = Vec::new();
         Encoder::new().encode(&data, 0, 15, Effort::of_level(5), &mut compressed);
-        let mut small = Small::new();
+        let mut decoder = Decoder::new();
         for room in 0..data.len() {
-            assert_eq!(small.decompress(&compressed, &mut vec![0; room]), None);
+            assert_eq!(decoder.decompress(&compressed, &mut vec![0; room]), None);
         }
-        assert_eq!(small.decompress(&compressed, &mut [0; 700]), Some(600));
-        assert_eq!(small.decompress(&vec![0; MOST + 1], &mut [0; 700]), None);
+        assert_eq!(decoder.decompress(&compressed, &mut [0; 700]), Some(600));
+        assert_eq!(decoder.decompress(&vec![0; MOST + 1], &mut [0; 700]), None);
     }
 
     #[test]
     fn forms_that_the_encoders_do_not_make() {
-        let mut small = Small::new();
+        let mut decoder = Decoder::new();
         let mut out = [0; 100];
-        let mut run = |message: &[u8]| small.decompress(message, &mut out).map(|len| out[..len].to_vec());
+        let mut run = |message: &[u8]| decoder.decompress(message, &mut out).map(|len| out[..len].to_vec());
         // RFC 7692 7.2.3.1: fixed codes; 7.2.3.6: an empty message.
         assert_eq!(run(&[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]).unwrap(), b"Hello");
         assert_eq!(run(&[0]).unwrap(), b"");
@@ -578,11 +604,11 @@ mod tests {
 
         let mut out = [0; 100];
         let good = message(&[(0b00, 2); 3]);
-        assert_eq!(Small::new().decompress(&good, &mut out), Some(1));
+        assert_eq!(Decoder::new().decompress(&good, &mut out), Some(1));
         assert_eq!(out[0], 255);
         assert_eq!(by_zlib(&good, 100).unwrap(), [255]);
         let bad = message(&[(0b01, 2), (0, 2)]);
-        assert_eq!(Small::new().decompress(&bad, &mut out), None);
+        assert_eq!(Decoder::new().decompress(&bad, &mut out), None);
         assert_eq!(by_zlib(&bad, 100), None);
     }
 }

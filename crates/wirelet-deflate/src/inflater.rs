@@ -8,8 +8,8 @@ use miniz_oxide::inflate::core::inflate_flags::{
 };
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 
-use super::Window;
-use crate::codec::{Codec, CodecError, Progress};
+use wirelet_proto::deflate::Window;
+use wirelet_proto::{Codec, CodecError, Progress};
 
 /// RFC 7692 7.2.2: what the sender of a message has left out at its end.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
@@ -57,7 +57,7 @@ pub struct Inflater<W> {
 }
 
 impl<W: AsMut<[u8]>> Inflater<W> {
-    /// A decompressor for what the peer compresses as `agreed`: see [`Params::incoming`](super::Params::incoming).
+    /// A decompressor for what the peer compresses as `agreed`: see [`Params::incoming`](wirelet_proto::deflate::Params::incoming).
     ///
     /// `None`: `window` has fewer bytes than the agreed window. What it has more is not used.
     pub fn new(mut window: W, agreed: Window) -> Option<Self> {

@@ -1,11 +1,11 @@
 //! The encoder's output is deflate's, and small.
-#![cfg(feature = "deflate")]
 
 use testkit::deflate::{Messages, References, TAIL, compress, decompress, deflater};
 use testkit::random::Rng;
 use testkit::telemetry::{Device, Telemetry};
+use wirelet_deflate::{Deflater, Inflater};
 use wirelet_proto::Flush;
-use wirelet_proto::deflate::{Deflater, Inflater, Window};
+use wirelet_proto::deflate::Window;
 
 const ALL: &[usize] = &[usize::MAX];
 

@@ -1,9 +1,9 @@
 //! Memory that one connection after the other uses.
-#![cfg(feature = "deflate")]
 
 use testkit::deflate::{Messages, compress, decompress};
+use wirelet_deflate::{Deflater, Inflater};
 use wirelet_proto::Flush;
-use wirelet_proto::deflate::{Deflater, Inflater, Window};
+use wirelet_proto::deflate::Window;
 
 const ALL: &[usize] = &[usize::MAX];
 const ROOM: &[usize] = &[1 << 16];

@@ -1,14 +1,14 @@
 //! How well the encoder compresses telemetry, beside zlib-rs with level 6, memory level 8 and the same window:
 //!
 //! ```sh
-//! cargo test --release -p wirelet-proto --test deflate_ratio -- --nocapture --test-threads 1
+//! cargo test --release -p wirelet-deflate --test ratio -- --nocapture --test-threads 1
 //! ```
-#![cfg(feature = "deflate")]
 
 use testkit::deflate::{References, Zlib, compress};
 use testkit::telemetry::{Device, KINDS, Telemetry};
+use wirelet_deflate::Deflater;
 use wirelet_proto::Flush;
-use wirelet_proto::deflate::{Deflater, Window};
+use wirelet_proto::deflate::Window;
 
 const SIZES: [usize; 5] = [200, 400, 1024, 2048, 3072];
 /// Without optimisation a part must do.

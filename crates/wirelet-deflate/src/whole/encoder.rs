@@ -1,9 +1,14 @@
-//! A compressor that is shared by all connections of a thread and keeps nothing from message to message.
+//! The encoder for speed: it keeps nothing from message to message, so that many connections can share it.
 //!
 //! For the small messages that most messages are, zlib-rs is slow where it must not refer to earlier ones: it clears a hash
 //! table of 128 KiB before each. Here the part of the table that is used is as large as the message needs, and is not cleared:
 //! positions go on from message to message, so that earlier ones are too far back. All decisions that can't be predicted
 //! cost as much as ten that can; there are as few of them as possible.
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
 
 use super::alphabet::LONGEST_MATCH;
 use super::block::{self, BitWriter, Frequencies, Sequence};
@@ -13,8 +18,9 @@ const TABLE: usize = 1 << TABLE_BITS;
 const TABLE_BITS: u32 = 15;
 /// The smallest part of it that is used: a small message touches little memory.
 const FEWEST_BITS: u32 = 9;
-/// The largest window, bytes (RFC 1951 2).
-const WINDOW: usize = 1 << 15;
+/// The largest window (RFC 1951 2).
+const WINDOW: usize = 1 << LARGEST_BITS;
+const LARGEST_BITS: u8 = 15;
 /// So many positions can be told from each other.
 const POSITIONS: usize = 1 << 16;
 /// Matches of fewer bytes are not looked for.
@@ -26,7 +32,7 @@ const SPARSE: u32 = 3;
 
 /// How much work is done for a better ratio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Effort {
+pub struct Effort {
     /// Earlier places that are compared at each position.
     depth: u32,
     /// A match of this length is taken without looking further, bytes.
@@ -37,7 +43,7 @@ pub(super) struct Effort {
 
 impl Effort {
     /// Of a level as zlib numbers them, 1–9.
-    pub(super) const fn of_level(level: u8) -> Self {
+    pub const fn of_level(level: u8) -> Self {
         let (depth, nice, lazy) = match level {
             0 | 1 => (1, 32, 0),
             2 => (2, 32, 0),
@@ -53,8 +59,17 @@ impl Effort {
     }
 }
 
-/// An encoder that keeps nothing between messages.
-pub(super) struct Encoder {
+/// An encoder that keeps nothing between messages: 130 KiB on the heap, and what the largest message so far needed.
+///
+/// ```
+/// use wirelet_deflate::whole::{Effort, Encoder};
+///
+/// let mut payload = Vec::new();
+/// Encoder::new().encode(b"Hello", 0, 15, Effort::of_level(5), &mut payload);
+/// // RFC 7692 7.2.3.1.
+/// assert_eq!(payload, [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]);
+/// ```
+pub struct Encoder {
     /// The last position of each hash, or rather its last 16 bits.
     heads: Box<[u16; TABLE]>,
     /// The position before it with the same hash, for each position in the window.
@@ -66,20 +81,15 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    pub(super) fn new() -> Self {
+    /// An encoder for any number of messages, one after the other.
+    #[must_use]
+    pub fn new() -> Self {
         Self { heads: zeros(), chains: zeros(), sequences: Vec::new(), passed: 0 }
     }
 
-    /// Appends `data[history..]`, deflated, to `out`. Matches reach back at most 2^`bits` bytes, also into
+    /// Appends `data[history..]`, deflated, to `out`. Matches reach back at most 2^`bits` bytes (8–15 bits), also into
     /// `data[..history]`. Behind the last block an empty stored one begins, whose last four bytes `00 00 ff ff` are missing.
-    pub(super) fn encode(
-        &mut self,
-        data: &[u8],
-        history: usize,
-        bits: u8,
-        effort: Effort,
-        out: &mut Vec<u8>,
-    ) {
+    pub fn encode(&mut self, data: &[u8], history: usize, bits: u8, effort: Effort, out: &mut Vec<u8>) {
         let mut out = BitWriter::new(out);
         let hash_bits = (data.len().max(1).ilog2() + SPARSE).clamp(FEWEST_BITS, TABLE_BITS);
         if self.passed + data.len() > POSITIONS {
@@ -92,7 +102,7 @@ impl Encoder {
             heads: &mut self.heads,
             chains: &mut self.chains,
             shift: 32 - hash_bits,
-            window: 1 << bits,
+            window: 1 << bits.min(LARGEST_BITS),
             effort,
         };
         pass.skip(0, history, data.len());
@@ -107,6 +117,18 @@ impl Encoder {
         }
         out.finish();
         self.passed += data.len();
+    }
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Encoder").finish_non_exhaustive()
     }
 }
 
@@ -248,7 +270,7 @@ impl Pass<'_> {
         // Knuth's multiplicative hash.
         let hash = here.wrapping_mul(0x9e37_79b1) >> self.shift;
         let position = self.position(at);
-        let before = std::mem::replace(&mut self.heads[hash as usize % TABLE], position);
+        let before = core::mem::replace(&mut self.heads[hash as usize % TABLE], position);
         self.chains[at % WINDOW] = before;
         before
     }
@@ -288,10 +310,11 @@ fn common(a: &[u8], b: &[u8]) -> usize {
 mod tests {
     use testkit::random::Rng;
     use wirelet_proto::Codec;
-    use wirelet_proto::deflate::{Inflater, Window};
+    use wirelet_proto::deflate::Window;
     use zlib_rs::{Inflate, InflateFlush};
 
     use super::*;
+    use crate::Inflater;
 
     /// What zlib-rs makes of it, with a window of exactly `bits`: it hands out so little at a time that nothing else is left to
     /// refer to.
@@ -315,7 +338,7 @@ mod tests {
         }
     }
 
-    /// What the core's decompressor makes of it.
+    /// What our decompressor for any message makes of it.
     fn inflated_by_miniz(deflated: &[u8], bits: u8) -> Vec<u8> {
         let mut inflater = Inflater::new(vec![0; 1 << bits], Window::fresh(bits)).unwrap();
         let (mut back, mut rest, mut room) = (Vec::new(), deflated, [0; 4096]);
