@@ -34,7 +34,9 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod alphabet;
 mod deflater;
+mod huffman;
 #[cfg(feature = "inflater")]
 mod inflater;
 #[cfg(feature = "alloc")]

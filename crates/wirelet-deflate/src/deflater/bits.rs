@@ -10,7 +10,7 @@ pub(super) struct Bits {
 impl Bits {
     /// Adds the lowest `count` bits of `value`, which has no others.
     ///
-    /// Out of line, as in [`Symbol`](super::tokens): many use it, and flash is dear.
+    /// Out of line, as in [`tokens`](super::tokens): many use it, and flash is dear.
     #[inline(never)]
     pub(super) fn push(&mut self, value: u32, count: u8) {
         self.bits |= u64::from(value).wrapping_shl(self.count.into());

@@ -1,16 +1,13 @@
 //! A block (RFC 1951 3.2.3): which of the three kinds is the shortest, and its bits one item after the other.
 
 use super::bits::Bits;
-use super::huffman::{self, DISTANCES, LITERALS};
+use super::huffman;
 use super::memory::Memory;
-use super::tokens::{END_OF_BLOCK, FIXED_DISTANCE, Token, Tokens, fixed_length};
-
-/// The order in which the lengths of the code for lengths are sent (RFC 1951 3.2.7).
-const ORDER: [u8; CODE_LENGTHS] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
-/// Symbols of the code for lengths.
-const CODE_LENGTHS: usize = 19;
-/// The longest code of those.
-const LONGEST_CODE_LENGTH: usize = 7;
+use super::tokens::{Token, Tokens};
+use crate::alphabet::{
+    END, FIXED_DISTANCE, FIXED_LITERALS, LONGEST, LONGEST_PRECODE, MANY_ZEROS, PRECODE_ORDER, PRECODES,
+    REPEAT, ZEROS, fixed_length, precode_extra_bits,
+};
 
 /// Bits with the fixed code below which a block's own codes are not looked for: to send them takes nearly as many, and the search is
 /// most of the work on a short block.
@@ -51,8 +48,8 @@ struct Header {
     literals: u16,
     distances: u16,
     code_lengths: u16,
-    lengths: [u8; CODE_LENGTHS],
-    codes: [u8; CODE_LENGTHS],
+    lengths: [u8; PRECODES],
+    codes: [u8; PRECODES],
 }
 
 /// Codes of one length, or some that are different, as one symbol of the code for lengths.
@@ -63,13 +60,19 @@ struct Run {
     len: u16,
 }
 
+impl Run {
+    fn of(symbol: u8, extra: u16, len: u16) -> Self {
+        Self { symbol: symbol.into(), extra_bits: precode_extra_bits(symbol), extra, len }
+    }
+}
+
 impl Block {
     /// Decides for the shortest kind and begins it.
     ///
     /// The tokens stand for `span` bytes before `position` and take `fixed` bits with the fixed code; those bytes
     /// are still in the ring if `stored`.
     pub(super) fn begin(memory: &mut Memory<'_>, tokens: &Tokens, bits: &mut Bits, source: Source) -> Self {
-        let end = u32::from(fixed_length(END_OF_BLOCK));
+        let end = u32::from(fixed_length(END));
         let fixed = source.fixed_cost.wrapping_add(end);
         let (header, dynamic) = if fixed < SHORTEST_DYNAMIC {
             (Header::default(), u32::MAX)
@@ -94,9 +97,11 @@ impl Block {
             Stage::CodeLength(0)
         };
         let Memory { codes, lengths, .. } = memory;
-        let (literals, distances) = lengths.split_at_checked(LITERALS).unwrap_or_default();
+        let (literals, distances) = lengths.split_at_checked(FIXED_LITERALS).unwrap_or_default();
         huffman::assign_codes(literals, &mut |symbol, code| codes.set(symbol, code));
-        huffman::assign_codes(distances, &mut |symbol, code| codes.set(symbol.wrapping_add(LITERALS), code));
+        huffman::assign_codes(distances, &mut |symbol, code| {
+            codes.set(symbol.wrapping_add(FIXED_LITERALS), code)
+        });
         Self { stage, header }
     }
 
@@ -140,7 +145,7 @@ pub(super) struct Source {
 
 fn fixed_lengths(lengths: &mut [u8]) {
     for (symbol, length) in lengths.iter_mut().enumerate() {
-        *length = if symbol < LITERALS { fixed_length(symbol) } else { FIXED_DISTANCE };
+        *length = if symbol < FIXED_LITERALS { fixed_length(symbol) } else { FIXED_DISTANCE };
     }
 }
 
@@ -151,13 +156,13 @@ fn push_token(memory: &Memory<'_>, tokens: &Tokens, at: u16, bits: &mut Bits) ->
         bits.push(extra.into(), extra_bits);
     };
     let Some((token, next)) = tokens.at(&memory.log, at) else {
-        push(END_OF_BLOCK, 0, 0);
+        push(END, 0, 0);
         return Stage::Done;
     };
     let first = token.first();
     push(first.index, first.extra, first.extra_bits);
     if let Some(second) = Token::second(token) {
-        push(second.index.wrapping_add(LITERALS), second.extra, second.extra_bits);
+        push(second.index.wrapping_add(FIXED_LITERALS), second.extra, second.extra_bits);
     }
     Stage::Token(next)
 }
@@ -166,20 +171,18 @@ impl Header {
     /// Finds the codes for the tokens; the lengths of those for literals and distances are left in the memory.
     fn find(memory: &mut Memory<'_>, tokens: &Tokens) -> Self {
         let Memory { codes, lengths, log, .. } = memory;
-        let (literals, distances) = lengths.split_at_mut_checked(LITERALS).unwrap_or_default();
-        huffman::find_lengths(literals, huffman::LONGEST, codes, &mut |table| tokens.count_first(log, table));
-        huffman::find_lengths(distances, huffman::LONGEST, codes, &mut |table| {
-            tokens.count_second(log, table)
-        });
+        let (literals, distances) = lengths.split_at_mut_checked(FIXED_LITERALS).unwrap_or_default();
+        huffman::find_lengths(literals, LONGEST, codes, &mut |table| tokens.count_first(log, table));
+        huffman::find_lengths(distances, LONGEST, codes, &mut |table| tokens.count_second(log, table));
         let mut header = Self {
             literals: sent(literals, FEWEST_LITERALS, |n| n),
             distances: sent(distances, FEWEST_DISTANCES, |n| n),
             code_lengths: 0,
-            lengths: [0; CODE_LENGTHS],
-            codes: [0; CODE_LENGTHS],
+            lengths: [0; PRECODES],
+            codes: [0; PRECODES],
         };
-        let mut code_lengths = [0; CODE_LENGTHS];
-        huffman::find_lengths(&mut code_lengths, LONGEST_CODE_LENGTH, codes, &mut |table| {
+        let mut code_lengths = [0; PRECODES];
+        huffman::find_lengths(&mut code_lengths, LONGEST_PRECODE, codes, &mut |table| {
             header.runs(lengths, |run| table.add(run.symbol, 1));
         });
         huffman::assign_codes(&code_lengths, &mut |symbol, code| {
@@ -188,7 +191,7 @@ impl Header {
             }
         });
         header.lengths = code_lengths;
-        let in_order = |n: usize| ORDER.get(n).copied().map_or(0, usize::from);
+        let in_order = |n: usize| PRECODE_ORDER.get(n).copied().map_or(0, usize::from);
         header.code_lengths = sent(&code_lengths, FEWEST_CODE_LENGTHS, in_order);
         header
     }
@@ -213,7 +216,7 @@ impl Header {
         if at >= self.code_lengths {
             return Stage::Lengths(0);
         }
-        let symbol = ORDER.get(usize::from(at)).copied().map_or(0, usize::from);
+        let symbol = PRECODE_ORDER.get(usize::from(at)).copied().map_or(0, usize::from);
         bits.push(self.lengths.get(symbol).copied().unwrap_or_default().into(), 3);
         Stage::CodeLength(at.wrapping_add(1))
     }
@@ -241,14 +244,14 @@ impl Header {
         while same < 138 && self.length(lengths, at.wrapping_add(same)) == Some(length) {
             same = same.wrapping_add(1);
         }
-        let one = Run { symbol: length.into(), extra_bits: 0, extra: 0, len: 1 };
+        let one = Run::of(length, 0, 1);
         let before = at.checked_sub(1).and_then(|before| self.length(lengths, before));
         Some(match (length, same) {
-            (0, 11..) => Run { symbol: 18, extra_bits: 7, extra: same.wrapping_sub(11), len: same },
-            (0, 3..) => Run { symbol: 17, extra_bits: 3, extra: same.wrapping_sub(3), len: same },
+            (0, 11..) => Run::of(MANY_ZEROS, same.wrapping_sub(11), same),
+            (0, 3..) => Run::of(ZEROS, same.wrapping_sub(3), same),
             (1.., 3..) if before == Some(length) => {
                 let len = same.min(6);
-                Run { symbol: 16, extra_bits: 2, extra: len.wrapping_sub(3), len }
+                Run::of(REPEAT, len.wrapping_sub(3), len)
             }
             _ => one,
         })
@@ -257,7 +260,7 @@ impl Header {
     fn length(&self, lengths: &[u8], at: u16) -> Option<u8> {
         let index = match at.checked_sub(self.literals) {
             None => usize::from(at),
-            Some(distance) if distance < self.distances => usize::from(distance).wrapping_add(LITERALS),
+            Some(distance) if distance < self.distances => usize::from(distance).wrapping_add(FIXED_LITERALS),
             Some(_) => return None,
         };
         lengths.get(index).copied()
@@ -269,5 +272,3 @@ fn sent(lengths: &[u8], fewest: u16, order: impl Fn(usize) -> usize) -> u16 {
     let used = |n: &usize| lengths.get(order(*n)).is_some_and(|length| *length > 0);
     (0..lengths.len()).rfind(used).map_or(0, |last| (last as u16).wrapping_add(1)).max(fewest)
 }
-
-const _: () = assert!(LITERALS == 288 && DISTANCES == 30);

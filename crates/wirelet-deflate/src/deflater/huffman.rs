@@ -1,16 +1,8 @@
 //! Huffman codes (RFC 1951 3.2.2), built in place.
 
 use super::memory::Table;
-
-/// Symbols of literals, the end of the block, and lengths. The last two never occur but have a place in the fixed code.
-pub(super) const LITERALS: usize = 288;
-/// Symbols of distances.
-pub(super) const DISTANCES: usize = 30;
-/// The longest code of those.
-pub(super) const LONGEST: usize = 15;
-
-/// How many codes have each length.
-type Histogram = [u16; LONGEST + 1];
+use crate::alphabet::LONGEST;
+use crate::huffman::{self, Histogram, Tree, limit};
 
 /// Finds the best lengths, none above `longest`, for the symbols that `count` finds in use, into `lengths`.
 ///
@@ -30,8 +22,8 @@ pub(super) fn find_lengths(
     };
     frequencies(table);
     let used = sort(table, symbols);
-    let mut histogram = depths(table, used);
-    shorten(&mut histogram, longest);
+    let mut histogram = huffman::depths(&mut InPlace { table, leaves: used }, used);
+    limit(&mut histogram, longest);
     frequencies(table);
     assign(lengths, table, &mut histogram);
 }
@@ -68,80 +60,33 @@ fn sort(table: &mut Table<'_>, symbols: usize) -> usize {
     used
 }
 
-/// How many of the `used` leaves, whose weights stand in ascending order, are how deep in the best tree.
-///
-/// Moffat and Katajainen, "In-Place Calculation of Minimum-Redundancy Codes" (1995): weights become the parents of
-/// inner nodes, and those become depths, in the same place.
-fn depths(table: &mut Table<'_>, used: usize) -> Histogram {
-    let inner = used.saturating_sub(1);
-    let (mut root, mut leaf) = (0, 0);
-    for node in 0..inner {
-        let mut weight = 0u16;
-        for _ in 0..2 {
-            let from_leaves = leaf < used && (root >= node || table.at(leaf) <= table.at(root));
-            if from_leaves {
-                weight = weight.wrapping_add(table.at(leaf));
-                leaf = leaf.wrapping_add(1);
-            } else {
-                weight = weight.wrapping_add(table.at(root));
-                table.set(root, node as u16);
-                root = root.wrapping_add(1);
-            }
-        }
-        table.set(node, weight);
-    }
-    // From here on: how deep each inner node is. The last one is the root of the tree.
-    table.set(inner.saturating_sub(1), 0);
-    for node in (0..inner.saturating_sub(1)).rev() {
-        let parent = usize::from(table.at(node));
-        table.set(node, table.at(parent).wrapping_add(1));
-    }
-    let mut histogram = [0; LONGEST + 1];
-    let (mut nodes, mut next) = (1u16, inner);
-    let mut depth = 0u16;
-    while nodes > 0 {
-        let mut split = 0u16;
-        while next > 0 && table.at(next.wrapping_sub(1)) == depth {
-            split = split.wrapping_add(1);
-            next = next.wrapping_sub(1);
-        }
-        let slot = histogram.get_mut(usize::from(depth).min(LONGEST));
-        if let Some(slot) = slot {
-            *slot = nodes.wrapping_sub(split).wrapping_add(*slot);
-        }
-        nodes = split.wrapping_mul(2);
-        depth = depth.wrapping_add(1);
-    }
-    histogram
+/// Leaves become nodes, and weights of nodes become their parents, in the same place.
+struct InPlace<'t, 'a> {
+    table: &'t mut Table<'a>,
+    leaves: usize,
 }
 
-/// Makes codes of more than `longest` bits shorter, and as few others as possible longer.
-fn shorten(histogram: &mut Histogram, longest: usize) {
-    let (kept, beyond) = histogram.split_at_mut_checked(longest.wrapping_add(1)).unwrap_or_default();
-    let moved: u16 = beyond.iter().sum();
-    beyond.fill(0);
-    let Some((last, shorter)) = kept.split_last_mut() else { return };
-    *last = last.wrapping_add(moved);
-    // Kraft's sum, in units of the longest code.
-    let full = 1u32.wrapping_shl(longest as u32);
-    let mut sum = u32::from(*last);
-    for (length, codes) in shorter.iter().enumerate().skip(1) {
-        let unit = full.wrapping_shr(length as u32);
-        sum = sum.wrapping_add(u32::from(*codes).wrapping_mul(unit));
+impl Tree for InPlace<'_, '_> {
+    fn leaf(&self, index: usize) -> u32 {
+        if index < self.leaves { self.table.at(index).into() } else { u32::MAX }
     }
-    // One of the longest goes beside a shorter one that becomes longer by a bit: one unit less.
-    while sum > full {
-        *last = last.wrapping_sub(1);
-        if let Some(length) = shorter.iter().rposition(|codes| *codes > 0) {
-            if let Some(codes) = shorter.get_mut(length) {
-                *codes = codes.wrapping_sub(1);
-            }
-            match shorter.get_mut(length.wrapping_add(1)) {
-                Some(codes) => *codes = codes.wrapping_add(2),
-                None => *last = last.wrapping_add(2),
-            }
+
+    fn node(&self, index: usize, made: usize) -> u32 {
+        if index < made { self.table.at(index).into() } else { u32::MAX }
+    }
+
+    fn adopt(&mut self, index: usize, parent: usize, taken: bool) {
+        if taken {
+            self.table.set(index, parent as u16);
         }
-        sum = sum.wrapping_sub(1);
+    }
+
+    fn make(&mut self, index: usize, weight: u32) {
+        self.table.set(index, weight as u16);
+    }
+
+    fn parent(&self, index: usize) -> usize {
+        self.table.at(index).into()
     }
 }
 
@@ -179,25 +124,18 @@ fn take_longest(histogram: &mut Histogram, length: &mut usize) -> u8 {
 
 /// RFC 1951 3.2.2: the codes of `lengths`, each with its first bit lowest, as they are sent; `set` takes symbol and code.
 pub(super) fn assign_codes(lengths: &[u8], set: &mut dyn FnMut(usize, u16)) {
-    let mut next = [0u16; LONGEST + 1];
-    for length in lengths {
-        // Shifted by one: the codes of a length begin behind those that are shorter.
-        if let Some(codes) = next.get_mut(usize::from(*length).wrapping_add(1)).filter(|_| *length > 0) {
+    let mut histogram: Histogram = [0; LONGEST + 1];
+    let used = |length: &u8| *length > 0;
+    for length in lengths.iter().copied().filter(used) {
+        if let Some(codes) = histogram.get_mut(usize::from(length) & LONGEST) {
             *codes = codes.wrapping_add(1);
         }
     }
-    let mut code = 0u16;
-    for first in next.iter_mut().skip(1) {
-        code = code.wrapping_add(*first).wrapping_shl(1);
-        *first = code;
-    }
-    for (symbol, length) in lengths.iter().enumerate() {
-        if let Some(code) = next.get_mut(usize::from(*length)).filter(|_| *length > 0) {
-            let unused = 16u32.wrapping_sub(u32::from(*length));
-            set(symbol, code.reverse_bits().wrapping_shr(unused));
-            *code = code.wrapping_add(1);
-        }
-    }
+    let symbols = lengths.iter().copied().enumerate().filter(|(_, length)| used(length));
+    huffman::number(&histogram, symbols, |symbol, code, length| {
+        let unused = 16u32.wrapping_sub(u32::from(length));
+        set(symbol, code.reverse_bits().wrapping_shr(unused));
+    });
 }
 
 #[cfg(test)]

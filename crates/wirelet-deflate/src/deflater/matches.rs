@@ -1,10 +1,11 @@
 //! What was sent before and comes again: the window and its hash chains.
 
 use super::memory::{Memory, head_bits};
+use crate::alphabet::{LONGEST_MATCH, SHORTEST_MATCH};
 
-/// The shortest and the longest match that deflate can tell (RFC 1951 3.2.5).
-pub(super) const SHORTEST: u16 = 3;
-pub(super) const LONGEST: u16 = 258;
+/// The shortest and the longest match.
+pub(super) const SHORTEST: u16 = SHORTEST_MATCH as u16;
+pub(super) const LONGEST: u16 = LONGEST_MATCH as u16;
 
 /// How many earlier positions are looked at.
 const DEPTH: u16 = 64;

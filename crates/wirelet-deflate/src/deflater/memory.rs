@@ -1,6 +1,6 @@
 //! The encoder's memory: one slice of bytes, cut into parts.
 
-use super::huffman::{DISTANCES, LITERALS};
+use crate::alphabet::{DISTANCES, FIXED_LITERALS};
 
 /// The smallest and the largest window, as powers of two.
 pub(super) const WINDOW_BITS: core::ops::RangeInclusive<u8> = 8..=12;
@@ -49,7 +49,7 @@ const fn besides_log(window_bits: u8) -> usize {
     let heads = 1usize.wrapping_shl(head_bits(window_bits) as u32);
     // Ring, chain and heads; codes and lengths; log.
     let finding = window.wrapping_mul(4).wrapping_add(heads.wrapping_mul(2));
-    let huffman = 3 * (LITERALS + DISTANCES);
+    let huffman = 3 * (FIXED_LITERALS + DISTANCES);
     finding.wrapping_add(huffman)
 }
 
@@ -84,8 +84,8 @@ impl<'a> Memory<'a> {
             ring: Ring(part(window.wrapping_mul(2))),
             chain: Table::new(part(window.wrapping_mul(2))),
             heads: Table::new(part(heads.wrapping_mul(2))),
-            codes: Table::new(part(2 * (LITERALS + DISTANCES))),
-            lengths: part(LITERALS + DISTANCES),
+            codes: Table::new(part(2 * (FIXED_LITERALS + DISTANCES))),
+            lengths: part(FIXED_LITERALS + DISTANCES),
             log: {
                 let len = rest.len().min(LONGEST_LOG);
                 Log(rest.get_mut(..len).unwrap_or_default())

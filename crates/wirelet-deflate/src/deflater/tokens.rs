@@ -1,25 +1,14 @@
 //! Tokens: literals and matches, as the block's log keeps them and as they are sent.
 
-use super::huffman::LITERALS;
-use super::matches::{LONGEST, Match, SHORTEST};
+use super::matches::{Match, SHORTEST};
 use super::memory::{Log, Table};
-
-/// The symbol that ends a block (RFC 1951 3.2.5).
-pub(super) const END_OF_BLOCK: usize = 256;
+use crate::alphabet::{END, FIXED_DISTANCE, FIXED_LITERALS, Symbol, fixed_length};
 
 /// What a block consists of.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Token {
     Literal(u8),
     Match(Match),
-}
-
-/// A symbol and the extra bits behind its code (RFC 1951 3.2.5).
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Symbol {
-    pub(super) index: usize,
-    pub(super) extra_bits: u8,
-    pub(super) extra: u16,
 }
 
 impl Token {
@@ -35,11 +24,7 @@ impl Token {
     pub(super) fn first(self) -> Symbol {
         match self {
             Self::Literal(byte) => Symbol { index: byte.into(), extra_bits: 0, extra: 0 },
-            // The one length outside of the pattern.
-            Self::Match(found) if found.len == LONGEST => Symbol { index: 285, extra_bits: 0, extra: 0 },
-            Self::Match(found) => {
-                Symbol::scaled(found.len.wrapping_sub(SHORTEST), 2, END_OF_BLOCK.wrapping_add(1))
-            }
+            Self::Match(found) => length_symbol(found.len),
         }
     }
 
@@ -47,7 +32,7 @@ impl Token {
     pub(super) fn second(self) -> Option<Symbol> {
         match self {
             Self::Literal(_) => None,
-            Self::Match(found) => Some(Symbol::scaled(found.distance.wrapping_sub(1), 1, 0)),
+            Self::Match(found) => Some(distance_symbol(found.distance)),
         }
     }
 
@@ -66,32 +51,15 @@ impl Token {
     }
 }
 
-impl Symbol {
-    /// Symbols in groups of 2^`group_bits`, whose extra bits are one more in each group from the third on.
-    ///
-    /// Out of line: inlined where it is used, it would take another KiB of flash.
-    #[inline(never)]
-    fn scaled(value: u16, group_bits: u16, first: usize) -> Self {
-        let significant = 16u16.wrapping_sub(value.leading_zeros() as u16);
-        let extra_bits = significant.saturating_sub(group_bits.wrapping_add(1));
-        let upper = value.wrapping_shr(extra_bits.into());
-        let index = extra_bits.wrapping_shl(group_bits.into()).wrapping_add(upper);
-        let extra = value & !u16::MAX.wrapping_shl(extra_bits.into());
-        Self { index: first.wrapping_add(index.into()), extra_bits: extra_bits as u8, extra }
-    }
+/// Out of line, as [`distance_symbol`]: inlined where they are used, they would take another KiB of flash.
+#[inline(never)]
+fn length_symbol(length: u16) -> Symbol {
+    Symbol::of_length(length)
 }
 
-/// Length of every code for distances in the fixed code, bits.
-pub(super) const FIXED_DISTANCE: u8 = 5;
-
-/// RFC 1951 3.2.6: the length of a code for a literal or a length in the fixed code, bits.
-pub(super) fn fixed_length(symbol: usize) -> u8 {
-    match symbol {
-        0..=143 => 8,
-        144..=255 => 9,
-        256..=279 => 7,
-        _ => 8,
-    }
+#[inline(never)]
+fn distance_symbol(distance: u16) -> Symbol {
+    Symbol::of_distance(distance)
 }
 
 /// The tokens of a block, in its log.
@@ -168,7 +136,7 @@ impl Tokens {
     /// Adds how often each literal and length occurs, and the end of the block.
     pub(super) fn count_first(&self, log: &Log<'_>, table: &mut Table<'_>) {
         self.iter(log).for_each(|token| table.add(token.first().index, 1));
-        table.add(END_OF_BLOCK, 1);
+        table.add(END, 1);
     }
 
     /// Adds how often each distance occurs.
@@ -183,11 +151,11 @@ impl Tokens {
             let first = token.first();
             let extra = u32::from(first.extra_bits);
             let second = token.second().map_or(0, |symbol| {
-                bits(symbol.index.wrapping_add(LITERALS)).wrapping_add(symbol.extra_bits.into())
+                bits(symbol.index.wrapping_add(FIXED_LITERALS)).wrapping_add(symbol.extra_bits.into())
             });
             bits(first.index).wrapping_add(extra).wrapping_add(second)
         };
-        self.iter(log).map(cost).sum::<u32>().wrapping_add(bits(END_OF_BLOCK))
+        self.iter(log).map(cost).sum::<u32>().wrapping_add(bits(END))
     }
 
     fn size(&self, is_match: bool) -> u16 {

@@ -2,12 +2,12 @@
 
 use alloc::vec::Vec;
 
-use super::alphabet::{
-    DISTANCE_BASES, DISTANCES, END, FIRST_LENGTH, FIXED_LENGTHS, LITERAL_EXTRA_BITS, LITERALS, LONGEST,
-    LONGEST_PRECODE, Length, MANY_ZEROS, PRECODE_ORDER, PRECODES, REPEAT, ZEROS, distance_extra_bits,
-    distance_symbol, precode_extra_bits,
-};
 use super::huffman::{Code, Lengths, occurring};
+use crate::alphabet::tables::{FIXED_LENGTHS, LITERAL_EXTRA_BITS, Length, distance_extra_bits};
+use crate::alphabet::{
+    DISTANCES, END, FIRST_LENGTH, FIXED_DISTANCE, LITERALS, LONGEST, LONGEST_PRECODE, MANY_ZEROS,
+    PRECODE_ORDER, PRECODES, REPEAT, Symbol, ZEROS, precode_extra_bits,
+};
 
 /// A block of less input than this is never shorter with codes of its own, whose description alone has some 40 bytes.
 const WORTH_OWN_CODES: usize = 64;
@@ -44,7 +44,7 @@ impl Frequencies {
     #[inline]
     pub(super) fn a_match(&mut self, length: usize, distance: usize) {
         self.literals[FIRST_LENGTH + usize::from(Length::of(length).symbol)] += 1;
-        self.distances[distance_symbol(distance as u32)] += 1;
+        self.distances[Symbol::of_distance(distance as u16).index] += 1;
     }
 }
 
@@ -59,10 +59,11 @@ pub(super) fn write(
     let (mut literals, mut distances) = ([0; LITERALS], [0; DISTANCES]);
     let literals = occurring(&frequencies.literals, &mut literals);
     let distances = occurring(&frequencies.distances, &mut distances);
-    let fixed_bits =
-        3 + weighted(literals, &frequencies.literals, |symbol| {
+    let fixed_bits = 3
+        + weighted(literals, &frequencies.literals, |symbol| {
             FIXED_LENGTHS[symbol] + LITERAL_EXTRA_BITS[symbol]
-        }) + weighted(distances, &frequencies.distances, |symbol| 5 + distance_extra_bits(symbol));
+        })
+        + weighted(distances, &frequencies.distances, |symbol| FIXED_DISTANCE + distance_extra_bits(symbol));
     let own = (data.len() >= WORTH_OWN_CODES).then(|| Description::of(frequencies, literals, distances));
     let own_bits = own.as_ref().map_or(u64::MAX, |own| own.bits);
     let stored_bits = stored_bits(data.len());
@@ -128,11 +129,10 @@ fn write_match(
     bits.add_code(literal_codes[FIRST_LENGTH + usize::from(length.symbol)]);
     bits.add(u64::from(length.extra), length.extra_bits);
     bits.flush(out);
-    let distance = u32::from(sequence.distance);
-    let symbol = distance_symbol(distance);
+    let symbol = Symbol::of_distance(sequence.distance);
     // At most 7 + 15 + 13.
-    bits.add_code(distance_codes[symbol]);
-    bits.add(u64::from(distance - u32::from(DISTANCE_BASES[symbol])), distance_extra_bits(symbol));
+    bits.add_code(distance_codes[symbol.index]);
+    bits.add(u64::from(symbol.extra), symbol.extra_bits);
     bits.flush(out);
 }
 
@@ -323,7 +323,7 @@ static FIXED_CODES: [Code; LITERALS] = {
 };
 
 static FIXED_DISTANCES: [Code; DISTANCES] = {
-    let mut codes = [Code { bits: 0, len: 5 }; DISTANCES];
+    let mut codes = [Code { bits: 0, len: FIXED_DISTANCE }; DISTANCES];
     let mut symbol = 0;
     while symbol < DISTANCES {
         codes[symbol].bits = (symbol as u16).reverse_bits() >> 11;

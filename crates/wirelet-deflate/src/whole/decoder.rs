@@ -8,12 +8,14 @@
 use alloc::boxed::Box;
 use core::fmt;
 
-use super::alphabet::{
-    DISTANCE_BASES, DISTANCES, END, FIRST_LENGTH, FIXED_LENGTHS, LENGTH_BASES, LITERAL_EXTRA_BITS, LITERALS,
-    LONGEST, LONGEST_PRECODE, MANY_ZEROS, PRECODE_ORDER, PRECODES, REPEAT, ZEROS, distance_extra_bits,
-    precode_extra_bits,
-};
 use super::huffman::reversed;
+use crate::alphabet::tables::{
+    DISTANCE_BASES, FIXED_LENGTHS, LENGTH_BASES, LITERAL_EXTRA_BITS, distance_extra_bits,
+};
+use crate::alphabet::{
+    DISTANCES, END, FIRST_LENGTH, FIXED_DISTANCE, LITERALS, LONGEST, LONGEST_PRECODE, MANY_ZEROS,
+    PRECODE_ORDER, PRECODES, REPEAT, ZEROS, precode_extra_bits,
+};
 
 /// The longest message, bytes, compressed.
 const MOST: usize = 2048;
@@ -461,7 +463,7 @@ static FIXED_LITERALS: [Symbol; LITERALS + 2] = {
 
 /// RFC 1951 3.2.6.
 static FIXED_DISTANCES: [Symbol; DISTANCES + 2] = {
-    let mut symbols = [Symbol { number: 0, length: 5 }; DISTANCES + 2];
+    let mut symbols = [Symbol { number: 0, length: FIXED_DISTANCE as u16 }; DISTANCES + 2];
     let mut number = 0;
     while number < symbols.len() {
         symbols[number].number = number as u16;

@@ -10,8 +10,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::alphabet::LONGEST_MATCH;
 use super::block::{self, BitWriter, Frequencies, Sequence};
+use crate::alphabet::LONGEST_MATCH;
 
 /// The largest hash table, entries.
 const TABLE: usize = 1 << TABLE_BITS;

@@ -1,6 +1,7 @@
 //! Huffman codes for a block: code lengths of given frequencies, and canonical codes (RFC 1951 3.2.2).
 
-use super::alphabet::LONGEST;
+use crate::alphabet::LONGEST;
+use crate::huffman::{self, Histogram, Tree, limit};
 
 /// Symbols that are looked at together.
 const PART: usize = 16;
@@ -20,7 +21,7 @@ pub(super) struct Lengths<'a, const N: usize> {
     /// Of each symbol's code, bits; 0: it has none.
     pub(super) lengths: [u8; N],
     /// How many codes have each length.
-    counts: [u16; LONGEST + 1],
+    counts: Histogram,
     /// The symbols that have a code, in their order.
     pub(super) symbols: &'a [u16],
 }
@@ -39,7 +40,8 @@ impl<'a, const N: usize> Lengths<'a, N> {
                 this.counts[1] = 1;
             }
             leaves => {
-                this.counts = limited(depths::<N>(leaves), longest);
+                this.counts = huffman::depths(&mut Arrays::<N>::of(leaves), leaves.len());
+                limit(&mut this.counts, longest);
                 // The rarest symbols have the longest codes.
                 let mut leaves = leaves.iter();
                 for len in (1..=longest).rev() {
@@ -59,17 +61,11 @@ impl<'a, const N: usize> Lengths<'a, N> {
 
     /// The canonical codes of the lengths (RFC 1951 3.2.2).
     pub(super) fn codes(&self) -> [Code; N] {
-        let mut next = [0_u16; LONGEST + 1];
-        for len in 0..LONGEST {
-            next[len + 1] = (next[len] + self.counts[len]) << 1;
-        }
         let mut codes = [Code::default(); N];
-        for (symbol, len) in self.iter() {
-            let value = &mut next[usize::from(len) % 16];
-            codes[usize::from(symbol)] =
-                Code { bits: (u32::from(reversed(*value)) >> (16 - len)) as u16, len };
-            *value = value.wrapping_add(1);
-        }
+        let symbols = self.iter().map(|(symbol, len)| (usize::from(symbol), len));
+        huffman::number(&self.counts, symbols, |symbol, code, len| {
+            codes[symbol] = Code { bits: (u32::from(reversed(code)) >> (16 - len)) as u16, len };
+        });
         codes
     }
 }
@@ -137,85 +133,51 @@ fn sort<'a, const N: usize>(
     sorted
 }
 
-/// How many of the leaves, two or more, stand at each depth of a Huffman tree. Depths of 32 and more, which frequencies of
-/// 32 bits don't reach before a message has gigabytes, count as 32.
-///
-/// A. Moffat, J. Katajainen: In-Place Calculation of Minimum-Redundancy Codes (1995). Which of two weights is smaller cannot be
-/// predicted: there are no branches for it.
-fn depths<const N: usize>(leaves: &[Leaf]) -> [u16; 33] {
-    let n = leaves.len().min(N);
-    // The weights of inner nodes; those that don't exist yet weigh more than any.
-    let mut weights = [u32::MAX; N];
-    let mut parents = [0_u16; N];
-    let (mut leaf, mut inner) = (0, 0);
-    for next in 0..n - 1 {
-        let mut weight = 0;
-        for _ in 0..2 {
-            let light = leaves.get(leaf).map_or(u32::MAX, |leaf| leaf.frequency);
-            let heavy = weights[inner];
-            let takes_inner = heavy < light;
-            weight += heavy.min(light);
-            // Where it is not taken it is overwritten when it is.
-            parents[inner] = next as u16;
-            inner += usize::from(takes_inner);
-            leaf += usize::from(!takes_inner);
-        }
-        weights[next] = weight;
-    }
-    let inner_counts = inner_counts(&parents[..n.saturating_sub(2)]);
-    let mut counts = [0_u16; 33];
-    let mut places = 1;
-    for (count, inner) in counts.iter_mut().zip(inner_counts) {
-        *count = places - inner.min(places);
-        places = 2 * inner;
-    }
-    counts
+/// Leaves, weights of inner nodes and their parents, each by itself. Nodes that don't exist yet weigh more than any.
+struct Arrays<'l, const N: usize> {
+    leaves: &'l [Leaf],
+    weights: [u32; N],
+    parents: [u16; N],
 }
 
-/// How many inner nodes stand at each depth, by their parents; the root, which has none, was made last. Those of a depth
-/// were made one after the other, and before all that stand higher.
-fn inner_counts(parents: &[u16]) -> [u16; 34] {
-    let mut counts = [0_u16; 34];
-    counts[0] = 1;
-    // Nodes at `depth` have their parents at `above` or behind it.
-    let (mut depth, mut above) = (1, parents.len());
-    for (node, parent) in parents.iter().enumerate().rev() {
-        if usize::from(*parent) < above {
-            counts[depth] += (above - (node + 1)) as u16;
-            above = node + 1;
-            depth = (depth + 1).min(33);
-        }
+impl<'l, const N: usize> Arrays<'l, N> {
+    const fn of(leaves: &'l [Leaf]) -> Self {
+        Self { leaves, weights: [u32::MAX; N], parents: [0; N] }
     }
-    counts[depth] += above as u16;
-    counts
 }
 
-/// No leaf deeper than `longest`: those that were are lifted, and others lowered to make room for them.
-fn limited(depths: [u16; 33], longest: usize) -> [u16; LONGEST + 1] {
-    let mut counts = [0; LONGEST + 1];
-    counts[..=longest].copy_from_slice(&depths[..=longest]);
-    let deeper: u16 = depths[longest + 1..].iter().sum();
-    if deeper == 0 {
-        return counts;
+impl<const N: usize> Tree for Arrays<'_, N> {
+    #[inline]
+    fn leaf(&self, index: usize) -> u32 {
+        self.leaves.get(index).map_or(u32::MAX, |leaf| leaf.frequency)
     }
-    counts[longest] += deeper;
-    // Kraft's sum, in units of the longest code: a prefix code has at most 2^longest.
-    let mut sum: u32 = (1..=longest).map(|len| u32::from(counts[len]) << (longest - len)).sum();
-    while sum > 1 << longest {
-        // One leaf of the deepest level but the last gets a sibling from the last: one unit less.
-        let Some(len) = (1..longest).rev().find(|len| counts[*len] > 0) else { break };
-        counts[len] -= 1;
-        counts[len + 1] += 2;
-        counts[longest] -= 1;
-        sum -= 1;
+
+    #[inline]
+    fn node(&self, index: usize, _: usize) -> u32 {
+        self.weights[index]
     }
-    counts
+
+    #[inline]
+    fn adopt(&mut self, index: usize, parent: usize, _: bool) {
+        // Where it is not taken it is overwritten when it is.
+        self.parents[index] = parent as u16;
+    }
+
+    #[inline]
+    fn make(&mut self, index: usize, weight: u32) {
+        self.weights[index] = weight;
+    }
+
+    #[inline]
+    fn parent(&self, index: usize) -> usize {
+        self.parents[index].into()
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::alphabet::{DISTANCES, LITERALS, LONGEST_PRECODE, PRECODES};
     use super::*;
+    use crate::alphabet::{DISTANCES, LITERALS, LONGEST_PRECODE, PRECODES};
 
     fn lengths<const N: usize>(frequencies: &[u32; N], longest: usize) -> [u8; N] {
         Lengths::of(occurring(frequencies, &mut [0; N]), frequencies, longest).lengths

@@ -8,7 +8,6 @@
     reason = "ranges are known where speed matters; fuzzed with overflow checks"
 )]
 
-mod alphabet;
 mod block;
 mod decoder;
 mod encoder;
