@@ -1,5 +1,9 @@
 //! Sockets of embassy-net: a listener or connector owns one of the stack's sockets and uses it again and again.
 
+mod statics;
+
+pub use statics::{EmbassyClient, EmbassyClientMemory, EmbassyServer, EmbassyWorker};
+
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use embassy_net::dns::DnsQueryType;

@@ -72,6 +72,39 @@
 //! }
 //! ```
 //!
+//! ## On embassy
+//!
+//! [`embassy!`] declares the memory of a server or a client, in statics, with their tasks. Then a server is this, besides the
+//! `async fn` above:
+//!
+//! ```
+//! # use wirelet_embedded::{Error, WebSocket};
+//! # use wirelet_embedded::{proto::Config, server::{Route, Settings, WebSocketRoute}};
+//! # async fn echo(ws: WebSocket<'_>) -> Result<(), Error> { Ok(()) }
+//! static SETTINGS: Settings<'static> =
+//!     Settings::new(&[Route::websocket("/ws", &WebSocketRoute::pull(&Config::new()))]);
+//!
+//! wirelet_embedded::embassy! {
+//!     fn serve = server { connections: 4, rx: 2048, tx: 2048, queue: 512, tcp: 1460, function: echo };
+//! }
+//!
+//! # fn start(spawner: embassy_executor::Spawner, stack: embassy_net::Stack<'static>) {
+//! let handle = serve(spawner, stack, 80, &SETTINGS).expect("started once");
+//! # }
+//! ```
+//!
+//! `examples/embedded/` in the repository has a server and a client for each of six boards.
+//!
+//! ## Over which network
+//!
+//! | sockets | feature | types |
+//! |---|---|---|
+//! | embassy-net's | `embassy-net` | [`EmbassyListener`], [`EmbassyConnector`] |
+//! | those of any stack with `edge-nal`'s traits | `edge-nal` | [`EdgeListener`], [`EdgeConnector`] |
+//! | the standard library's | `std` | [`StdListener`], [`StdConnector`] |
+//! | a reader and a writer of `embedded-io-async`, split by value | | [`Pair`] with [`net::from_fn`] |
+//! | any other | | [`net::Socket`], [`net::Listen`], [`net::Connect`] |
+//!
 //! ## Two ways to write a handler
 //!
 //! | | `async fn(WebSocket)` | [`Handler`] |
@@ -193,7 +226,9 @@
 //! | feature | adds |
 //! |---|---|
 //! | `embassy-time` | `EmbassyClock` |
-//! | `embassy-net` | `EmbassyListener`, `EmbassyConnector` |
+//! | `embassy-net` | `EmbassyListener`, `EmbassyConnector`, and the macro `embassy!` |
+//! | `edge-nal` | `EdgeListener`, `EdgeConnector` |
+//! | `std` | `StdListener`, `StdConnector`, `StdClock` |
 //! | `deflate` | [`compression`]: permessage-deflate (RFC 7692) in memory of the caller's |
 //! | `defmt` | lines for the log, and `defmt::Format` on the small types |
 //! | `log` | the same lines for the crate `log` |
@@ -222,13 +257,15 @@
 
 #[cfg(feature = "tls")]
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "std"))]
 extern crate std;
 
 pub mod client;
 pub mod compression;
 mod context;
 mod counters;
+#[cfg(feature = "edge-nal")]
+mod edge;
 #[cfg(feature = "embassy-net")]
 mod embassy;
 mod events;
@@ -240,10 +277,13 @@ pub mod http;
 mod keys;
 pub mod net;
 mod outgoing;
+mod pair;
 mod progress;
 mod queue;
 pub mod server;
 mod session;
+#[cfg(feature = "std")]
+mod sockets;
 mod table;
 mod talk;
 mod time;
@@ -254,14 +294,22 @@ mod websocket;
 
 pub use client::{Client, ClientResources, Sender};
 pub use counters::{Counters, Counts, Refusals};
+#[cfg(feature = "edge-nal")]
+pub use edge::{EdgeConnector, EdgeListener, EdgeSocket};
 #[cfg(feature = "embassy-net")]
-pub use embassy::{EmbassyConnector, EmbassyListener, EmbassySocket};
+pub use embassy::{
+    EmbassyClient, EmbassyClientMemory, EmbassyConnector, EmbassyListener, EmbassyServer, EmbassySocket,
+    EmbassyWorker,
+};
 pub use fragments::Fragments;
 pub use handle::{Broadcast, Handle};
 pub use handler::{Cause, End, Handler, Peer};
 #[cfg(feature = "rand_core")]
 pub use keys::Csprng;
+pub use pair::{Pair, PairReader, PairWriter};
 pub use server::{Resources, Server};
+#[cfg(feature = "std")]
+pub use sockets::{StdClock, StdConnector, StdHalf, StdListener, StdSocket};
 pub use table::{ConnectionId, ConnectionInfo, Message, Overflow, Phase, SendError, SendReason};
 pub use time::Clock;
 #[cfg(feature = "embassy-time")]
@@ -269,6 +317,14 @@ pub use time::EmbassyClock;
 pub use websocket::{BinaryFragments, Error, ReceiveHalf, SendHalf, TextFragments, WebSocket};
 pub use wirelet_proto as proto;
 pub use wirelet_proto::Outcome;
+
+/// What [`embassy!`] needs of other crates.
+#[cfg(feature = "embassy-net")]
+#[doc(hidden)]
+pub mod for_macros {
+    pub use embassy_net::Stack;
+    pub use static_cell::{ConstStaticCell, StaticCell};
+}
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,8 @@ use core::net::SocketAddr;
 
 use embedded_io_async::{Error, Read, Write};
 
+pub use crate::pair::{FromFn, from_fn};
+
 /// A connected stream, usually TCP. Dropping it aborts the connection.
 ///
 /// Nagle's algorithm should be off: what belongs together is written together already.
