@@ -8,6 +8,7 @@
     python3 conformance/autobahn.py server --url ws://127.0.0.1:8080/ws   a server that already runs
     python3 conformance/autobahn.py client --client COMMAND   another client: called as COMMAND URL AGENT
     python3 conformance/autobahn.py device                    the firmware in QEMU, 4 KiB of buffer, chunk by chunk
+    python3 conformance/autobahn.py device --firmware ELF     another server in QEMU, see conformance/examples.py
     python3 conformance/autobahn.py embedded-client           the microcontrollers' client, on this machine
     python3 conformance/autobahn.py device-client             the same client in the firmware in QEMU
     python3 conformance/autobahn.py all --bless               write the expected results
@@ -315,12 +316,12 @@ def write_expected(path, results):
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
-def start_server(role, programs, compress):
+def start_server(role, programs, options):
     """The server of a role, listening."""
     if role == "device":
-        return Device()
+        return Device(options.firmware)
     port = free_port()
-    server = Process("wirelet serve", [programs["server"], "serve", "--addr", f"127.0.0.1:{port}", f"--compress={compress}"])
+    server = Process("wirelet serve", [programs["server"], "serve", "--addr", f"127.0.0.1:{port}", f"--compress={options.compress}"])
     server.port = port
     server.wait_for_port(port, HANG)
     return server
@@ -338,7 +339,7 @@ def run_role(role, suite, programs, cases, options):
     elif options.url:
         test_server(role, suite, options.url, shards, reports)
     else:
-        with start_server(role, programs, options.compress) as server:
+        with start_server(role, programs, options) as server:
             try:
                 test_server(role, suite, f"ws://127.0.0.1:{server.port}/ws", shards, reports)
             finally:
@@ -395,6 +396,7 @@ def parse():
     parser.add_argument("--shard", choices=["ci", "rest"], help="a fixed list of cases, or all others")
     parser.add_argument("--url", help="test the server at this address")
     parser.add_argument("--client", metavar="COMMAND", help="test this client: called as COMMAND URL AGENT")
+    parser.add_argument("--firmware", metavar="ELF", help="what `device` boots (default: that of boards/qemu-virt)")
     parser.add_argument("--compress", metavar="MODE", default="shared",
                         help="how wirelet compresses, as for `wirelet serve` (default: shared)")
     parser.add_argument("--bless", action="store_true", help="write the expected results")

@@ -74,7 +74,7 @@
 //!
 //! ## On embassy
 //!
-//! [`embassy!`] declares the memory of a server or a client, in statics, with their tasks. Then a server is this, besides the
+//! The macro `embassy!` declares the memory of a server or a client, in statics, with their tasks. Then a server is this, besides the
 //! `async fn` above:
 //!
 //! ```
@@ -99,9 +99,9 @@
 //!
 //! | sockets | feature | types |
 //! |---|---|---|
-//! | embassy-net's | `embassy-net` | [`EmbassyListener`], [`EmbassyConnector`] |
-//! | those of any stack with `edge-nal`'s traits | `edge-nal` | [`EdgeListener`], [`EdgeConnector`] |
-//! | the standard library's | `std` | [`StdListener`], [`StdConnector`] |
+//! | embassy-net's | `embassy-net` | `EmbassyListener`, `EmbassyConnector` |
+//! | those of any stack with `edge-nal`'s traits | `edge-nal` | `EdgeListener`, `EdgeConnector` |
+//! | the standard library's | `std` | `StdListener`, `StdConnector` |
 //! | a reader and a writer of `embedded-io-async`, split by value | | [`Pair`] with [`net::from_fn`] |
 //! | any other | | [`net::Socket`], [`net::Listen`], [`net::Connect`] |
 //!
