@@ -8,6 +8,7 @@ A board whose core library is missing is named and left out.
 """
 
 import argparse
+import re
 import subprocess
 import sys
 
@@ -15,6 +16,7 @@ from firmware import HOST, Device
 from harness import HANG, HERE, MESSAGES, ROOT, Failure, Process, executables, free_port, main, run
 
 EXAMPLES = ROOT / "examples" / "embedded"
+GUIDES = ROOT / "docs"
 # Built and booted here, then built or checked alone.
 BOOTED = ("std", "qemu-virt")
 OTHERS = ("esp32c3", "esp32c6", "rp2040-cyw43", "stm32-ethernet")
@@ -24,6 +26,8 @@ LEFT_OUT = 77
 
 # A reader takes in an example at once.
 LONGEST = 80
+# By how much a task may be larger or smaller than in the guide: compilers differ.
+TOLERANCE = 0.05
 
 
 def check_sources():
@@ -34,6 +38,34 @@ def check_sources():
             lines = len(path.read_text().splitlines())
             if lines > LONGEST:
                 raise Failure(f"{path}: {lines} lines, more than {LONGEST}")
+
+
+def check_guides():
+    """What a guide says to be from an example is in it, word for word."""
+    for guide in sorted(GUIDES.glob("*.md")):
+        for source, code in re.findall(r"<!-- from (\S+) -->\n```\S*\n(.*?)```", guide.read_text(), re.DOTALL):
+            if code.rstrip() not in (ROOT / source).read_text():
+                raise Failure(f"{guide}: what it has from {source} is not there any more")
+
+
+def rows(lines):
+    """The lines of a table of Markdown, by what they begin with; the numbers that were measured are the last four cells."""
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {tuple(row[:-4]): [int(number) for number in row[-4:]] for row in cells if row[-1].isdigit()}
+
+
+def check_memory(firmware):
+    """The table in the guide is what the program prints, but for what compilers differ in."""
+    with Device(firmware, ready="] |") as device:
+        if device.wait():
+            raise Failure(f"the program ended with status {device.status}\n{device.tail()}")
+        printed = [line.split("] ", 1)[-1] for line in device.lines if "] |" in line]
+    wanted = rows(line for line in (GUIDES / "memory.md").read_text().splitlines() if line.startswith("| "))
+    measured = rows(printed)
+    if not measured or measured.keys() != wanted.keys() or any(
+            abs(number - old) > old * TOLERANCE for row in measured for number, old in zip(measured[row], wanted[row])):
+        raise Failure("docs/memory.md has another table than this:\n" + "\n".join(printed))
+    print(f"memory: {len(measured)} sizes, as docs/memory.md has them", flush=True)
 
 
 def build_others():
@@ -73,9 +105,11 @@ def cli():
     parser.add_argument("--autobahn", action="store_true", help="run Autobahn's fixed shard against the server, too")
     options = parser.parse_args()
     check_sources()
+    check_guides()
     programs = executables([str(EXAMPLES / "build.sh"), MESSAGES, *BOOTED], EXAMPLES)
     server_answers(programs["qemu-virt-server"], programs)
     client_is_answered(programs["qemu-virt-client"], programs)
+    check_memory(programs["qemu-virt-memory"])
     if options.autobahn:
         run([sys.executable, HERE / "autobahn.py", "device", "--shard", "ci", "--firmware", programs["qemu-virt-server"]])
     build_others()

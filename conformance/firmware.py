@@ -30,10 +30,11 @@ def build_firmware(name=NAME):
 class Device(Process):
     """An emulated board that runs the firmware. Its port 80 is `port` of 127.0.0.1.
 
-    `settings` are the firmware's own, by name: what a board with flash memory keeps there. It is ready when it has an address.
+    `settings` are the firmware's own, by name: what a board with flash memory keeps there. It is ready when it has
+    logged `ready`: usually an address.
     """
 
-    def __init__(self, elf=None, **settings):
+    def __init__(self, elf=None, ready="] address", **settings):
         self._folder = tempfile.TemporaryDirectory(prefix="wirelet-")
         self._monitor_path = pathlib.Path(self._folder.name) / "monitor"
         self.port = free_port()
@@ -43,7 +44,7 @@ class Device(Process):
         super().__init__("the firmware", ["sh", BOARD / "run.sh", elf or build_firmware()], env=environment,
                          stdin=subprocess.PIPE)
         self._monitor = None
-        self.wait_for_line("] address")
+        self.wait_for_line(ready)
 
     def wait_for_line(self, text, seconds=HANG, after=0):
         """Waits until the firmware has logged a line with the text, past the first `after` lines; returns its number."""

@@ -328,3 +328,17 @@ pub mod for_macros {
 
 #[cfg(test)]
 mod tests;
+
+/// The guides: what stands in them compiles.
+#[cfg(doctest)]
+mod guides {
+    #[cfg(feature = "tls")]
+    #[doc = include_str!("../../../docs/certificates.md")]
+    struct Certificates;
+    #[doc = include_str!("../../../docs/from-picoserve-and-edge-ws.md")]
+    struct FromPicoserveAndEdgeWs;
+    #[doc = include_str!("../../../docs/getting-started-chip.md")]
+    struct GettingStarted;
+    #[doc = include_str!("../../../docs/getting-started-chip.zh.md")]
+    struct GettingStartedInChinese;
+}

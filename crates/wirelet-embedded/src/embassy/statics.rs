@@ -173,7 +173,7 @@ impl<const RX: usize, const TX: usize> EmbassyClient<RX, TX> {
 ///     Settings::new(&[Route::websocket("/ws", &WebSocketRoute::pull(&Config::new()))]);
 ///
 /// wirelet_embedded::embassy! {
-///     /// Starts the server: four connections with 8,048 bytes and some 400 more each.
+///     /// Starts the server: four connections with 8,048 bytes and some 500 more each.
 ///     fn serve = server { connections: 4, rx: 2048, tx: 2048, queue: 512, tcp: 1720, function: echo };
 ///     /// Starts the client.
 ///     fn connect = client { rx: 1024, tx: 1024, queue: 512, tcp: 1460, keys: Csprng<Trng>, function: hello };
