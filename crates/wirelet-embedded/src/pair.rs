@@ -4,16 +4,20 @@ use embedded_io_async::{Error as _, ErrorKind, ErrorType, Read, Write};
 
 use crate::net::{Connect, Listen, Remote, Socket};
 
-/// A reader and a writer as a [`Socket`]: the halves of a transport that is split by value, two pipes, a serial port.
+/// A reader and a writer as a [`Socket`]: the halves of a transport that is split by value, of a serial port, of two pipes.
 ///
-/// The writing side is ended by dropping the writer. For a transport that does not notice that, give the writer a `Drop`. The
-/// rules for both halves are those of [`Socket::Reader`] and [`Socket::Writer`].
+/// The writing side is ended by dropping the writer: what has no end otherwise needs a writer whose `Drop` makes one, or each closing
+/// takes [`Limits::closing_time`](wirelet_proto::Limits::closing_time). The rules for both halves are those of [`Socket::Reader`] and
+/// [`Socket::Writer`].
+///
+/// tokio's sockets, by the adapters of `embedded-io-adapters`:
 ///
 /// ```
-/// use embassy_sync::{blocking_mutex::raw::NoopRawMutex, pipe::Pipe};
+/// use embedded_io_adapters::tokio_1::FromTokio;
 /// use embedded_io_async::ErrorKind;
-/// use wirelet_embedded::net::{Remote, from_fn};
+/// use tokio::net::{TcpListener, TcpStream};
 /// use wirelet_embedded::Pair;
+/// use wirelet_embedded::net::{Socket, from_fn};
 /// # use wirelet_embedded::{Error, StdClock, WebSocket};
 /// # use wirelet_embedded::server::{Resources, Server, Route, Settings, WebSocketRoute};
 /// # use wirelet_embedded::client::{Client, ClientResources, Finished, Options};
@@ -34,15 +38,19 @@ use crate::net::{Connect, Listen, Remote, Socket};
 /// #     assert_eq!(answer, Some(true));
 /// #     Ok(())
 /// # }
-/// # fn main() { async_io::block_on(async {
-/// let (mut up, mut down) = (Pipe::<NoopRawMutex, 256>::new(), Pipe::<NoopRawMutex, 256>::new());
-/// let ((at_server, from_client), (at_client, from_server)) = (up.split(), down.split());
 ///
-/// // A server: a pair for each connection, here one.
-/// let mut pairs = Some(Pair::new(at_server, from_server)).into_iter();
-/// let mut listener = from_fn(async || match pairs.next() {
-///     Some(pair) => Ok::<_, ErrorKind>(pair),
-///     None => core::future::pending().await,
+/// fn pair(stream: TcpStream) -> impl Socket {
+///     let (reader, writer) = stream.into_split();
+///     Pair::new(FromTokio::new(reader), FromTokio::new(writer))
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// // A server
+/// let port = TcpListener::bind("127.0.0.1:0").await.unwrap();
+/// let address = port.local_addr().unwrap();
+/// let mut listener = from_fn(async || match port.accept().await {
+///     Ok((stream, _)) => Ok(pair(stream)),
+///     Err(_) => Err(ErrorKind::Other),
 /// });
 /// let mut resources = Resources::<1, 1024, 1024, 256>::new();
 /// let (server, handle) = Server::new(&mut resources, &SETTINGS);
@@ -50,16 +58,20 @@ use crate::net::{Connect, Listen, Remote, Socket};
 /// let server = worker.run_with(&mut listener, &StdClock, echo);
 ///
 /// // A client
-/// let mut pairs = Some(Pair::new(at_client, from_client)).into_iter();
-/// let mut connector = from_fn(async || pairs.next().ok_or(ErrorKind::NotConnected));
-/// let options = Options::new(Uri::parse("ws://pipe/ws").unwrap());
+/// let mut connector = from_fn(async || match TcpStream::connect(address).await {
+///     Ok(stream) => Ok(pair(stream)),
+///     Err(_) => Err(ErrorKind::ConnectionRefused),
+/// });
+/// let options = Options::new(Uri::parse("ws://localhost/ws").unwrap());
 /// let mut resources = ClientResources::<1024, 1024, 256>::new();
 /// let (mut client, sender) = Client::new(&mut resources, &options);
 /// let mut keys = wirelet_embedded::Csprng(getrandom::rand_core::UnwrapErr(getrandom::SysRng));
 /// let client = client.run_with(&mut connector, &StdClock, &mut keys, &(), hello);
-/// # let both = embassy_futures::select::select(server, client).await;
-/// # assert!(matches!(both, embassy_futures::select::Either::Second(Finished::Ended(_))));
-/// # }) }
+/// # tokio::join!(server, async {
+/// #     assert!(matches!(client.await, Finished::Ended(_)));
+/// #     handle.stop();
+/// # });
+/// # }
 /// ```
 #[derive(Debug)]
 pub struct Pair<R, W> {
