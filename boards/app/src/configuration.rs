@@ -1,8 +1,10 @@
-//! What a device has to be told: its Wi-Fi, and what it does. In flash it is a checked record, twice, so that a loss of
-//! power while one is written leaves the other.
+//! What a device has to be told: its Wi-Fi, and what it does. In flash it is a checked record in two sectors of a partition
+//! of its own. They are written one after the other, so that a loss of power leaves one of them whole, and nothing of an
+//! older record stays behind, its password for one.
 
 use wirelet_embedded::proto::handshake::Uri;
 
+use crate::crc::crc32;
 use crate::line::Line;
 
 /// Bytes of a record: a whole number of the words that flash is written in.
@@ -13,6 +15,8 @@ pub const SECTORS: usize = 2;
 const MAGIC: [u8; 4] = *b"wlC\x01";
 /// Where the check sum stands.
 const CHECK: usize = RECORD - 4;
+/// The name of the partition. ESP-IDF's own storage (`nvs`) belongs to programs that were made with ESP-IDF.
+pub const PARTITION: &str = "settings";
 /// The names of the settings, in the order in which they are shown.
 pub const NAMES: [&str; 5] = ["ssid", "password", "mode", "url", "power-save"];
 
@@ -56,6 +60,20 @@ pub enum Invalid {
     Url,
     /// Power is saved or not: `on` or `off`.
     PowerSave,
+}
+
+/// Why a configuration was not saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SaveError<E> {
+    /// The hardware says no.
+    Flash(E),
+    /// What was read back is not what was written: the flash is worn out, or write-protected.
+    ReadBack,
+}
+
+/// Whether a partition may hold the configuration: it is called [`PARTITION`], and has `sectors` enough.
+pub fn belongs(label: &str, sectors: u32) -> bool {
+    label == PARTITION && sectors as usize >= SECTORS
 }
 
 /// Two sectors of flash.
@@ -118,6 +136,20 @@ impl Configuration {
         Ok(())
     }
 
+    /// How a setting is shown: `(none)` when it is empty, and of a password only whether there is one.
+    pub fn shown(&self, name: &str) -> &str {
+        let text = match name {
+            "ssid" => self.ssid.text(),
+            "password" if !self.password.is_empty() => "(set)",
+            "mode" => self.mode.name(),
+            "url" => self.url.text(),
+            "power-save" if self.power_save => "on",
+            "power-save" => "off",
+            _ => "",
+        };
+        if text.is_empty() { "(none)" } else { text }
+    }
+
     /// The newer of the two records that is whole; `None` when neither is.
     ///
     /// # Errors
@@ -126,16 +158,26 @@ impl Configuration {
         Ok(newest(flash)?.map(|(_, _, configuration)| configuration))
     }
 
-    /// Writes a record in the place of the older one.
+    /// Writes both records, the older one first, and reads each back.
     ///
     /// # Errors
-    /// The hardware's. The newer record is untouched.
-    pub fn save<F: Flash>(&self, flash: &mut F) -> Result<(), F::Error> {
-        let (sector, number) = match newest(flash)? {
-            Some((sector, number, _)) => ((sector + 1) % SECTORS, number.wrapping_add(1)),
-            None => (0, 0),
+    /// The hardware's, or the record is not what was written. One of the records is whole: the old one, or the new one.
+    pub fn save<F: Flash>(&self, flash: &mut F) -> Result<(), SaveError<F::Error>> {
+        let (newer, number) = match newest(flash).map_err(SaveError::Flash)? {
+            Some((sector, number, _)) => (sector, number),
+            None => (SECTORS - 1, u32::MAX),
         };
-        flash.replace(sector, &self.record(number))
+        for step in 1..=SECTORS {
+            let record = self.record(number.wrapping_add(step as u32));
+            let sector = (newer + step) % SECTORS;
+            flash.replace(sector, &record).map_err(SaveError::Flash)?;
+            let mut written = [0; RECORD];
+            flash.read(sector, &mut written).map_err(SaveError::Flash)?;
+            if written != record {
+                return Err(SaveError::ReadBack);
+            }
+        }
+        Ok(())
     }
 
     fn record(&self, number: u32) -> [u8; RECORD] {
@@ -212,6 +254,15 @@ impl core::fmt::Display for Invalid {
     }
 }
 
+impl<E: core::fmt::Debug> core::fmt::Display for SaveError<E> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Flash(error) => write!(f, "{error:?}"),
+            Self::ReadBack => f.write_str("the flash does not hold what was written"),
+        }
+    }
+}
+
 /// Sector, number and content of the newer record that is whole.
 fn newest<F: Flash>(flash: &mut F) -> Result<Option<(usize, u32, Configuration)>, F::Error> {
     let mut found: Option<(usize, u32, Configuration)> = None;
@@ -263,29 +314,22 @@ impl<'r> Reader<'r> {
     }
 }
 
-/// The CRC of Ethernet and zip.
-fn crc32(bytes: &[u8]) -> u32 {
-    let step = |crc: u32, byte: &u8| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
-    };
-    !bytes.iter().fold(u32::MAX, step)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::format;
     use std::string::String;
 
-    /// Flash as it comes from the factory, and one that loses its power after some bytes.
+    /// Flash as it comes from the factory, one that loses its power after some bytes, and one that is worn out.
     struct Sectors {
         content: [[u8; RECORD]; SECTORS],
         power: usize,
+        worn: bool,
     }
 
     impl Sectors {
         fn new() -> Self {
-            Self { content: [[0xff; RECORD]; SECTORS], power: usize::MAX }
+            Self { content: [[0xff; RECORD]; SECTORS], power: usize::MAX, worn: false }
         }
     }
 
@@ -300,7 +344,10 @@ mod tests {
         fn replace(&mut self, sector: usize, from: &[u8; RECORD]) -> Result<(), Self::Error> {
             self.content[sector] = [0xff; RECORD];
             let written = self.power.min(RECORD);
+            self.power -= written;
             self.content[sector][..written].copy_from_slice(&from[..written]);
+            // A cell that has lost its charge.
+            self.content[sector][17] ^= u8::from(self.worn);
             if written == RECORD { Ok(()) } else { Err("no power") }
         }
     }
@@ -317,11 +364,6 @@ mod tests {
             configuration.set(name, value).unwrap();
         }
         configuration
-    }
-
-    #[test]
-    fn the_check_sum_is_the_known_one() {
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
     }
 
     #[test]
@@ -343,17 +385,44 @@ mod tests {
 
     #[test]
     fn power_lost_at_any_byte_leaves_the_old_or_the_new() {
-        for power in 0..=RECORD {
+        for power in 0..=2 * RECORD {
             let mut flash = Sectors::new();
             let (old, new) = (example("old"), example("new"));
-            example("older").save(&mut flash).unwrap();
             old.save(&mut flash).unwrap();
             flash.power = power;
             let saved = new.save(&mut flash);
-            assert_eq!(saved.is_ok(), power == RECORD);
-            let expected = if power == RECORD { &new } else { &old };
+            assert_eq!(saved.is_ok(), power == 2 * RECORD);
+            let expected = if power >= RECORD { &new } else { &old };
             assert_eq!(Configuration::load(&mut flash).unwrap().as_ref(), Some(expected), "{power}");
         }
+    }
+
+    /// The sector that was not written kept the password that somebody had changed.
+    #[test]
+    fn nothing_of_an_older_record_stays_in_flash() {
+        let mut flash = Sectors::new();
+        example("old").save(&mut flash).unwrap();
+        let mut new = example("new");
+        new.set("password", "battery staple").unwrap();
+        new.save(&mut flash).unwrap();
+        for sector in flash.content {
+            assert!(!sector.windows(7).any(|bytes| bytes == b"correct"));
+        }
+    }
+
+    /// Worn flash answered that it had been written, and the settings were gone after the next start.
+    #[test]
+    fn what_flash_does_not_hold_is_not_saved() {
+        let mut flash = Sectors { worn: true, ..Sectors::new() };
+        assert_eq!(example("home").save(&mut flash), Err(SaveError::ReadBack));
+    }
+
+    /// The storage of ESP-IDF was overwritten.
+    #[test]
+    fn only_a_partition_of_its_own_is_written() {
+        assert!(belongs("settings", 2) && belongs("settings", 3));
+        assert!(!belongs("settings", 1));
+        assert!(!belongs("nvs", 6) && !belongs("", 6));
     }
 
     #[test]
@@ -393,6 +462,7 @@ mod tests {
         example("second").save(&mut flash).unwrap();
         assert_eq!(Configuration::load(&mut flash), Ok(Some(example("second"))));
         assert_eq!(Configuration::from_record(&flash.content[0]), Some((1, example("second"))));
+        assert_eq!(Configuration::from_record(&flash.content[1]), Some((2, example("second"))));
     }
 
     #[test]

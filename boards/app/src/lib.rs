@@ -9,6 +9,7 @@ extern crate std;
 pub mod autobahn;
 pub mod configuration;
 mod console;
+mod crc;
 pub mod demo;
 mod echo;
 #[cfg(feature = "embassy")]

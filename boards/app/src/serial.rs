@@ -40,7 +40,7 @@ impl<'b> Serial<'b> {
             match self.byte(*byte) {
                 Some(Request::Save) => match self.configuration.save(flash) {
                     Ok(()) => self.board.log(format_args!("saved; 'restart' to use it")),
-                    Err(error) => self.board.log(format_args!("not saved: {error:?}")),
+                    Err(error) => self.board.log(format_args!("not saved: {error}")),
                 },
                 Some(Request::Restart) => return true,
                 None => {}
@@ -104,17 +104,7 @@ impl<'b> Serial<'b> {
     }
 
     fn show(&self, name: &str) {
-        let Configuration { ssid, password, mode, url, power_save } = &self.configuration;
-        let value = match name {
-            "ssid" => ssid.text(),
-            "password" if password.is_empty() => "(none)",
-            "password" => "(set)",
-            "mode" => mode.name(),
-            "url" => url.text(),
-            _ if *power_save => "on",
-            _ => "off",
-        };
-        self.board.log(format_args!("{name} {value}"));
+        self.board.log(format_args!("{name} {}", self.configuration.shown(name)));
     }
 
     fn help(&self) {
@@ -211,5 +201,14 @@ mod tests {
         let mut serial = Serial::new(&log, Configuration::new());
         assert!(!serial.input(b"save\n", &mut Sectors(None)));
         assert_eq!(log.lines(), ["not saved: \"broken\""]);
+    }
+
+    /// An empty line stood there, which might as well have been a value of spaces.
+    #[test]
+    fn an_empty_setting_is_shown_as_none() {
+        let (log, mut flash) = (Log::default(), blank());
+        assert!(!Serial::new(&log, Configuration::new()).input(b"show\n", &mut flash));
+        let shown = ["ssid (none)", "password (none)", "mode server", "url (none)", "power-save off"];
+        assert_eq!(log.lines(), shown);
     }
 }

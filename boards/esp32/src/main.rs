@@ -18,6 +18,7 @@ use esp_hal::timer::timg::TimerGroup;
 use esp_println::println;
 use esp_radio::wifi::{Interface, WifiController};
 use static_cell::{ConstStaticCell, StaticCell};
+use wirelet_app::configuration::PARTITION;
 use wirelet_app::demo::{self, DemoMemory};
 use wirelet_app::embassy::{ServerMemory, TCP, TcpBuffers, start_server};
 use wirelet_app::{Board, Configuration, Mode, serial::Serial, wifi};
@@ -123,6 +124,11 @@ fn addresses() -> Config {
 
 /// What flash says, or else what the environment of the build said.
 fn configure(storage: &mut Storage) -> Configuration {
+    if !storage.is_there() {
+        Esp.log(format_args!(
+            "flash has no partition '{PARTITION}': nothing can be saved; flash with '--partition-table partitions.csv'"
+        ));
+    }
     match Configuration::load(storage) {
         Ok(Some(configuration)) => return configuration,
         Ok(None) => Esp.log(format_args!("nothing is saved yet")),

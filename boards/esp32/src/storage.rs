@@ -1,11 +1,10 @@
-//! The settings' place in flash: the first sectors of the partition for non-volatile storage, which espflash's own
-//! partition table has.
+//! The settings' place in flash: the partition `settings` of `partitions.csv`.
 
 use esp_bootloader_esp_idf::partitions::{
-    DataPartitionSubType, Error, PARTITION_TABLE_MAX_LEN, PartitionEntry, PartitionType, read_partition_table,
+    Error, PARTITION_TABLE_MAX_LEN, PartitionEntry, read_partition_table,
 };
 use esp_storage::{Flash as Chip, FlashStorage};
-use wirelet_app::configuration::{Flash, RECORD};
+use wirelet_app::configuration::{Flash, RECORD, belongs};
 
 /// The partition; `None` when there is none.
 pub(crate) struct Storage {
@@ -20,12 +19,17 @@ impl Storage {
         let partition = find(&mut flash);
         Self { flash, partition }
     }
+
+    /// Whether there is a partition.
+    pub(crate) const fn is_there(&self) -> bool {
+        self.partition.is_some()
+    }
 }
 
 fn find(flash: &mut FlashStorage<'_>) -> Option<PartitionEntry> {
     let mut table = [0; PARTITION_TABLE_MAX_LEN];
     let table = read_partition_table(flash, &mut table).ok()?;
-    table.find_partition(PartitionType::Data(DataPartitionSubType::Nvs)).ok()?
+    table.iter().find(|entry| belongs(entry.label_as_str(), entry.len() / FlashStorage::SECTOR_SIZE))
 }
 
 fn offset(sector: usize) -> u32 {
