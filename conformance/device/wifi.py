@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The network is Wi-Fi that fails: lost, refused, silent without a word, lossy. The board joins it again by itself.
+"""The network is Wi-Fi that fails: lost, refused, not answering, without an address, silent without a word, lossy. The board joins it again by itself.
 
 A wrapper round the driver of the firmware's network card makes it so, on commands that are typed into the serial console.
 It takes the 40 seconds of the firmware's keepalive.
@@ -58,6 +58,25 @@ def lost_often(checks, device, peers):
     return serves(checks, device)
 
 
+def unanswered(checks, device, peers):
+    """The access point does not answer, and then gives no address."""
+    print("-- not answered, no address", flush=True)
+    device.type("wifi hang 1")
+    lines = device.type("wifi lost")
+    given_up(device, peers, lines)
+    lines = device.wait_for_line("Wi-Fi: no answer within 3 s", after=lines)
+    lines = device.wait_for_line("the radio was started again", after=lines)
+    device.wait_for_line("] address", after=lines)
+    checks.check("an attempt that is not answered is broken off", True)
+    device.type("wifi deaf")
+    lines = device.type("wifi lost")
+    lines = device.wait_for_line("Wi-Fi: no address within 3 s", after=lines)
+    checks.check("a network without an address is left", True)
+    device.type("wifi clear")
+    device.wait_for_line("] address", after=lines)
+    return serves(checks, device)
+
+
 def vanished(device, command):
     """Types a command; returns how many frames have vanished so far."""
     answer = device.lines[device.type(command)]
@@ -92,7 +111,7 @@ def server(checks, chosen):
     """The firmware as a server."""
     with Device(chosen.firmware, wifi="yes") as device:
         peers = [connect(device) for _ in range(SOCKETS - 1)]
-        for fault in (lost, lost_often, lossy, silent):
+        for fault in (lost, lost_often, unanswered, lossy, silent):
             peers = fault(checks, device, peers)
         checks.check("they close cleanly", all(peer.close() for peer in peers))
 

@@ -167,7 +167,7 @@ async fn net(mut runner: Runner<'static, Interface>) -> ! {
 
 #[embassy_executor::task]
 async fn join(mut radio: Radio) {
-    wifi::run(&mut radio, &Esp, &EmbassyClock, || Rng::new().random()).await;
+    wifi::run(&mut radio, &Esp, &EmbassyClock, wifi::Times::DEFAULT, || Rng::new().random()).await;
 }
 
 /// Logs where the device is found.

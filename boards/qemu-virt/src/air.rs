@@ -4,6 +4,7 @@
 //! ```text
 //! wifi lost         the access point is gone; the board may join again
 //! wifi refuse N     it refuses the next N attempts to join
+//! wifi hang N       it does not answer the next N attempts
 //! wifi deaf         nothing arrives and nothing leaves any more, and nobody says so
 //! wifi lossy N      every Nth frame vanishes, either way
 //! wifi clear        the end of both
@@ -30,6 +31,8 @@ const FRAME: usize = 1514;
 struct State {
     joined: bool,
     refusals: u32,
+    /// Attempts that are not answered.
+    hangs: u32,
     deaf: bool,
     /// Every so many frames one vanishes; 0: none does.
     lossy: u32,
@@ -42,6 +45,7 @@ struct State {
 static STATE: Mutex<RefCell<State>> = Mutex::new(RefCell::new(State {
     joined: false,
     refusals: 0,
+    hangs: 0,
     deaf: false,
     lossy: 0,
     frames: 0,
@@ -157,6 +161,10 @@ impl Station for Radio {
     async fn join(&mut self) -> Result<(), Lost> {
         // The network stack sees a loss before it is over.
         Timer::after(Duration::from_millis(50)).await;
+        let hangs = with(|state| state.hangs.checked_sub(1).map(|left| state.hangs = left).is_some());
+        if hangs {
+            core::future::pending::<()>().await;
+        }
         with(|state| {
             if let Some(refusals) = state.refusals.checked_sub(1) {
                 state.refusals = refusals;
@@ -173,6 +181,11 @@ impl Station for Radio {
             Either::First(()) => Ok(()),
             Either::Second(lost) => Err(lost),
         }
+    }
+
+    fn restart(&mut self) -> Result<(), Lost> {
+        with(|state| state.join(false));
+        Ok(())
     }
 
     async fn lost(&mut self) -> Lost {
@@ -208,6 +221,7 @@ fn obey(line: &str) -> bool {
         match (word, number) {
             ("lost", Some(0)) => state.join(false),
             ("refuse", Some(times)) => state.refusals = times,
+            ("hang", Some(times)) => state.hangs = times,
             ("deaf", Some(0)) => state.deaf = true,
             ("lossy", Some(every)) => state.lossy = every,
             ("clear", Some(0)) => (state.deaf, state.lossy) = (false, 0),

@@ -38,6 +38,9 @@ use crate::virtio_net::Device;
 
 /// A browser opens six connections; two are left for WebSockets of others.
 const CONNECTIONS: usize = 8;
+/// A radio that does not answer is not waited for as long as on a board: a test does.
+const TIMES: wifi::Times =
+    wifi::Times { join: core::time::Duration::from_secs(3), address: core::time::Duration::from_secs(3) };
 /// The longest address of a server that a setting may hold.
 const URL: usize = 256;
 
@@ -129,7 +132,7 @@ async fn watch(stack: Stack<'static>) {
 async fn join(stack: Stack<'static>, seed: u32) {
     // The delays need not be secret.
     let random = || seed ^ (machine::micros() as u32).wrapping_mul(0x9e37_79b9);
-    wifi::run(&mut Radio::new(stack), &Virt, &EmbassyClock, random).await;
+    wifi::run(&mut Radio::new(stack), &Virt, &EmbassyClock, TIMES, random).await;
 }
 
 fn connector(stack: Stack<'static>) -> EmbassyConnector<'static> {
