@@ -59,11 +59,11 @@ class Device(Process):
                 raise Failure(f"{self.name} was to log '{text}' and {why}\n{self.tail()}")
             time.sleep(0.02)
 
-    def type(self, line):
+    def type(self, line, answer="{}: done"):
         """Types a command of `air.rs` into the serial console, and waits until it is obeyed; returns the number of that line."""
         lines = len(self.lines)
         print(line, file=self._child.stdin, flush=True)
-        return self.wait_for_line(f"{line}: done", after=lines)
+        return self.wait_for_line(answer.format(line), after=lines)
 
     def set_link(self, cable, up):
         """Pulls a cable, or puts it back: `cable`, the board's own, or `network`, the one behind the hub."""

@@ -15,6 +15,7 @@ mod echo;
 #[cfg(feature = "embassy")]
 pub mod embassy;
 pub mod line;
+pub mod panics;
 pub mod serial;
 pub mod server;
 #[cfg(test)]

@@ -4,6 +4,7 @@
 #![no_main]
 
 mod network;
+mod restart;
 mod serial;
 mod storage;
 
@@ -11,7 +12,6 @@ use core::fmt::Arguments;
 
 use embassy_executor::Spawner;
 use embassy_net::{Config, DhcpConfig, Runner, Stack, StackResources};
-use esp_backtrace as _;
 use esp_hal::clock::CpuClock;
 use esp_hal::rng::Rng;
 use esp_hal::timer::timg::TimerGroup;
@@ -21,6 +21,7 @@ use static_cell::{ConstStaticCell, StaticCell};
 use wirelet_app::configuration::PARTITION;
 use wirelet_app::demo::{self, DemoMemory};
 use wirelet_app::embassy::{ServerMemory, TCP, TcpBuffers, start_server};
+use wirelet_app::panics::{self, Policy};
 use wirelet_app::{Board, Configuration, Mode, serial::Serial, wifi};
 use wirelet_embedded::client::Options;
 use wirelet_embedded::proto::MaskKeys;
@@ -28,6 +29,7 @@ use wirelet_embedded::proto::handshake::Uri;
 use wirelet_embedded::{Clock as _, EmbassyClock, EmbassyConnector};
 
 use crate::network::Radio;
+use crate::restart::Kept;
 use crate::storage::Storage;
 
 /// A browser opens six connections; two are left for WebSockets of others. The ESP32 has less memory in one piece.
@@ -68,13 +70,6 @@ impl MaskKeys for Random {
 
 esp_bootloader_esp_idf::esp_app_desc!();
 
-/// What follows a panic, or an exception, after its message: a device that nobody looks at starts again.
-// SAFETY: the name is the one that esp-backtrace asks for, and nobody else's.
-#[unsafe(no_mangle)]
-fn custom_halt() -> ! {
-    esp_hal::system::software_reset()
-}
-
 #[esp_rtos::main]
 async fn main(spawner: Spawner) {
     let peripherals = esp_hal::init(esp_hal::Config::default().with_cpu_clock(CpuClock::max()));
@@ -83,6 +78,9 @@ async fn main(spawner: Spawner) {
     // The scheduler comes before the radio, whose tasks it runs.
     esp_rtos::start(TimerGroup::new(peripherals.TIMG0).timer0, peripherals.FROM_CPU_INTR0);
     Esp.log(format_args!("{} {}", Esp.name(), env!("CARGO_PKG_VERSION")));
+
+    spawner.spawn(restart::keep(restart::watchdog(peripherals.TIMG1)).expect("spawned once"));
+    let off = panics::start(&Kept, restart::reason(), Policy::DEFAULT, &Esp);
 
     let mut storage = Storage::new(peripherals.FLASH);
     let configuration = configure(&mut storage);
@@ -93,6 +91,9 @@ async fn main(spawner: Spawner) {
             "there is no Wi-Fi network yet: type 'ssid NAME', 'password SECRET', 'save', 'restart'"
         ));
         return;
+    }
+    if let Some(off) = off {
+        EmbassyClock.wait_until(EmbassyClock.now().plus(off)).await;
     }
     let controller = match WifiController::new(peripherals.WIFI, Default::default()) {
         Ok(controller) => controller,

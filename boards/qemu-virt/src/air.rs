@@ -8,6 +8,7 @@
 //! wifi deaf         nothing arrives and nothing leaves any more, and nobody says so
 //! wifi lossy N      every Nth frame vanishes, either way
 //! wifi clear        the end of both
+//! panic             the firmware panics
 //! ```
 
 use core::cell::RefCell;
@@ -214,6 +215,7 @@ pub(crate) async fn commands() {
 }
 
 fn obey(line: &str) -> bool {
+    assert!(line != "panic", "somebody has asked for it");
     let mut words = line.split_ascii_whitespace();
     let (Some("wifi"), Some(word), number) = (words.next(), words.next(), words.next()) else { return false };
     let number = number.map_or(Ok(0), str::parse).ok();

@@ -13,6 +13,7 @@ use critical_section::Mutex;
 use embassy_sync::waitqueue::AtomicWaker;
 use embassy_time_queue_utils::Queue;
 use wirelet_app::line::Line;
+use wirelet_app::panics;
 
 const UART: *mut u8 = 0x1000_0000 as _;
 const UART_INTERRUPT: usize = 10;
@@ -74,10 +75,39 @@ fn typed() -> Option<u8> {
 
 /// Ends QEMU with this exit status.
 pub(crate) fn exit(status: u32) -> ! {
-    let word = if status == 0 { 0x5555 } else { (status << 16) | 0x3333 };
+    finish(if status == 0 { 0x5555 } else { (status << 16) | 0x3333 })
+}
+
+/// Starts the machine again. Its memory keeps what the firmware's image does not lie in.
+pub(crate) fn restart() -> ! {
+    finish(0x7777)
+}
+
+fn finish(word: u32) -> ! {
     // SAFETY: the register of the machine's test finisher.
     unsafe { write_volatile(FINISHER, word) }
-    loop {}
+    loop {
+        core::hint::spin_loop();
+    }
+}
+
+/// The record of panics, behind the memory that the linker knows.
+pub(crate) struct Kept;
+
+const KEPT: *mut u8 = 0x8040_0000_usize as _;
+
+impl panics::Memory for Kept {
+    fn read(&self) -> [u8; panics::SIZE] {
+        // SAFETY: memory of the machine that nothing else uses.
+        core::array::from_fn(|at| unsafe { read_volatile(KEPT.add(at)) })
+    }
+
+    fn write(&self, bytes: &[u8; panics::SIZE]) {
+        for (at, byte) in bytes.iter().enumerate() {
+            // SAFETY: as in `read`.
+            unsafe { write_volatile(KEPT.add(at), *byte) }
+        }
+    }
 }
 
 /// Ticks of 100 ns since the machine was started.

@@ -6,6 +6,7 @@
 //! | `demo` | the demo, with the server at this address |
 //! | `autobahn` | the client of the fuzzing server at this address |
 //! | `wifi` | whatever it is, the network has to be joined first, as Wi-Fi, and can be lost: see `air.rs` |
+//! | `panics` | a panic starts the machine again, as it does on a board; where it is Wi-Fi, the fifth keeps it off for so many seconds |
 
 #![no_std]
 #![no_main]
@@ -18,6 +19,7 @@ mod virtio;
 mod virtio_net;
 
 use core::fmt::Arguments;
+use core::time::Duration as StdDuration;
 
 use embassy_executor::Spawner;
 use embassy_executor::raw::Executor;
@@ -26,13 +28,14 @@ use embassy_time::{Duration, Timer};
 use static_cell::{ConstStaticCell, StaticCell};
 use wirelet_app::demo::{self, DemoMemory};
 use wirelet_app::embassy::{ServerMemory, TCP, TcpBuffers, start_server};
+use wirelet_app::panics::{self, Policy, Reset};
 use wirelet_app::{Board, autobahn, wifi};
 use wirelet_embedded::client::{Finished, Options};
 use wirelet_embedded::proto::handshake::Uri;
-use wirelet_embedded::{EmbassyClock, EmbassyConnector};
+use wirelet_embedded::{Clock as _, EmbassyClock, EmbassyConnector};
 
 use crate::air::{Air, Radio};
-use crate::machine::println;
+use crate::machine::{Kept, println};
 use crate::random::Random;
 use crate::virtio_net::Device;
 
@@ -40,7 +43,7 @@ use crate::virtio_net::Device;
 const CONNECTIONS: usize = 8;
 /// A radio that does not answer is not waited for as long as on a board: a test does.
 const TIMES: wifi::Times =
-    wifi::Times { join: core::time::Duration::from_secs(3), address: core::time::Duration::from_secs(3) };
+    wifi::Times { join: StdDuration::from_secs(3), address: StdDuration::from_secs(3) };
 /// The longest address of a server that a setting may hold.
 const URL: usize = 256;
 
@@ -87,6 +90,13 @@ fn start(spawner: Spawner, network: Device, mut random: Random) {
     static SERVER: ConstStaticCell<ServerMemory<CONNECTIONS>> = ConstStaticCell::new(ServerMemory::new());
     static ADDRESS: ConstStaticCell<[u8; URL]> = ConstStaticCell::new([0; URL]);
 
+    let off = settings::read("panics", &mut [0; 8]).and_then(|seconds| {
+        let first = StdDuration::from_secs(seconds.parse().unwrap_or(60));
+        let policy = Policy { first, ..Policy::DEFAULT };
+        spawner.spawn(keep(policy).expect("spawned once"));
+        // What has started it is not to be known; memory that was just switched on holds no record.
+        panics::start(&Kept, Reset::Other, policy, &Virt)
+    });
     let seed = u64::from_ne_bytes(random.bytes());
     let wifi = settings::is_there("wifi");
     let network = Air::new(network, !wifi);
@@ -95,7 +105,7 @@ fn start(spawner: Spawner, network: Device, mut random: Random) {
     spawner.spawn(net(runner).expect("spawned once"));
     spawner.spawn(watch(stack).expect("spawned once"));
     if wifi {
-        spawner.spawn(join(stack, seed as u32).expect("spawned once"));
+        spawner.spawn(join(stack, seed as u32, off.unwrap_or_default()).expect("spawned once"));
         spawner.spawn(air::commands().expect("spawned once"));
     }
     let address = ADDRESS.take();
@@ -127,9 +137,16 @@ async fn watch(stack: Stack<'static>) {
     }
 }
 
+/// Keeps the record of panics.
+#[embassy_executor::task]
+async fn keep(policy: Policy) {
+    panics::keep(&Kept, policy, &EmbassyClock, || ()).await;
+}
+
 /// Joins the network, for ever.
 #[embassy_executor::task]
-async fn join(stack: Stack<'static>, seed: u32) {
+async fn join(stack: Stack<'static>, seed: u32, off: StdDuration) {
+    EmbassyClock.wait_until(EmbassyClock.now().plus(off)).await;
     // The delays need not be secret.
     let random = || seed ^ (machine::micros() as u32).wrapping_mul(0x9e37_79b9);
     wifi::run(&mut Radio::new(stack), &Virt, &EmbassyClock, TIMES, random).await;
@@ -174,5 +191,9 @@ async fn end(success: bool) {
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     println!("{info}");
+    if settings::is_there("panics") {
+        panics::panicked(&Kept, StdDuration::from_millis(Virt.uptime()), info);
+        machine::restart()
+    }
     machine::exit(1)
 }
