@@ -67,7 +67,7 @@ pub struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// How many attempts there were since the beginning, or since the last stable connection.
+    /// The number of this attempt: 1 is the first, and the first one after a stable connection.
     pub const fn number(&self) -> u32 {
         self.number
     }

@@ -62,7 +62,7 @@ impl<const RX: usize, const TX: usize, const QUEUE: usize> Default for ClientRes
 
 /// What a client's application learns, besides what happens on an open WebSocket.
 pub trait ClientHandler: Handler {
-    /// An attempt to connect begins: the first, or the one with this number since the last stable connection.
+    /// An attempt to connect begins: 1 is the first, and the first one after a stable connection.
     fn on_connecting(&self, _attempt: u32) {}
 
     /// The server has answered: with 101, or with the status and headers of a refusal or redirect.
@@ -290,11 +290,12 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
         talk: impl Talk,
     ) -> impl Future<Output = Ending> {
         async move {
-            handler.on_connecting(policy.attempts());
+            let number = policy.attempts().saturating_add(1);
+            handler.on_connecting(number);
             Counters::count(self.options.counters, Count::Connection, 1);
             self.retry_after = 0;
             let deadline = clock.now().plus(self.options.connect_time);
-            let Some(mut course) = self.prepared(policy.attempts()) else {
+            let Some(mut course) = self.prepared(number) else {
                 return self.failed(handler, Failure::Request(WriteError::Invalid(Field::HeaderValue)));
             };
             loop {
@@ -328,7 +329,7 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
     }
 
     /// Where the next attempt goes, and what its request says besides the options; `None` when that must not be sent.
-    fn prepared(&mut self, attempts: u32) -> Option<Course> {
+    fn prepared(&mut self, number: u32) -> Option<Course> {
         let mut course = Course::new(self.options.redirects);
         let Memory { rx, tx, .. } = &mut *self.memory;
         if let Some(server) = self.options.server {
@@ -338,7 +339,7 @@ impl<'r, 'c, const RX: usize, const TX: usize> Client<'r, 'c, RX, TX> {
             to.copy_from_slice(tx.get(..course.kept).unwrap_or_default());
         }
         match self.options.prepare {
-            Some(prepare) => (prepare.ask)(prepare, attempts, course, rx, tx),
+            Some(prepare) => (prepare.ask)(prepare, number, course, rx, tx),
             None => Some(course),
         }
     }

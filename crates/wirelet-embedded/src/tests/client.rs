@@ -181,7 +181,7 @@ fn messages_go_both_ways_and_a_clean_close_is_the_end() {
         // The client leaves it to the server to end the stream.
         server.finish().await;
         assert!(server.rest().await.is_empty());
-        assert_eq!(diary.take(), ["connecting 0", "101", "open Some(1)", "close Some(1000)", "end Closed"]);
+        assert_eq!(diary.take(), ["connecting 1", "101", "open Some(1)", "close Some(1000)", "end Closed"]);
     });
     let Finished::Ended(end) = finished else { panic!("{finished:?}") };
     assert!(end.close.is_clean() && end.close.code() == CloseCode::NORMAL);
@@ -239,7 +239,7 @@ fn lost_connections_come_back_and_the_sender_survives() {
             clock.sleep(1).await;
             assert_eq!(sender.try_send("nobody").unwrap_err().reason, SendReason::Gone);
             let diary = diary.take();
-            assert_eq!(diary[0], std::format!("connecting {round}"));
+            assert_eq!(diary[0], std::format!("connecting {}", round + 1));
             assert_eq!(diary[3..5], ["Text(\"welcome\")", "end Io(ConnectionReset)"]);
             assert_eq!(diary[5], std::format!("waiting {}s", [5, 10, 20][round]));
         }
@@ -261,16 +261,16 @@ fn a_server_that_is_away_is_tried_as_often_as_the_policy_says() {
         clock.sleep(100_000).await;
         let refused = "Network(ConnectionRefused)";
         let expected = [
-            "connecting 0",
-            refused,
-            "waiting 5s",
             "connecting 1",
             refused,
-            "waiting 10s",
+            "waiting 5s",
             "connecting 2",
             refused,
-            "waiting 20s",
+            "waiting 10s",
             "connecting 3",
+            refused,
+            "waiting 20s",
+            "connecting 4",
             refused,
         ];
         assert_eq!(diary.take(), expected);
@@ -529,7 +529,7 @@ fn it_talks_to_the_server_of_this_crate() {
         let (finished, ()) = Box::pin(both(client, script)).await;
         let Finished::Ended(end) = finished else { panic!("{finished:?}") };
         assert!(end.cause == Cause::Closed && end.close.is_clean());
-        let mut expected = vec!["connecting 0".into(), "101".into(), "open Some(1)".into()];
+        let mut expected = vec!["connecting 1".into(), "101".into(), "open Some(1)".into()];
         expected.extend((0..5).map(|round| std::format!("Text(\"hello {round:04}\")")));
         expected.extend(["close Some(1000)".into(), "end Closed".into()]);
         assert_eq!(diary.take(), expected);
@@ -644,7 +644,7 @@ fn retry_now_ends_the_wait() {
         let _server = opened(&net, "").await;
         sender.connected().await;
         assert_eq!(clock.now.get(), 1);
-        assert_eq!(diary.take()[2..4], ["waiting 5s", "connecting 1"]);
+        assert_eq!(diary.take()[2..4], ["waiting 5s", "connecting 2"]);
         assert!(!sender.retry_now());
         sender.stop();
     });
