@@ -4,7 +4,7 @@ mod statics;
 
 pub use statics::{EmbassyClient, EmbassyClientMemory, EmbassyServer, EmbassyWorker};
 
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 
 use embassy_net::dns::DnsQueryType;
 use embassy_net::tcp::{ConnectError, Error as TcpError, State, TcpReader, TcpSocket, TcpWriter};
@@ -21,6 +21,12 @@ const RESET_TIME: Duration = Duration::from_millis(100);
 /// least, and once more after two: so this is good for two losses in a row.
 const LAST_TIME: Duration = Duration::from_secs(4);
 
+/// TCP probes that a peer may leave without an answer before its connection is given up.
+const PROBES: u32 = 4;
+
+/// How long an address of a name may leave an attempt without an answer before the next address is tried.
+const NEXT_ADDRESS: Duration = Duration::from_secs(3);
+
 /// Accepts connections on a port with one socket of the stack: one listener for each worker.
 pub struct EmbassyListener<'d> {
     socket: TcpSocket<'d>,
@@ -30,7 +36,8 @@ pub struct EmbassyListener<'d> {
 impl<'d> EmbassyListener<'d> {
     /// Listens with `rx` and `tx` as the socket's buffers: one or two segments (1,460 bytes) each are a good size.
     ///
-    /// Nagle's algorithm is off. `keep_alive` is the interval of TCP's own probes; a WebSocket has better ones.
+    /// Nagle's algorithm is off. `keep_alive` is the interval of TCP's own probes; a peer that has sent nothing for four of them, no
+    /// acknowledgement either, is given up. A WebSocket has better ones.
     pub fn new(
         stack: Stack<'d>,
         endpoint: impl Into<IpListenEndpoint>,
@@ -64,7 +71,12 @@ impl<'d> Listen for EmbassyListener<'d> {
     }
 }
 
-/// Opens connections with one socket of the stack. Names are resolved by the stack's DNS client (IPv4). It does no TLS.
+/// Opens connections with one socket of the stack. It does no TLS.
+///
+/// Names are resolved by the stack's DNS client, and up to four addresses of each family are tried one after the other: who has not
+/// answered within three seconds makes way for the next, the last one has the rest of
+/// [`Options::connect_time`](crate::client::Options::connect_time). IPv6 addresses (feature `ipv6`) are asked for where the stack
+/// has one itself, and come behind those of IPv4.
 pub struct EmbassyConnector<'d> {
     stack: Stack<'d>,
     socket: TcpSocket<'d>,
@@ -76,13 +88,37 @@ impl<'d> EmbassyConnector<'d> {
         Self { stack, socket: socket(stack, rx, tx, keep_alive) }
     }
 
-    async fn resolve(&self, host: &str) -> Result<IpAddress, ErrorKind> {
-        if let Ok(address) = host.parse::<Ipv4Addr>() {
-            return Ok(address.into());
-        }
-        let answers =
-            self.stack.dns_query(host, DnsQueryType::A).await.map_err(|_| ErrorKind::AddrNotAvailable)?;
-        answers.first().copied().ok_or(ErrorKind::AddrNotAvailable)
+    /// Addresses of a host, which may be one itself.
+    async fn resolve(&self, host: &str, kind: DnsQueryType) -> impl Iterator<Item = IpAddress> + use<'d> {
+        let wanted = match host.parse() {
+            Ok(IpAddr::V4(_)) => kind == DnsQueryType::A,
+            // Without the feature it is no address that could be connected to, and no name either.
+            Ok(IpAddr::V6(_)) => kind == DnsQueryType::Aaaa,
+            Err(_) if kind == DnsQueryType::A => true,
+            #[cfg(feature = "ipv6")]
+            Err(_) => self.stack.config_v6().is_some(),
+            #[cfg(not(feature = "ipv6"))]
+            Err(_) => false,
+        };
+        let answers = if wanted { self.stack.dns_query(host, kind).await.ok() } else { None };
+        answers.into_iter().flatten()
+    }
+
+    async fn dial(&mut self, address: IpAddress, port: u16, is_last: bool) -> Result<(), ErrorKind> {
+        recycle(&mut self.socket).await;
+        let connecting = self.socket.connect(IpEndpoint::new(address, port));
+        let connected = if is_last {
+            connecting.await
+        } else {
+            let connected = with_timeout(NEXT_ADDRESS, connecting).await;
+            connected.unwrap_or(Err(ConnectError::TimedOut))
+        };
+        connected.map_err(|error| match error {
+            ConnectError::ConnectionReset => ErrorKind::ConnectionRefused,
+            ConnectError::TimedOut => ErrorKind::TimedOut,
+            ConnectError::NoRoute => ErrorKind::AddrNotAvailable,
+            ConnectError::InvalidState => ErrorKind::Other,
+        })
     }
 }
 
@@ -100,15 +136,17 @@ impl<'d> Connect for EmbassyConnector<'d> {
         if !self.stack.is_config_up() {
             return Err(ErrorKind::NotConnected);
         }
-        let address = self.resolve(to.host).await?;
-        recycle(&mut self.socket).await;
-        let connected = self.socket.connect(IpEndpoint::new(address, to.port)).await;
-        connected.map_err(|error| match error {
-            ConnectError::ConnectionReset => ErrorKind::ConnectionRefused,
-            ConnectError::TimedOut => ErrorKind::TimedOut,
-            ConnectError::NoRoute => ErrorKind::AddrNotAvailable,
-            ConnectError::InvalidState => ErrorKind::Other,
-        })?;
+        let addresses = self.resolve(to.host, DnsQueryType::A).await;
+        let addresses = addresses.chain(self.resolve(to.host, DnsQueryType::Aaaa).await);
+        let mut addresses = addresses.peekable();
+        let mut outcome = Err(ErrorKind::AddrNotAvailable);
+        while let Some(address) = addresses.next() {
+            outcome = self.dial(address, to.port, addresses.peek().is_none()).await;
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome?;
         Ok(EmbassySocket { socket: &mut self.socket })
     }
 
@@ -174,6 +212,8 @@ fn socket<'d>(
     let mut socket = TcpSocket::new(stack, rx, tx);
     socket.set_nagle_enabled(false);
     socket.set_keep_alive(keep_alive);
+    // Without it the stack probes for ever.
+    socket.set_timeout(keep_alive.map(|interval| interval.checked_mul(PROBES).unwrap_or(Duration::MAX)));
     socket
 }
 

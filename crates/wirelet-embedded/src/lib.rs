@@ -180,7 +180,7 @@
 //! | `send_wait_timeout` | for responses [`Settings::stalled_time`](server::Settings::stalled_time) and [`slowest`](server::Settings::slowest), for WebSockets the same of [`Limits`](wirelet_proto::Limits); only that peer is given up |
 //! | `lru_purge_enable` | always: who has waited longest for a request makes way for a newcomer, a WebSocket never |
 //! | `enable_so_linger`, `linger_timeout` | [`Settings::linger_time`](server::Settings::linger_time), [`Limits::closing_time`](wirelet_proto::Limits::closing_time) |
-//! | `keep_alive_enable` | `keep_alive` of `EmbassyListener::new`; on WebSockets `Config::keepalive`, on by default |
+//! | `keep_alive_enable` | `keep_alive` of `EmbassyListener::new`, given up after four probes; on WebSockets `Config::keepalive`, on by default |
 //! | `backlog` | smoltcp has none: as many listeners as workers |
 //! | `uri_match_fn` | exact, a trailing `*`, `{name}` for a part of the path |
 //! | `max_uri_handlers`, `max_resp_headers` | no limit; 192 bytes of a response's own headers |
@@ -227,6 +227,7 @@
 //! |---|---|
 //! | `embassy-time` | `EmbassyClock` |
 //! | `embassy-net` | `EmbassyListener`, `EmbassyConnector`, and the macro `embassy!` |
+//! | `ipv6` | IPv6 for those of `embassy-net` |
 //! | `edge-nal` | `EdgeListener`, `EdgeConnector` |
 //! | `std` | `StdListener`, `StdConnector`, `StdClock` |
 //! | `deflate` | [`compression`]: permessage-deflate (RFC 7692) in memory of the caller's |

@@ -1,21 +1,26 @@
 //! Sockets of embassy-net: two stacks, a wire with delay and loss between them, and a clock that moves when nobody can go on.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use embassy_net::tcp::TcpSocket;
-use embassy_net::{Config, Ipv4Address, Ipv4Cidr, Runner, Stack, StackResources, StaticConfigV4};
+use embassy_net::udp::{PacketMetadata, UdpSocket};
+use embassy_net::{
+    Config, ConfigV6, Ipv4Address, Ipv4Cidr, Ipv6Address, Ipv6Cidr, Runner, Stack, StackResources,
+    StaticConfigV4, StaticConfigV6,
+};
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
 use embassy_time::{Duration, Instant, MockDriver, Timer};
-use embedded_io_async::{Read as _, Write as _};
+use embedded_io_async::{ErrorKind, Read as _, Write as _};
 use wirelet_embedded::client::{Client, ClientResources, Finished, Options};
 use wirelet_embedded::http::File;
-use wirelet_embedded::net::{Listen as _, Socket as _};
+use wirelet_embedded::net::{Connect as _, Listen as _, Remote, Socket as _};
 use wirelet_embedded::proto::MaskKeys;
 use wirelet_embedded::proto::handshake::Uri;
 use wirelet_embedded::server::{Route, Server, Settings, WebSocketRoute};
@@ -113,8 +118,13 @@ struct Pair {
 
 fn stack(port: Port) -> (Stack<'static>, Runner<'static, Port>) {
     let address = Ipv4Cidr::new(Ipv4Address::new(10, 0, 0, port.address), 24);
-    let config =
-        Config::ipv4_static(StaticConfigV4 { address, gateway: None, dns_servers: Default::default() });
+    let mut dns_servers =
+        StaticConfigV4 { address, gateway: None, dns_servers: Default::default() }.dns_servers;
+    dns_servers.push(Ipv4Address::new(10, 0, 0, 1)).expect("there is room for one");
+    let mut config = Config::ipv4_static(StaticConfigV4 { address, gateway: None, dns_servers });
+    let address = Ipv6Cidr::new(Ipv6Address::new(0xfd00, 0, 0, 0, 0, 0, 0, port.address.into()), 64);
+    config.ipv6 =
+        ConfigV6::Static(StaticConfigV6 { address, gateway: None, dns_servers: Default::default() });
     let resources = Box::leak(Box::new(StackResources::<4>::new()));
     let seed = port.address.into();
     embassy_net::new(port, config, resources, seed)
@@ -340,4 +350,127 @@ fn functions_talk_over_a_wire_that_loses_packets() {
         let Finished::Ended(end) = block_on(talk, tasks) else { panic!("{lost:?}: it was not ended") };
         assert!(end.close.is_clean() && u16::from(end.close.code()) == 1000, "{lost:?}: {end:?}");
     }
+}
+
+/// Keepalive probed a peer that had vanished for ever, and the connection was never given up.
+#[test]
+fn a_peer_that_answers_no_probes_is_given_up() {
+    let _clock = clock();
+    let Pair { server: stack, client, runners: [server, mut vanishing] } = pair(None);
+    let vanished = Cell::new(false);
+    let (mut rx, mut tx) = ([0; 512], [0; 512]);
+    let mut listener = EmbassyListener::new(stack, 80, &mut rx, &mut tx, Some(Duration::from_secs(2)));
+    let (mut client_rx, mut client_tx) = ([0; 512], [0; 512]);
+    let mut tasks: Vec<Pin<Box<dyn Future<Output = ()> + '_>>> = Vec::new();
+    let mut server = server;
+    tasks.push(Box::pin(async move { server.run().await }));
+    tasks.push(Box::pin(async {
+        let mut running = pin!(vanishing.run());
+        poll_fn(
+            |cx| if vanished.get() { Poll::Pending } else { running.as_mut().poll(cx).map(|never| never) },
+        )
+        .await
+    }));
+    tasks.push(Box::pin(async {
+        let mut socket = TcpSocket::new(client, &mut client_rx, &mut client_tx);
+        socket.connect((Ipv4Address::new(10, 0, 0, 1), 80)).await.expect("nobody resets it");
+        // The probes of half a minute are answered.
+        Timer::after_secs(30).await;
+        vanished.set(true);
+        std::future::pending().await
+    }));
+    let script = async {
+        let mut socket = listener.accept().await.expect("it listens");
+        let (mut reader, _) = socket.split();
+        let start = Instant::now();
+        assert!(reader.read(&mut [0; 16]).await.is_err());
+        start.elapsed().as_millis()
+    };
+    let took = block_on(script, tasks);
+    assert!((36_000..=39_000).contains(&took), "given up after {took} ms");
+}
+
+/// Answers questions for any name with these addresses.
+async fn name_server(stack: Stack<'static>, addresses: &[IpAddr]) {
+    let (mut rx_meta, mut tx_meta) = ([PacketMetadata::EMPTY; 4], [PacketMetadata::EMPTY; 4]);
+    let (mut rx, mut tx) = ([0; 1024], [0; 1024]);
+    let mut socket = UdpSocket::new(stack, &mut rx_meta, &mut rx, &mut tx_meta, &mut tx);
+    socket.bind(53).unwrap();
+    let mut question = [0; 512];
+    loop {
+        let (len, from) = socket.recv_from(&mut question).await.unwrap();
+        // RFC 1035 4.1: the head with the question again, which ends with its type and class, then an answer for each address.
+        let mut answer = question[..len].to_vec();
+        let wanted = answer[len - 3];
+        let mut count = 0;
+        for address in addresses {
+            let (kind, bytes) = match address {
+                IpAddr::V4(address) => (1, address.octets().to_vec()),
+                IpAddr::V6(address) => (28, address.octets().to_vec()),
+            };
+            if kind == wanted {
+                count += 1;
+                answer.extend([0xc0, 12, 0, kind, 0, 1, 0, 0, 0, 60, 0, bytes.len() as u8]);
+                answer.extend(bytes);
+            }
+        }
+        answer[2..8].copy_from_slice(&[0x81, 0x80, 0, 1, 0, count]);
+        socket.send_to(&answer, from).await.unwrap();
+    }
+}
+
+/// Connects to a host, where a name has these addresses, of which those that end with 1 are at home, and listens or not: the outcome,
+/// and after how many milliseconds.
+fn connected(host: &str, addresses: &[&str], listens: bool) -> (Result<(), ErrorKind>, u64) {
+    let _clock = clock();
+    let Pair { server: stack, client, runners } = pair(None);
+    let addresses: Vec<_> = addresses.iter().map(|address| address.parse().unwrap()).collect();
+    let (mut rx, mut tx) = ([0; 512], [0; 512]);
+    let mut listener = EmbassyListener::new(stack, 80, &mut rx, &mut tx, None);
+    let mut tasks: Vec<Pin<Box<dyn Future<Output = ()> + '_>>> = Vec::new();
+    tasks.extend(run(runners).into_iter().map(|task| -> Pin<Box<dyn Future<Output = ()> + '_>> { task }));
+    tasks.push(Box::pin(name_server(stack, &addresses)));
+    if listens {
+        tasks.push(Box::pin(async {
+            let _socket = listener.accept().await;
+            std::future::pending().await
+        }));
+    }
+    let (mut client_rx, mut client_tx) = ([0; 512], [0; 512]);
+    let mut connector = EmbassyConnector::new(client, &mut client_rx, &mut client_tx, None);
+    let script = async {
+        Timer::after_millis(20).await;
+        let start = Instant::now();
+        let remote = Remote { host, port: 80, secure: false };
+        let outcome = connector.connect(remote).await.map(drop);
+        (outcome, start.elapsed().as_millis())
+    };
+    block_on(script, tasks)
+}
+
+/// Only the first address of a name was tried.
+#[test]
+fn all_addresses_of_a_name_are_tried() {
+    let (name, home, empty) = ("device.example", "10.0.0.1", "10.0.0.99");
+    let (outcome, took) = connected(name, &[home], true);
+    assert!(outcome.is_ok() && took < 100, "{outcome:?} after {took} ms");
+    // Nobody is at the first ones.
+    let (outcome, took) = connected(name, &[empty, empty, empty, home], true);
+    assert!(outcome.is_ok() && (9_000..9_500).contains(&took), "{outcome:?} after {took} ms");
+    // An address that answers that it refuses is not waited for.
+    let (outcome, took) = connected(name, &[home, home], false);
+    assert!(outcome == Err(ErrorKind::ConnectionRefused) && took < 500, "{outcome:?} after {took} ms");
+    let (outcome, _) = connected(name, &[], true);
+    assert_eq!(outcome, Err(ErrorKind::AddrNotAvailable));
+}
+
+/// Only IPv4 was spoken.
+#[test]
+fn ipv6_is_spoken() {
+    let (outcome, took) = connected("fd00::1", &[], true);
+    assert!(outcome.is_ok() && took < 100, "{outcome:?} after {took} ms");
+    let (outcome, took) = connected("device.example", &["fd00::99", "fd00::1"], true);
+    assert!(outcome.is_ok() && (3_000..3_500).contains(&took), "{outcome:?} after {took} ms");
+    let (outcome, took) = connected("device.example", &["10.0.0.99", "fd00::1"], true);
+    assert!(outcome.is_ok() && (3_000..3_500).contains(&took), "{outcome:?} after {took} ms");
 }
