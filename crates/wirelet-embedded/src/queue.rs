@@ -21,8 +21,9 @@ pub(crate) struct Queue {
     used: u32,
     /// Payload bytes, without what the records cost.
     payload: u32,
-    /// The front when it was claimed: its record is gone, and `len` is what is left.
-    begun: Option<Front>,
+    /// The record of the front that was claimed, which is gone from the ring, with the length that is left of its payload; 0: none
+    /// was. (An `Option<Front>` is not all zeros when it is empty, and a static of many queues would take flash.)
+    begun: u32,
 }
 
 /// The message or fragment that has waited longest.
@@ -49,6 +50,18 @@ pub(crate) enum Control {
 }
 
 impl Front {
+    /// What a record says.
+    const fn new(word: u32) -> Self {
+        let kind = if word & BINARY == 0 { MessageKind::Text } else { MessageKind::Binary };
+        let control = match (word & CONTROL, kind) {
+            (0, _) => None,
+            (_, MessageKind::Text) => Some(Control::Ping),
+            (_, MessageKind::Binary) => Some(Control::Reason),
+        };
+        let whole = word & PART == 0 && !matches!(control, Some(Control::Reason));
+        Self { kind, control, whole, fin: word & MORE == 0, len: word & !FLAGS }
+    }
+
     pub(crate) const fn len(&self) -> usize {
         self.len as usize
     }
@@ -56,7 +69,7 @@ impl Front {
 
 impl Queue {
     pub(crate) const fn new() -> Self {
-        Self { start: 0, used: 0, payload: 0, begun: None }
+        Self { start: 0, used: 0, payload: 0, begun: 0 }
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
@@ -115,26 +128,22 @@ impl Queue {
 
     /// The message or fragment that has waited longest.
     pub(crate) fn front(&self, ring: &[u8]) -> Option<Front> {
-        if self.begun.is_some() || self.used == 0 {
-            return self.begun;
+        self.word(ring).map(Front::new)
+    }
+
+    fn word(&self, ring: &[u8]) -> Option<u32> {
+        if self.begun != 0 || self.used == 0 {
+            return Some(self.begun).filter(|word| *word != 0);
         }
         let mut word = [0; RECORD];
         copy_out(self.pieces(ring, RECORD), &mut word);
-        let word = u32::from_le_bytes(word);
-        let kind = if word & BINARY == 0 { MessageKind::Text } else { MessageKind::Binary };
-        let control = match (word & CONTROL, kind) {
-            (0, _) => None,
-            (_, MessageKind::Text) => Some(Control::Ping),
-            (_, MessageKind::Binary) => Some(Control::Reason),
-        };
-        let whole = word & PART == 0 && control != Some(Control::Reason);
-        Some(Front { kind, control, whole, fin: word & MORE == 0, len: word & !FLAGS })
+        Some(u32::from_le_bytes(word))
     }
 
     /// Claims the front, which from now on nobody drops: its payload is to be taken. One without payload is gone at once.
     pub(crate) fn claim(&mut self, ring: &[u8]) {
-        if self.begun.is_none() {
-            self.begun = self.front(ring).filter(|front| front.len > 0);
+        if self.begun == 0 {
+            self.begun = self.word(ring).filter(|word| word & !FLAGS > 0).unwrap_or_default();
             self.advance(ring, RECORD);
         }
     }
@@ -142,19 +151,19 @@ impl Queue {
     /// Takes the next payload bytes of the front that was claimed, as many as `into` has room for; how many they were. With
     /// the last of them the front is gone.
     pub(crate) fn take(&mut self, ring: &[u8], into: &mut [u8]) -> usize {
-        let Some(mut front) = self.begun else { return 0 };
-        let n = front.len().min(into.len());
+        let (flags, left) = (self.begun & FLAGS, self.begun & !FLAGS);
+        let n = (left as usize).min(into.len());
         copy_out(self.pieces(ring, n), into);
         self.advance(ring, n);
         self.payload = self.payload.saturating_sub(n as u32);
-        front.len = front.len.saturating_sub(n as u32);
-        self.begun = (front.len > 0).then_some(front);
+        let left = left.saturating_sub(n as u32);
+        self.begun = if left > 0 { flags | left } else { 0 };
         n
     }
 
     /// Drops the whole message at the front, if that is one and was not claimed.
     pub(crate) fn drop_whole(&mut self, ring: &[u8]) -> bool {
-        let Some(front) = self.front(ring).filter(|front| front.whole && self.begun.is_none()) else {
+        let Some(front) = self.front(ring).filter(|front| front.whole && self.begun == 0) else {
             return false;
         };
         self.advance(ring, front.len().saturating_add(RECORD));
@@ -164,9 +173,9 @@ impl Queue {
 
     /// Drops all but whole messages.
     pub(crate) fn keep_whole(&mut self, ring: &mut [u8]) {
-        let Some(front) = self.begun.take() else { return self.keep_records(ring) };
-        self.advance(ring, front.len());
-        self.payload = self.payload.saturating_sub(front.len);
+        let left = core::mem::take(&mut self.begun) & !FLAGS;
+        self.advance(ring, left as usize);
+        self.payload = self.payload.saturating_sub(left);
         self.keep_records(ring);
     }
 
