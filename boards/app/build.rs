@@ -24,7 +24,10 @@ const FILES: &[(&str, &str)] = &[
 fn main() {
     let console = Path::new("../../console");
     let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets OUT_DIR"));
-    let mut table = format!("pub(crate) const FILES: [(&str, File<'static>); {}] = [\n", FILES.len());
+    // The number stands apart: to find it out by looking at the table would take the compiler in a circle.
+    let count = FILES.len();
+    let mut table = format!("pub(crate) const COUNT: usize = {count};\n");
+    table.push_str("pub(crate) const FILES: [(&str, File<'static>); COUNT] = [\n");
     for (name, content_type) in FILES {
         let path = console.join(name);
         println!("cargo::rerun-if-changed={}", path.display());

@@ -29,7 +29,7 @@ def a_moment(checks, device, peers):
 def given_up(device, peers, lines):
     """Waits until the firmware has closed all of its connections."""
     for peer in peers:
-        lines = 1 + device.wait_for_line(": closed", after=lines)
+        lines = 1 + device.wait_for_line(" ended: ", after=lines)
     for peer in peers:
         peer.drop()
 

@@ -21,11 +21,11 @@ def run():
         second = device.wait_for_line("not connected:", after=first + 1)
         checks.check("without a server it tries again", second > first)
         with serve() as server:
-            connected = device.wait_for_line("] connected", after=second)
+            connected = device.wait_for_line("WebSocket 0 open", after=second)
             checks.check("it connects once there is one", True)
             device.wait_for_line("received: hello 0000", after=connected)
             server.kill()
-            lost = device.wait_for_line("disconnected:", after=connected)
+            lost = device.wait_for_line("WebSocket 0 ended", after=connected)
             checks.check("killed, the server is missed at once, as a loss", "1006" in device.lines[lost], device.lines[lost])
             waits = device.wait_for_line("next attempt in", after=lost)
         with serve():

@@ -25,7 +25,7 @@ def serves(checks, device):
 def given_up(device, peers, lines):
     """Waits until the firmware has closed all of its connections."""
     for peer in peers:
-        lines = 1 + device.wait_for_line(": closed", after=lines)
+        lines = 1 + device.wait_for_line(" ended: ", after=lines)
     for peer in peers:
         peer.drop()
 
@@ -123,9 +123,9 @@ def client(checks, chosen):
     with host, Device(chosen.firmware, wifi="yes", demo=f"ws://{HOST}:{port}/ws") as device:
         first = device.wait_for_line("received: hello 0000")
         lines = device.type("wifi lost")
-        lost_line = device.wait_for_line("disconnected:", after=first)
+        lost_line = device.wait_for_line("WebSocket 0 ended", after=first)
         checks.check("the loss ends the connection, as a loss", "1006" in device.lines[lost_line], device.lines[lost_line])
-        connected = device.wait_for_line("] connected", after=lines)
+        connected = device.wait_for_line("WebSocket 0 open", after=lines)
         device.wait_for_line("received: hello", after=connected)
         checks.check("it connects again by itself, and goes on", True)
         device.wait_for_line("finished: Stopped", after=connected)

@@ -1,31 +1,35 @@
-//! The client: five texts a second apart, a text in three fragments, then whatever the server says, until it has been
+//! The client: five texts a second apart, a text in three fragments, and whatever the server says, until it has been
 //! silent for five seconds.
 
 use core::cell::Cell;
+use core::convert::Infallible;
 use core::fmt::Write as _;
-use core::future::poll_fn;
-use core::pin::pin;
+use core::future::pending;
 use core::time::Duration;
 
-use critical_section::Mutex;
+use embassy_futures::select::{Either, select};
 use serde::Deserialize;
-use wirelet_embedded::client::{Client, ClientHandler, ClientResources, Failure, Finished, Options};
+use wirelet_embedded::client::{
+    Attempt, Client, ClientHandler, ClientResources, Failure, Finished, Options, Prepare,
+};
 use wirelet_embedded::net::Connect;
 use wirelet_embedded::proto::handshake::{ResponseHead, Uri};
 use wirelet_embedded::proto::{
-    Chunk, CloseCode, Config, Delivery, Event, Instant, MaskKeys, MessageKind, ReconnectConfig,
+    Chunk, CloseCode, Config, Delivery, Event, Instant, MaskKeys, ReconnectConfig,
 };
-use wirelet_embedded::{Clock, ConnectionId, End, Handler, Peer, Sender};
+use wirelet_embedded::{Clock, Counters, Error, Handler, Peer, ReceiveHalf, SendHalf, Sender, WebSocket};
 
 use crate::line::Line;
 use crate::{Board, QUEUE, RX, TX};
 
 /// The texts that are sent.
 const TEXTS: u32 = 5;
-/// The text whose echo starts the fragmented one.
-const LAST_TEXT: &[u8] = b"hello 0004";
-/// After so long without data the demo is over.
+/// After so long without a frame the demo is over.
 const SILENCE: Duration = Duration::from_secs(5);
+/// What is received at a time. JSON in larger messages is not looked into.
+const PIECE: usize = 2048;
+
+static COUNTERS: Counters = Counters::new();
 
 /// The memory of the demo's connection.
 pub type DemoMemory<'c> = ClientResources<'c, RX, TX, QUEUE>;
@@ -35,14 +39,22 @@ pub const fn options(server: Uri<'_>) -> Options<'_> {
     // The script takes ten seconds: a connection that is lost is to come back before its last text.
     let reconnect = ReconnectConfig { initial_max: 2_000, ..ReconnectConfig::DEFAULT };
     let config = Config { delivery: Delivery::Chunks, ..Config::new() };
-    Options { config, reconnect, ..Options::new(server) }
+    let (prepare, counters) = (Some(Prepare::new(&name_attempt)), Some(&COUNTERS));
+    Options { config, reconnect, prepare, counters, ..Options::new(server) }
+}
+
+/// Tells the server which attempt it is, for its log.
+fn name_attempt(attempt: &mut Attempt<'_>) {
+    let mut number = Line::<10>::new();
+    let _ = write!(number, "{}", attempt.number());
+    attempt.header("X-Attempt", number.text());
 }
 
 /// Runs the demo to its end, over as many connections as that takes.
 ///
 /// # Cancel safety
 /// Dropping it ends the connection without a closing handshake.
-pub async fn run<'c, N: Connect, C: Clock + Sync, K: MaskKeys>(
+pub async fn run<'c, N: Connect, C: Clock, K: MaskKeys>(
     board: &dyn Board,
     memory: &mut DemoMemory<'c>,
     options: &'c Options<'c>,
@@ -51,23 +63,108 @@ pub async fn run<'c, N: Connect, C: Clock + Sync, K: MaskKeys>(
     random: &mut K,
 ) -> Finished {
     let (mut client, sender) = Client::new(memory, options);
-    let now = || clock.now();
-    let demo = Demo::new(board, &now);
-    let mut script = pin!(demo.send(sender, clock));
-    let mut talk = pin!(client.run(network, clock, random, &demo));
-    let mut sent = false;
-    poll_fn(|cx| {
-        sent = sent || script.as_mut().poll(cx).is_ready();
-        talk.as_mut().poll(cx)
-    })
-    .await
+    let demo = Demo { board, clock, step: Cell::new(0), heard: Cell::new(Instant::default()) };
+    let talk = async |ws: WebSocket<'_>| demo.talk(ws).await;
+    let events = Events(board);
+    let running = client.run_with(network, clock, random, &events, talk);
+    let finished = match select(running, demo.watch(sender)).await {
+        Either::First(finished) => finished,
+        Either::Second(never) => match never {},
+    };
+    board.log(format_args!("{:?}", COUNTERS.counts()));
+    finished
 }
 
-/// The demo's handler, and the script of what it sends.
-struct Demo<'b> {
+/// What the demo remembers from one connection to the next.
+struct Demo<'b, C> {
     board: &'b dyn Board,
-    now: &'b (dyn Fn() -> Instant + Sync),
-    heard: Mutex<Cell<Option<Instant>>>,
+    clock: &'b C,
+    /// How far the script has come: so many texts were sent; one more step are the fragments.
+    step: Cell<u32>,
+    /// When the last frame came.
+    heard: Cell<Instant>,
+}
+
+impl<C: Clock> Demo<'_, C> {
+    /// A connection: sends what is left of the script, and shows what comes.
+    async fn talk(&self, ws: WebSocket<'_>) -> Result<(), Error> {
+        let (mut send, mut receive) = ws.split();
+        match select(self.listen(&mut receive), self.script(&mut send)).await {
+            Either::First(ended) => ended,
+            Either::Second(Err(error)) => Err(error),
+            Either::Second(Ok(never)) => match never {},
+        }
+    }
+
+    async fn script(&self, send: &mut SendHalf<'_>) -> Result<Infallible, Error> {
+        while self.step.get() < TEXTS {
+            let mut line = Line::<16>::new();
+            let _ = write!(line, "hello {:04}", self.step.get());
+            send.send(line.text()).await?;
+            self.board.log(format_args!("sent: {}", line.text()));
+            self.step.set(self.step.get() + 1);
+            self.clock.wait_until(self.clock.now().plus(Duration::from_secs(1))).await;
+        }
+        if self.step.get() == TEXTS {
+            let mut text = send.text_fragments();
+            text.write("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa").await?;
+            text.write("bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb").await?;
+            text.finish("").await?;
+            self.board.log(format_args!("sent: three fragments"));
+            self.step.set(TEXTS + 1);
+        }
+        pending().await
+    }
+
+    async fn listen(&self, receive: &mut ReceiveHalf<'_>) -> Result<(), Error> {
+        let mut buffer = [0; PIECE];
+        while let Some(event) = receive.recv_event(&mut buffer).await? {
+            // Control frames, too: the tutorial's timer is restarted by whatever the client hands over.
+            self.heard.set(self.clock.now());
+            match event {
+                Event::Chunk(chunk) => show(self.board, &chunk),
+                Event::Close(frame) => self.board.log(format_args!("close frame: {frame:?}")),
+                Event::Ping(payload) => self.board.log(format_args!("ping: {}", payload.escape_ascii())),
+                Event::Pong(payload) => self.board.log(format_args!("pong: {}", payload.escape_ascii())),
+                Event::Text(_) | Event::Binary(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for silence, from the first connection on, and closes. The client's `run` returns after that.
+    async fn watch(&self, sender: Sender<'_>) -> Infallible {
+        sender.connected().await;
+        self.heard.set(self.clock.now());
+        while self.clock.now() < self.heard.get().plus(SILENCE) {
+            self.clock.wait_until(self.heard.get().plus(SILENCE)).await;
+        }
+        self.board.log(format_args!("no data for {} seconds", SILENCE.as_secs()));
+        sender.close(CloseCode::NORMAL, "");
+        sender.stop();
+        pending().await
+    }
+}
+
+fn show(board: &dyn Board, chunk: &Chunk<'_>) {
+    let (opcode, len) = chunk.frame.map_or((0, 0), |frame| (frame.opcode as u8, frame.len));
+    board.log(format_args!("data: opcode {opcode}, payload {len}, offset {}", chunk.offset));
+    match core::str::from_utf8(chunk.data) {
+        Ok(text) => board.log(format_args!("received: {text}")),
+        Err(_) => board.log(format_args!("received: {}", chunk.data.escape_ascii())),
+    }
+    if chunk.first && chunk.last {
+        show_items(board, chunk.data);
+    }
+}
+
+/// Names the elements of a JSON array of objects with `id` and `name`; anything else is passed over.
+fn show_items(board: &dyn Board, data: &[u8]) {
+    for element in Elements(data.trim_ascii()) {
+        if let Ok((item, _)) = serde_json_core::from_slice::<Item<'_>>(element) {
+            board.log(format_args!("item {}: {}", item.id, item.name));
+        }
+    }
 }
 
 /// An element of a JSON array that is worth a line.
@@ -75,64 +172,6 @@ struct Demo<'b> {
 struct Item<'j> {
     id: &'j str,
     name: &'j str,
-}
-
-impl<'b> Demo<'b> {
-    const fn new(board: &'b dyn Board, now: &'b (dyn Fn() -> Instant + Sync)) -> Self {
-        Self { board, now, heard: Mutex::new(Cell::new(None)) }
-    }
-
-    /// Sends, waits for silence, closes. The client's `run` returns after that.
-    async fn send<C: Clock>(&self, sender: Sender<'_>, clock: &C) {
-        sender.connected().await;
-        self.hear();
-        for number in 0..TEXTS {
-            let mut line = Line::<16>::new();
-            let _ = write!(line, "hello {number:04}");
-            match sender.try_send(line.text()) {
-                Ok(()) => self.board.log(format_args!("sent: {}", line.text())),
-                Err(error) => self.board.log(format_args!("not sent: {}: {error}", line.text())),
-            }
-            clock.wait_until(clock.now().plus(Duration::from_secs(1))).await;
-        }
-        loop {
-            let heard = critical_section::with(|section| self.heard.borrow(section).get());
-            let until = heard.unwrap_or_default().plus(SILENCE);
-            if clock.now() >= until {
-                break;
-            }
-            clock.wait_until(until).await;
-        }
-        self.board.log(format_args!("no data for {} seconds", SILENCE.as_secs()));
-        sender.close(CloseCode::NORMAL, "");
-        sender.stop();
-    }
-
-    fn hear(&self) {
-        let now = (self.now)();
-        critical_section::with(|section| self.heard.borrow(section).set(Some(now)));
-    }
-
-    fn chunk(&self, chunk: &Chunk<'_>) {
-        let (opcode, len) = chunk.frame.map_or((0, 0), |frame| (frame.opcode as u8, frame.len));
-        self.board.log(format_args!("data: opcode {opcode}, payload {len}, offset {}", chunk.offset));
-        match core::str::from_utf8(chunk.data) {
-            Ok(text) => self.board.log(format_args!("received: {text}")),
-            Err(_) => self.board.log(format_args!("received: {}", chunk.data.escape_ascii())),
-        }
-        if chunk.first && chunk.last {
-            self.json(chunk.data);
-        }
-    }
-
-    /// Names the elements of a JSON array of objects with `id` and `name`; anything else is passed over.
-    fn json(&self, data: &[u8]) {
-        for element in Elements(data.trim_ascii()) {
-            if let Ok((item, _)) = serde_json_core::from_slice::<Item<'_>>(element) {
-                self.board.log(format_args!("item {}: {}", item.id, item.name));
-            }
-        }
-    }
 }
 
 /// The elements of a JSON array, by brackets and quotes.
@@ -162,59 +201,28 @@ impl<'j> Iterator for Elements<'j> {
     }
 }
 
-impl Handler for Demo<'_> {
-    fn on_event(&self, peer: &mut Peer<'_>, event: Event<'_>) {
-        match event {
-            Event::Chunk(chunk) => {
-                self.hear();
-                self.chunk(&chunk);
-                if chunk.first && chunk.last && chunk.data == LAST_TEXT {
-                    let sent = [(&[b'a'; 32][..], false), (&[b'b'; 32], false), (&[], true)]
-                        .into_iter()
-                        .try_for_each(|(part, fin)| peer.send_fragment(MessageKind::Text, part, fin));
-                    self.board.log(format_args!("sent: three fragments: {sent:?}"));
-                }
-            }
-            Event::Close(frame) => self.board.log(format_args!("close frame: {frame:?}")),
-            Event::Ping(payload) => self.board.log(format_args!("ping: {}", payload.escape_ascii())),
-            Event::Pong(payload) => self.board.log(format_args!("pong: {}", payload.escape_ascii())),
-            Event::Text(_) | Event::Binary(_) => {}
-        }
-    }
+/// Logs the attempts to connect. What is open and what has ended is logged by the library.
+struct Events<'b>(&'b dyn Board);
 
-    fn on_open(&self, _: &mut Peer<'_>) {
-        self.board.log(format_args!("connected"));
-    }
-
-    fn on_close(&self, _: ConnectionId, end: &End) {
-        let code = u16::from(end.close.code());
-        if end.was_closing && !end.close.is_clean() {
-            // This client has said its last word: that is no failure.
-            self.board.log(format_args!("no clean answer to the close frame: {:?}", end.cause));
-        }
-        self.board.log(format_args!(
-            "disconnected: {code}, {:?}, clean: {}",
-            end.cause,
-            end.close.is_clean()
-        ));
-    }
+impl Handler for Events<'_> {
+    fn on_event(&self, _: &mut Peer<'_>, _: Event<'_>) {}
 }
 
-impl ClientHandler for Demo<'_> {
+impl ClientHandler for Events<'_> {
     fn on_connecting(&self, attempt: u32) {
-        self.board.log(format_args!("connecting, attempt {attempt}"));
+        self.0.log(format_args!("connecting, attempt {attempt}"));
     }
 
     fn on_response(&self, head: &ResponseHead<'_>) {
-        self.board.log(format_args!("the server answers with {}", head.status()));
+        self.0.log(format_args!("the server answers with {}", head.status()));
     }
 
     fn on_failure(&self, failure: &Failure) {
-        self.board.log(format_args!("not connected: {failure:?}"));
+        self.0.log(format_args!("error: {failure:?}"));
     }
 
     fn on_waiting(&self, delay: Duration) {
-        self.board.log(format_args!("next attempt in {} ms", delay.as_millis()));
+        self.0.log(format_args!("next attempt in {} ms", delay.as_millis()));
     }
 }
 
@@ -226,7 +234,6 @@ mod tests {
     #[test]
     fn json_is_looked_into_and_never_trusted() {
         let log = Log::default();
-        let demo = Demo::new(&log, &Instant::default);
         for text in [
             r#"[{"id":"1","name":"one"},{"id":2,"name":"two"},{"name":"x, ]","id":"3","more":[1,{}]},7,"a"]"#,
             r#"{"id":"4","name":"four"}"#,
@@ -238,7 +245,7 @@ mod tests {
             "",
             "[\"\\",
         ] {
-            demo.json(text.as_bytes());
+            show_items(&log, text.as_bytes());
         }
         assert_eq!(log.lines(), ["item 1: one", "item 3: x, ]"]);
     }

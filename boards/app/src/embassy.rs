@@ -4,9 +4,9 @@ use embassy_executor::{SpawnError, Spawner};
 use embassy_net::Stack;
 use static_cell::StaticCell;
 use wirelet_embedded::server::{Route, Settings, WebSocketRoute, Worker};
-use wirelet_embedded::{EmbassyClock, EmbassyListener, Handle, Resources, Server};
+use wirelet_embedded::{EmbassyClock, EmbassyListener, Handle, Resources, Server, WebSocket};
 
-use crate::{Application, Board, QUEUE, ROUTES, RX, TX};
+use crate::{Application, Board, Guest, QUEUE, ROUTES, RX, TX};
 
 /// Connections that a board may have at most: so many tasks are set aside.
 pub const MOST: usize = 8;
@@ -19,6 +19,7 @@ pub type TcpBuffers = [[u8; TCP]; 2];
 /// The memory of a server with so many connections, [`MOST`] of them at most: for a `ConstStaticCell`.
 pub struct ServerMemory<const CONNECTIONS: usize> {
     resources: Resources<'static, CONNECTIONS, RX, TX, QUEUE>,
+    guests: [Option<Guest>; CONNECTIONS],
     tcp: [TcpBuffers; CONNECTIONS],
 }
 
@@ -26,7 +27,7 @@ impl<const CONNECTIONS: usize> ServerMemory<CONNECTIONS> {
     /// Memory that nobody uses yet.
     pub const fn new() -> Self {
         const { assert!(CONNECTIONS <= MOST, "there are no tasks for so many") };
-        Self { resources: Resources::new(), tcp: [[[0; TCP]; 2]; CONNECTIONS] }
+        Self { resources: Resources::new(), guests: [None; CONNECTIONS], tcp: [[[0; TCP]; 2]; CONNECTIONS] }
     }
 }
 
@@ -54,16 +55,18 @@ pub fn start_server<const CONNECTIONS: usize>(
     let application = APPLICATION.try_init(Application::new(board)).ok_or(SpawnError::Busy)?;
     let application: &'static Application<'static> = application;
     let table = TABLE.init(application.routes(WEBSOCKETS.init(application.websockets())));
-    let settings = SETTINGS.init(Settings::new(table));
+    let settings = SETTINGS.init(Application::settings(table));
     let (server, handle) = Server::new(&mut memory.resources, settings);
+    let server = server.with_context(&mut memory.guests);
     #[cfg(feature = "deflate")]
     let server = server.with_compression(compression());
     application.attach(handle);
     let mut future = 0;
     for (mut worker, [rx, tx]) in server.into_workers().into_iter().zip(&mut memory.tcp) {
         let mut listener = EmbassyListener::new(stack, 80, rx, tx, None);
-        future = size_of_val(&worker.run(&mut listener, &EmbassyClock));
-        spawner.spawn(work(worker, listener)?);
+        let serve = async |ws: WebSocket<'_>| application.serve(ws).await;
+        future = size_of_val(&worker.run_with(&mut listener, &EmbassyClock, serve));
+        spawner.spawn(work(application, worker, listener)?);
     }
     spawner.spawn(answers(application, handle)?);
     spawner.spawn(telemetry(application, handle)?);
@@ -82,8 +85,13 @@ fn compression() -> wirelet_embedded::compression::Compression<'static> {
 }
 
 #[embassy_executor::task(pool_size = MOST)]
-async fn work(mut worker: Worker<'static, 'static, RX, TX>, mut listener: EmbassyListener<'static>) {
-    worker.run(&mut listener, &EmbassyClock).await;
+async fn work(
+    application: &'static Application<'static>,
+    mut worker: Worker<'static, 'static, RX, TX>,
+    mut listener: EmbassyListener<'static>,
+) {
+    let serve = async |ws: WebSocket<'_>| application.serve(ws).await;
+    worker.run_with(&mut listener, &EmbassyClock, serve).await;
 }
 
 #[embassy_executor::task]

@@ -11,7 +11,6 @@ pub mod configuration;
 mod console;
 mod crc;
 pub mod demo;
-mod echo;
 #[cfg(feature = "embassy")]
 pub mod embassy;
 pub mod line;
@@ -24,7 +23,7 @@ pub mod wifi;
 
 pub use configuration::{Configuration, Mode};
 pub use serial::Serial;
-pub use server::{Application, ROUTES};
+pub use server::{Application, Guest, ROUTES};
 
 use core::fmt::Arguments;
 
@@ -56,4 +55,21 @@ pub trait Board: Sync {
 
     /// Bytes of memory that are free, where that can be known.
     fn free_memory(&self) -> Option<usize>;
+}
+
+/// The log of a board, for what the libraries say by the crate `log`.
+pub struct Logger(pub &'static dyn Board);
+
+impl log::Log for Logger {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Info
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            self.0.log(*record.args());
+        }
+    }
+
+    fn flush(&self) {}
 }

@@ -22,7 +22,7 @@ use wirelet_app::configuration::PARTITION;
 use wirelet_app::demo::{self, DemoMemory};
 use wirelet_app::embassy::{ServerMemory, TCP, TcpBuffers, start_server};
 use wirelet_app::panics::{self, Policy};
-use wirelet_app::{Board, Configuration, Mode, serial::Serial, wifi};
+use wirelet_app::{Board, Configuration, Logger, Mode, serial::Serial, wifi};
 use wirelet_embedded::client::Options;
 use wirelet_embedded::proto::MaskKeys;
 use wirelet_embedded::proto::handshake::Uri;
@@ -77,6 +77,12 @@ async fn main(spawner: Spawner) {
     esp_alloc::heap_allocator!(size: RADIO);
     // The scheduler comes before the radio, whose tasks it runs.
     esp_rtos::start(TimerGroup::new(peripherals.TIMG0).timer0, peripherals.FROM_CPU_INTR0);
+    static LOGGER: Logger = Logger(&Esp);
+    // SAFETY: nothing else runs yet.
+    unsafe {
+        let _ = log::set_logger_racy(&LOGGER);
+        log::set_max_level_racy(log::LevelFilter::Info);
+    }
     Esp.log(format_args!("{} {}", Esp.name(), env!("CARGO_PKG_VERSION")));
 
     spawner.spawn(restart::keep(restart::watchdog(peripherals.TIMG1)).expect("spawned once"));

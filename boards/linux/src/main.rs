@@ -11,12 +11,11 @@ use std::rc::Rc;
 
 use tokio::task::LocalSet;
 use wirelet_app::demo::{self, DemoMemory};
-use wirelet_app::{Application, Board, LANES, Lanes, QUEUE, RX, TX};
+use wirelet_app::{Application, Board, Guest, LANES, Lanes, Logger, QUEUE, RX, TX};
 use wirelet_embedded::client::Finished;
 use wirelet_embedded::net::Connect;
 use wirelet_embedded::proto::handshake::Uri;
-use wirelet_embedded::server::Settings;
-use wirelet_embedded::{Resources, Server, tls};
+use wirelet_embedded::{Resources, Server, WebSocket, tls};
 use wirelet_linux::net::{Dialer, Port};
 use wirelet_linux::system::{SystemClock, SystemRandom, now};
 use wirelet_linux::trust::authorities;
@@ -49,6 +48,9 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     now();
+    static LOGGER: Logger = Logger(&Linux);
+    log::set_logger(&LOGGER).expect("set once");
+    log::set_max_level(log::LevelFilter::Info);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     match words[..] {
         [] | ["serve"] => LocalSet::new().block_on(&runtime, serve("127.0.0.1:8080")),
@@ -77,10 +79,11 @@ async fn serve(address: &str) -> ExitCode {
     };
     let app: &'static Application<'static> = forever(Application::new(&Linux));
     let routes = forever(app.routes(forever(app.websockets())));
-    let settings = forever(Settings::new(routes));
+    let settings = forever(Application::settings(routes));
     let resources = Box::leak(Box::new(Resources::<CONNECTIONS, RX, TX, QUEUE>::new()));
     let (server, handle) = Server::new(resources, settings);
-    let server = server.with_compression(forever(Lanes::<LANES>::new()).compression());
+    let guests = Box::leak(Box::new([None::<Guest>; CONNECTIONS]));
+    let server = server.with_context(guests).with_compression(forever(Lanes::<LANES>::new()).compression());
     app.attach(handle);
     tokio::task::spawn_local(app.run_answers(handle));
     tokio::task::spawn_local(app.run_telemetry(handle, &SystemClock));
@@ -91,7 +94,10 @@ async fn serve(address: &str) -> ExitCode {
         .into_iter()
         .map(|mut worker| {
             let mut port = listener.clone();
-            tokio::task::spawn_local(async move { worker.run(&mut port, &SystemClock).await })
+            tokio::task::spawn_local(async move {
+                let serve = async |ws: WebSocket<'_>| app.serve(ws).await;
+                worker.run_with(&mut port, &SystemClock, serve).await;
+            })
         })
         .collect();
     for worker in workers {

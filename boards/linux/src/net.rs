@@ -1,6 +1,7 @@
 //! Sockets of tokio behind the traits of `wirelet-embedded`.
 
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
@@ -71,6 +72,10 @@ impl Socket for Stream {
 
     async fn shutdown(&mut self) -> Result<(), ErrorKind> {
         self.0.shutdown().await.map_err(|error| kind(&error))
+    }
+
+    fn peer(&self) -> Option<SocketAddr> {
+        self.0.peer_addr().ok()
     }
 }
 

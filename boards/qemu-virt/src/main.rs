@@ -29,7 +29,7 @@ use static_cell::{ConstStaticCell, StaticCell};
 use wirelet_app::demo::{self, DemoMemory};
 use wirelet_app::embassy::{ServerMemory, TCP, TcpBuffers, start_server};
 use wirelet_app::panics::{self, Policy, Reset};
-use wirelet_app::{Board, autobahn, wifi};
+use wirelet_app::{Board, Logger, autobahn, wifi};
 use wirelet_embedded::client::{Finished, Options};
 use wirelet_embedded::proto::handshake::Uri;
 use wirelet_embedded::{Clock as _, EmbassyClock, EmbassyConnector};
@@ -71,6 +71,12 @@ impl Board for Virt {
 fn main() -> ! {
     static EXECUTOR: StaticCell<Executor> = StaticCell::new();
     let executor: &'static Executor = EXECUTOR.init(Executor::new(core::ptr::null_mut()));
+    static LOGGER: Logger = Logger(&Virt);
+    // SAFETY: nothing else runs yet.
+    unsafe {
+        let _ = log::set_logger_racy(&LOGGER);
+        log::set_max_level_racy(log::LevelFilter::Info);
+    }
     let Some(network) = virtio_net::init() else {
         println!("there is no virtio-net device");
         machine::exit(1)
