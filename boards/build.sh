@@ -50,16 +50,16 @@ esp_report() {
   total=0
   for bytes in $heap; do [ $((bytes)) -lt 4096 ] || total=$((total + bytes)); done
   # Some sections only reserve addresses.
-  size -A "$elf" | grep -v 'dummy\|gap' | awk -v heap="$total" '
+  size -A "$elf" | grep -v 'dummy\|gap' | awk -v heap="$total" -v chip="$board" '
     /^\.(text|rodata|flash\.appdesc)[._a-z]* / { text += $2 }
     /^\.(trap|vectors|rwtext)[._a-z]* / { ram += $2 }
     /^\.data[._a-z]* / { data += $2 }
     /^\.(bss|noinit) / { bss += $2 }
-    /^\.dram2_uninit / { dram2 = $2 }
     /^\.stack / { stack = $2 }
     END {
-      printf "text %d (of it in RAM %d), data %d, bss %d, stack %d, ", text + ram, ram, data, bss, stack
-      printf "heap of the radio %d (of it in bss %d)\n", heap, heap - dram2
+      # A row of the table in esp32/README.md.
+      print "(chip, text, of it in RAM, data, bss, stack, heap of the radio)"
+      printf "| %s | %d | %d | %d | %d | %d | %d |\n", chip, text + ram, ram, data, bss, stack, heap
     }'
   if command -v espflash >/dev/null; then
     # For the chip's first partition for programs; `--merge` would make one with boot loader and partition table.

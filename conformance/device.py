@@ -7,7 +7,7 @@ from firmware import build_firmware
 from harness import cargo_build, main
 from scripts import run_scripts
 
-SCRIPTS = ("console", "demo", "churn", "server_gone", "half_open", "cable", "wifi", "panics")
+SCRIPTS = ("console", "demo", "churn", "server_gone", "half_open", "cable", "wifi", "panics", "name")
 # Those that talk to `wirelet serve`.
 WITH_SERVER = {"demo", "server_gone", "wifi"}
 

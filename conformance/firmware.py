@@ -31,15 +31,20 @@ class Device(Process):
     """An emulated board that runs the firmware. Its port 80 is `port` of 127.0.0.1.
 
     `settings` are the firmware's own, by name: what a board with flash memory keeps there. It is ready when it has
-    logged `ready`: usually an address.
+    logged `ready`: usually an address. `station` is a UDP port of this machine where the Ethernet frames of the board's
+    network go; those for it are sent to the port `self.station`.
     """
 
-    def __init__(self, elf=None, ready="] address", **settings):
+    def __init__(self, elf=None, ready="] address", station=None, **settings):
         self._folder = tempfile.TemporaryDirectory(prefix="wirelet-")
         self._monitor_path = pathlib.Path(self._folder.name) / "monitor"
         self.port = free_port()
         options = [f"-qmp unix:{self._monitor_path},server=on,wait=off"]
         options += [f"-fw_cfg name=opt/wirelet/{name},string={value}" for name, value in settings.items()]
+        if station:
+            self.station = free_port()
+            options += [f"-netdev socket,id=station,udp=127.0.0.1:{station},localaddr=127.0.0.1:{self.station}",
+                        "-netdev hubport,id=place,hubid=0,netdev=station"]
         environment = {**os.environ, "PORT": str(self.port), "QEMU_OPTS": " ".join(options)}
         super().__init__("the firmware", ["sh", BOARD / "run.sh", elf or build_firmware()], env=environment,
                          stdin=subprocess.PIPE)

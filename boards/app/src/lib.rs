@@ -14,6 +14,9 @@ pub mod demo;
 #[cfg(feature = "embassy")]
 pub mod embassy;
 pub mod line;
+#[cfg(feature = "embassy")]
+pub mod mdns;
+pub mod name;
 pub mod panics;
 pub mod serial;
 pub mod server;

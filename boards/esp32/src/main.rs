@@ -21,8 +21,10 @@ use static_cell::{ConstStaticCell, StaticCell};
 use wirelet_app::configuration::PARTITION;
 use wirelet_app::demo::{self, DemoMemory};
 use wirelet_app::embassy::{ServerMemory, TCP, TcpBuffers, start_server};
+use wirelet_app::line::Line;
+use wirelet_app::name::{NAME as NAME_SIZE, host_name};
 use wirelet_app::panics::{self, Policy};
-use wirelet_app::{Board, Configuration, Logger, Mode, serial::Serial, wifi};
+use wirelet_app::{Board, Configuration, Logger, Mode, mdns, serial::Serial, wifi};
 use wirelet_embedded::client::Options;
 use wirelet_embedded::proto::MaskKeys;
 use wirelet_embedded::proto::handshake::Uri;
@@ -105,27 +107,31 @@ async fn main(spawner: Spawner) {
         Ok(controller) => controller,
         Err(error) => return Esp.log(format_args!("the radio does not start: {error:?}")),
     };
-    static STACK: StaticCell<StackResources<{ CONNECTIONS + 3 }>> = StaticCell::new();
+    static STACK: StaticCell<StackResources<{ CONNECTIONS + 4 }>> = StaticCell::new();
     static SERVER: ConstStaticCell<ServerMemory<CONNECTIONS>> = ConstStaticCell::new(ServerMemory::new());
     // The radio is on, so that the seed can't be guessed.
     let seed = u64::from(Rng::new().random()) << 32 | u64::from(Rng::new().random());
     let resources = STACK.init(StackResources::new());
-    let (stack, runner) = embassy_net::new(Interface::station(), addresses(), resources, seed);
+    static NAME: StaticCell<Line<NAME_SIZE>> = StaticCell::new();
+    let interface = Interface::station();
+    let name = NAME.init(host_name(interface.mac_address())).text();
+    let (stack, runner) = embassy_net::new(interface, addresses(name), resources, seed);
     match Radio::new(controller, stack, &configuration) {
         Ok(radio) => spawner.spawn(join(radio).expect("spawned once")),
         Err(error) => return Esp.log(format_args!("the radio refuses the settings: {error:?}")),
     }
     spawner.spawn(net(runner).expect("spawned once"));
-    spawner.spawn(watch(stack, configuration.mode == Mode::Server).expect("spawned once"));
+    spawner.spawn(watch(stack, name, configuration.mode == Mode::Server).expect("spawned once"));
+    spawner.spawn(answer_to_name(stack, name).expect("spawned once"));
     match configuration.mode {
         Mode::Server => start_server(spawner, stack, &Esp, SERVER.take()).expect("started once"),
         Mode::Demo => spawner.spawn(talk(stack, configuration).expect("spawned once")),
     }
 }
 
-fn addresses() -> Config {
+fn addresses(name: &str) -> Config {
     let mut dhcp = DhcpConfig::default();
-    dhcp.hostname = "wirelet".try_into().ok();
+    dhcp.hostname = name.try_into().ok();
     Config::dhcpv4(dhcp)
 }
 
@@ -177,15 +183,22 @@ async fn join(mut radio: Radio) {
     wifi::run(&mut radio, &Esp, &EmbassyClock, wifi::Times::DEFAULT, || Rng::new().random()).await;
 }
 
+#[embassy_executor::task]
+async fn answer_to_name(stack: Stack<'static>, name: &'static str) {
+    mdns::run(stack, name).await;
+}
+
 /// Logs where the device is found.
 #[embassy_executor::task]
-async fn watch(stack: Stack<'static>, serves: bool) {
+async fn watch(stack: Stack<'static>, name: &'static str, serves: bool) {
     loop {
         stack.wait_config_up().await;
         if let Some(config) = stack.config_v4() {
             let address = config.address.address();
             if serves {
-                Esp.log(format_args!("console: http://{address}/   echo: ws://{address}/ws"));
+                Esp.log(format_args!(
+                    "console: http://{address}/ or http://{name}.local/   echo: ws://{address}/ws"
+                ));
             } else {
                 Esp.log(format_args!("address {address}"));
             }

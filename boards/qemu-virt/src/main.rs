@@ -23,13 +23,14 @@ use core::time::Duration as StdDuration;
 
 use embassy_executor::Spawner;
 use embassy_executor::raw::Executor;
-use embassy_net::{Config, Runner, Stack, StackResources};
+use embassy_net::{Config, HardwareAddress, Runner, Stack, StackResources};
 use embassy_time::{Duration, Timer};
 use static_cell::{ConstStaticCell, StaticCell};
 use wirelet_app::demo::{self, DemoMemory};
 use wirelet_app::embassy::{ServerMemory, TCP, TcpBuffers, start_server};
+use wirelet_app::name::host_name;
 use wirelet_app::panics::{self, Policy, Reset};
-use wirelet_app::{Board, Logger, autobahn, wifi};
+use wirelet_app::{Board, Logger, autobahn, mdns, wifi};
 use wirelet_embedded::client::{Finished, Options};
 use wirelet_embedded::proto::handshake::Uri;
 use wirelet_embedded::{Clock as _, EmbassyClock, EmbassyConnector};
@@ -91,8 +92,8 @@ fn main() -> ! {
 }
 
 fn start(spawner: Spawner, network: Device, mut random: Random) {
-    // Sockets of DHCP and DNS besides the server's.
-    static STACK: StaticCell<StackResources<{ CONNECTIONS + 2 }>> = StaticCell::new();
+    // Sockets of DHCP, DNS and multicast DNS besides the server's.
+    static STACK: StaticCell<StackResources<{ CONNECTIONS + 3 }>> = StaticCell::new();
     static SERVER: ConstStaticCell<ServerMemory<CONNECTIONS>> = ConstStaticCell::new(ServerMemory::new());
     static ADDRESS: ConstStaticCell<[u8; URL]> = ConstStaticCell::new([0; URL]);
 
@@ -110,6 +111,7 @@ fn start(spawner: Spawner, network: Device, mut random: Random) {
     let (stack, runner) = embassy_net::new(network, Config::dhcpv4(Default::default()), resources, seed);
     spawner.spawn(net(runner).expect("spawned once"));
     spawner.spawn(watch(stack).expect("spawned once"));
+    spawner.spawn(answer_to_name(stack).expect("spawned once"));
     if wifi {
         spawner.spawn(join(stack, seed as u32, off.unwrap_or_default()).expect("spawned once"));
         spawner.spawn(air::commands().expect("spawned once"));
@@ -128,6 +130,14 @@ fn start(spawner: Spawner, network: Device, mut random: Random) {
 #[embassy_executor::task]
 async fn net(mut runner: Runner<'static, Air<Device>>) -> ! {
     runner.run().await
+}
+
+#[embassy_executor::task]
+async fn answer_to_name(stack: Stack<'static>) {
+    let HardwareAddress::Ethernet(mac) = stack.hardware_address();
+    let name = host_name(mac.0);
+    Virt.log(format_args!("name {}.local", name.text()));
+    mdns::run(stack, name.text()).await;
 }
 
 /// Logs what happens to the network.
