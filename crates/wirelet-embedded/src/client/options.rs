@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use wirelet_proto::deflate::{self, HeaderValue};
-use wirelet_proto::handshake::{ClientHandshake, Field, RequestOptions, Uri, WriteError};
+use wirelet_proto::handshake::{ClientHandshake, Field, PercentDecoded, RequestOptions, Uri, WriteError};
 use wirelet_proto::{Config, ReconnectConfig};
 
 use super::attempt::{Prepare, UriRoom};
@@ -201,29 +201,8 @@ impl<'c> Options<'c> {
         let (user, password) = userinfo.split_at_checked(colon).unwrap_or_default();
         let password = password.get(1..).unwrap_or_default();
         let (mut first, mut second) = ([0; DECODED], [0; DECODED]);
-        let user = decoded(user, &mut first).ok_or(refused)?;
-        basic(user, decoded(password, &mut second).ok_or(refused)?, buffer).map(Some).ok_or(refused)
-    }
-}
-
-/// RFC 3986 2.1: the text that percent-encoding stands for; `None` when it is none, or has no room.
-#[inline(never)] // flash: it is called twice
-fn decoded<'o>(text: &str, out: &'o mut [u8]) -> Option<&'o str> {
-    let (mut bytes, mut len) = (text.bytes(), 0_usize);
-    while let Some(byte) = bytes.next() {
-        *out.get_mut(len)? = match byte {
-            b'%' => digit(bytes.next()?)? << 4 | digit(bytes.next()?)?,
-            byte => byte,
-        };
-        len = len.checked_add(1)?;
-    }
-    core::str::from_utf8(out.get(..len)?).ok()
-}
-
-const fn digit(character: u8) -> Option<u8> {
-    match character {
-        b'0'..=b'9' => Some(character & 15),
-        b'a'..=b'f' | b'A'..=b'F' => Some((character & 15) + 9),
-        _ => None,
+        let user = PercentDecoded::new(user).into_text(&mut first).ok_or(refused)?;
+        let password = PercentDecoded::new(password).into_text(&mut second).ok_or(refused)?;
+        basic(user, password, buffer).map(Some).ok_or(refused)
     }
 }

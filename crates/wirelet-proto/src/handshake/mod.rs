@@ -57,6 +57,7 @@ mod authority;
 mod client;
 mod error;
 mod head;
+mod percent;
 mod retry;
 mod server;
 mod text;
@@ -74,6 +75,7 @@ pub use error::{Field, HandshakeError, WriteError};
 pub use head::{
     HeadLimits, HeadScanner, Header, Headers, HttpVersion, RequestHead, ResponseHead, is_head_request,
 };
+pub use percent::PercentDecoded;
 pub use server::{AcceptOptions, Rejection, UpgradeRequest, is_upgrade, reason_phrase};
 pub use token::{
     ExtensionOffer, ExtensionOffers, ExtensionParam, List, MAX_SUBPROTOCOLS, ParamValue, Params, Subprotocols,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use wirelet_proto::handshake::{Uri, UriError};
+use wirelet_proto::handshake::{PercentDecoded, Uri, UriError};
 
 /// A WebSocket URL without user information, which is kept apart so that no log shows a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,27 +123,8 @@ pub(super) fn basic(user: &[u8], password: &[u8]) -> String {
 /// `user:password`, percent-encoded.
 fn from_userinfo(userinfo: &str) -> String {
     let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
-    basic(&percent_decoded(user), &percent_decoded(password))
-}
-
-/// RFC 3986 2.1. What is no escape stays as it is.
-fn percent_decoded(text: &str) -> Vec<u8> {
-    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
-    let mut rest = text.as_bytes();
-    let mut out = Vec::with_capacity(rest.len());
-    while let Some((first, after)) = rest.split_first() {
-        match (first, digit(after.first()), digit(after.get(1))) {
-            (b'%', Some(high), Some(low)) => {
-                out.push((high * 16 + low) as u8);
-                rest = &after[2..];
-            }
-            _ => {
-                out.push(*first);
-                rest = after;
-            }
-        }
-    }
-    out
+    let decoded = |text| PercentDecoded::new(text).collect::<Vec<u8>>();
+    basic(&decoded(user), &decoded(password))
 }
 
 /// RFC 4648 4.
@@ -236,8 +217,8 @@ mod tests {
 
     #[test]
     fn malformed_escapes_stay() {
-        assert_eq!(percent_decoded("%41%4%zz%"), b"A%4%zz%");
-        assert_eq!(from_userinfo("a"), basic(b"a", b""));
+        assert_eq!(from_userinfo("%41%4%zz%"), basic(b"A%4%zz%", b""));
+        assert_eq!(from_userinfo("a:%62"), basic(b"a", b"b"));
     }
 
     #[test]
