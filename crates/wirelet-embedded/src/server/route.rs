@@ -3,7 +3,7 @@
 use wirelet_proto::Config;
 use wirelet_proto::handshake::{HandshakeError, OriginPattern, PatternError, Rejection, UpgradeRequest};
 
-use super::exchange::{Exchange, Plan, ask};
+use super::responder::{Plan, Responder, ask};
 use crate::context::{Room, room_for};
 use crate::handler::Handler;
 use crate::http::{BasicAuth, Cursor, File, Methods, Request, Response, matches};
@@ -91,7 +91,7 @@ pub struct Upgrade<'c> {
 
 type Decide<'c> = dyn Fn(&Opening<'_>, &mut Acceptance<'_>) -> Result<(), Rejection<'static>> + Sync + 'c;
 type Ask = for<'x, 'c, 'r, 'o> fn(
-    Exchange<'x, 'c, 'r>,
+    Responder<'x, 'c, 'r>,
     Upgrade<'c>,
     &Opening<'o>,
     u16,

@@ -10,7 +10,7 @@ use embedded_io_async::{Read as _, Write as _};
 use wirelet_proto::handshake::{HeadLimits, HeadScanner, RequestHead, is_head_request, is_upgrade};
 use wirelet_proto::{Connection, Instant, NoKeys, Role, Upgraded};
 
-use super::exchange::{Exchange, Plan, Then, announced};
+use super::responder::{Plan, Responder, Then, announced};
 use super::route::{Route, WebSocketRoute};
 use super::{Memory, Place, Settings};
 use crate::Outcome;
@@ -209,27 +209,22 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
             Some(context) => Some(&mut **context),
             None => None,
         };
-        let (routes, counters) = (self.settings.routes, self.settings.counters);
-        let bodiless = is_head_request(bytes);
-        let exchange = Exchange {
-            routes,
+        let responder = Responder {
             vacancy,
             pulls,
             keep,
-            bodiless,
-            tx,
+            bodiless: is_head_request(bytes),
             compression,
-            lane,
             context,
-            counters,
             about,
+            ..Responder::new(self.settings, tx, lane)
         };
         match parsed {
             Ok(parsed) => {
                 let body = bytes.get(head..).unwrap_or_default();
-                exchange.answer(Request { head: parsed, body, route: "", peer })
+                responder.answer(Request { head: parsed, body, route: "", peer })
             }
-            Err(error) => exchange.fail(error.status(), error.text()),
+            Err(error) => responder.fail(error.status(), error.text()),
         }
     }
 
@@ -338,21 +333,8 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
     fn refused(&mut self, filled: usize, status: u16, why: &str) -> Spoken<'c> {
         let Memory { rx, tx, .. } = &mut *self.memory;
         let bodiless = is_head_request(rx.get(..filled).unwrap_or_default());
-        let (lane, counters) = (&mut self.lane, self.settings.counters);
-        let exchange = Exchange {
-            routes: &[],
-            vacancy: false,
-            pulls: false,
-            keep: false,
-            bodiless,
-            tx,
-            compression: None,
-            lane,
-            context: None,
-            counters,
-            about: ["", ""],
-        };
-        Spoken::Refused(exchange.fail(status, why))
+        let responder = Responder { bodiless, ..Responder::new(self.settings, tx, &mut self.lane) };
+        Spoken::Refused(responder.fail(status, why))
     }
 
     /// Reads behind the first `filled` bytes. `None` at the deadline; `Some(0)` at the end, or when a connection that

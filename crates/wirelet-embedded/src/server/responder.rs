@@ -7,6 +7,7 @@ use wirelet_proto::handshake::{
 };
 use wirelet_proto::{Extensions, Upgraded};
 
+use super::Settings;
 use super::route::{Acceptance, Found, Opening, Route, Target, Upgrade, WebSocketRoute, find};
 use crate::compression::{Compression, Reservation};
 use crate::context::Room;
@@ -20,8 +21,8 @@ use crate::http::{
 /// Headers that a hook may add.
 const HEADERS: usize = 8;
 
-/// What is known when a head has arrived.
-pub(crate) struct Exchange<'x, 'c, 'r> {
+/// Answers a request whose head has arrived.
+pub(crate) struct Responder<'x, 'c, 'r> {
     pub(crate) routes: &'c [Route<'c>],
     /// Another WebSocket may be opened.
     pub(crate) vacancy: bool,
@@ -80,7 +81,28 @@ pub(crate) fn announced(head: &RequestHead<'_>, room: usize) -> Result<usize, (u
     }
 }
 
-impl<'c> Exchange<'_, 'c, '_> {
+impl<'x, 'c, 'r> Responder<'x, 'c, 'r> {
+    /// One that can do nothing but refuse.
+    pub(crate) const fn new(
+        settings: &Settings<'c>,
+        tx: &'x mut [u8],
+        lane: &'x mut Option<Reservation<'r>>,
+    ) -> Self {
+        Self {
+            routes: settings.routes,
+            vacancy: false,
+            pulls: false,
+            keep: false,
+            bodiless: false,
+            tx,
+            compression: None,
+            lane,
+            context: None,
+            counters: settings.counters,
+            about: ["", ""],
+        }
+    }
+
     /// Answers a complete request.
     pub(crate) fn answer(mut self, request: Request<'_>) -> Plan<'c> {
         let head = &request.head;
@@ -282,15 +304,15 @@ impl<'c> Exchange<'_, 'c, '_> {
 
 /// Has the hook decide, and answers what it says. (It is reached through the hook alone: where there is none, it is not linked.)
 pub(super) fn ask<'c>(
-    mut exchange: Exchange<'_, 'c, '_>,
+    mut responder: Responder<'_, 'c, '_>,
     upgrade: Upgrade<'c>,
     opening: &Opening<'_>,
     at: u16,
     route: &'c WebSocketRoute<'c>,
     subprotocol: Option<u16>,
 ) -> Plan<'c> {
-    let half = exchange.tx.len() / 2;
-    let context: Option<&mut dyn Room> = match &mut exchange.context {
+    let half = responder.tx.len() / 2;
+    let context: Option<&mut dyn Room> = match &mut responder.context {
         Some(context) => Some(&mut **context),
         None => None,
     };
@@ -298,7 +320,7 @@ pub(super) fn ask<'c>(
         offered: opening.handshake,
         supported: route.subprotocols,
         subprotocol,
-        headers: Cursor::new(exchange.tx.get_mut(half..).unwrap_or_default()),
+        headers: Cursor::new(responder.tx.get_mut(half..).unwrap_or_default()),
         invalid: false,
         context,
     };
@@ -306,32 +328,32 @@ pub(super) fn ask<'c>(
     let Acceptance { subprotocol, headers, invalid, .. } = acceptance;
     let lines = headers.finish().filter(|_| !invalid);
     if let Err(rejection) = decided {
-        let written = rejection.write(exchange.tx);
+        let written = rejection.write(responder.tx);
         return match written {
             Ok(tx) => {
-                Counters::count(exchange.counters, Count::Hook, 1);
-                let [method, path] = exchange.about;
+                Counters::count(responder.counters, Count::Hook, 1);
+                let [method, path] = responder.about;
                 events::refused(rejection.status, "the upgrade hook said no", method, path);
                 Plan { tx, rest: &[], then: Then::Close }
             }
-            Err(error) => exchange.fail(500, error.text()),
+            Err(error) => responder.fail(500, error.text()),
         };
     }
     let Some(lines) = lines else {
-        return exchange.fail(500, "a header of the upgrade hook must not be sent, or has no room");
+        return responder.fail(500, "a header of the upgrade hook must not be sent, or has no room");
     };
     // They make way for the 101.
-    let end = exchange.tx.len().saturating_sub(lines);
-    exchange.tx.copy_within(half..half.saturating_add(lines), end);
-    let (front, lines) = core::mem::take(&mut exchange.tx).split_at_mut_checked(end).unwrap_or_default();
-    exchange.tx = front;
+    let end = responder.tx.len().saturating_sub(lines);
+    responder.tx.copy_within(half..half.saturating_add(lines), end);
+    let (front, lines) = core::mem::take(&mut responder.tx).split_at_mut_checked(end).unwrap_or_default();
+    responder.tx = front;
     let mut headers = [("", ""); HEADERS];
     match fields(core::str::from_utf8(lines).unwrap_or_default(), &mut headers) {
         Some(count) => {
             let headers = headers.get(..count).unwrap_or_default();
-            exchange.accept(opening.handshake, at, route, subprotocol, headers)
+            responder.accept(opening.handshake, at, route, subprotocol, headers)
         }
-        None => exchange.fail(500, "the upgrade hook adds more than eight headers"),
+        None => responder.fail(500, "the upgrade hook adds more than eight headers"),
     }
 }
 
