@@ -33,6 +33,8 @@ const HTTP: &[&str] = &[
     "9112 3",
     "9110 10.2.3",
     "9110 5.6.7",
+    "9112 6.3",
+    "9112 6.1",
     "9844 6",
 ];
 
@@ -74,6 +76,9 @@ fn references(cell: &str) -> Vec<(String, String)> {
 /// A file in a folder of the core, or of another crate, with which its name begins.
 fn place(folder: &str, file: &str) -> PathBuf {
     let crates = Path::new(ROOT).join("..");
+    if let Some(file) = file.strip_prefix("wirelet-embedded/") {
+        return crates.join("wirelet-embedded/src").join(file);
+    }
     if file.starts_with("wirelet-") { crates.join(file) } else { Path::new(ROOT).join(folder).join(file) }
 }
 

@@ -10,7 +10,7 @@ pub use file::File;
 pub use response::Response;
 
 pub(crate) use auth::basic;
-pub(crate) use body::{BodyError, body_len};
+pub(crate) use body::{Framing, framing};
 pub(crate) use file::Answer;
 pub(crate) use response::{Cursor, Head, assemble, fields, handshake_headers, refusal};
 

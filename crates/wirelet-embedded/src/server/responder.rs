@@ -14,7 +14,7 @@ use crate::context::Room;
 use crate::counters::{Count, Counters};
 use crate::events;
 use crate::http::{
-    Answer, BodyError, Cursor, File, Head, Methods, Request, Response, assemble, body_len, fields,
+    Answer, Cursor, File, Framing, Head, Methods, Request, Response, assemble, fields, framing,
     handshake_headers, refusal,
 };
 
@@ -71,13 +71,14 @@ impl core::fmt::Debug for WebSocketRoute<'_> {
 
 /// Bytes of the body of the request; an error is a refusal.
 pub(crate) fn announced(head: &RequestHead<'_>, room: usize) -> Result<usize, (u16, &'static str)> {
-    match body_len(head) {
-        Ok(len) => usize::try_from(len)
+    match framing(head) {
+        Ok(Framing::Length(len)) => usize::try_from(len)
             .ok()
             .filter(|len| *len <= room)
             .ok_or((413, "the body is larger than the receive buffer")),
-        Err(BodyError::Malformed) => Err((400, "Content-Length is not one number")),
-        Err(BodyError::Coded) => Err((501, "bodies come with Content-Length, not with a transfer coding")),
+        // RFC 9112 6.3: who asks for a length says it with 411.
+        Ok(Framing::Chunked) => Err((411, "bodies come here with Content-Length, not in chunks")),
+        Err(error) => Err(error.refusal()),
     }
 }
 

@@ -198,7 +198,15 @@ fn what_is_larger_than_the_buffers_is_refused_and_the_refusal_arrives() {
             (std::format!("GET / HTTP/1.1\r\nHost: d\r\n{}\r\n", "a: b\r\n".repeat(40)), 431),
             (std::format!("POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 600\r\n\r\n{long}"), 413),
             ("POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 99999999999999999999\r\n\r\n".into(), 400),
-            ("POST /echo HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into(), 501),
+            ("POST /echo HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into(), 411),
+            ("POST /echo HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: gzip, chunked\r\n\r\n".into(), 501),
+            ("POST /echo HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked, gzip\r\n\r\n".into(), 400),
+            ("POST /echo HTTP/1.0\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n".into(), 400),
+            (
+                "POST /echo HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"
+                    .into(),
+                400,
+            ),
             ("GET /endless HTTP/1.1\r\nHost: d\r\n\r\n".into(), 500),
             ("GET / HTTP/1.1\r\n\r\n".into(), 400),
             ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".into(), 400),

@@ -250,7 +250,7 @@ impl<'a> Rejection<'a> {
 }
 
 /// A table to search takes half of the flash of a `match`.
-const PHRASES: [(u16, &str); 31] = [
+const PHRASES: [(u16, &str); 32] = [
     (200, "OK"),
     (201, "Created"),
     (202, "Accepted"),
@@ -270,6 +270,7 @@ const PHRASES: [(u16, &str); 31] = [
     (408, "Request Timeout"),
     (409, "Conflict"),
     (410, "Gone"),
+    (411, "Length Required"),
     (413, "Content Too Large"),
     (414, "URI Too Long"),
     (421, "Misdirected Request"),
