@@ -1,4 +1,4 @@
-//! Whether a peer takes what is sent to it: the limits of HTTP responses. For WebSockets the core has the same.
+//! Whether a peer takes what is sent to it, and sends what is waited for: the limits of HTTP's bodies. For WebSockets the core has the same.
 
 use core::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::time::earlier;
 /// The time after which the average is looked at.
 const PERIOD: Duration = Duration::from_secs(600);
 
-/// How far a peer has come with bytes that wait for it.
+/// How far a peer has come with bytes that wait for it, or that it is waited for with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Progress {
     /// When it last took some.
@@ -24,6 +24,12 @@ impl Progress {
     /// Bytes wait from `now` on.
     pub(crate) const fn new(now: Instant) -> Self {
         Self { took: now, since: now, bytes: 0 }
+    }
+
+    /// From `paused` to `now` it was not the peer's turn.
+    pub(crate) fn resume(&mut self, paused: Instant, now: Instant) {
+        self.since = self.since.plus(now.duration_since(paused));
+        self.took = now;
     }
 
     /// The peer has taken `n` bytes.

@@ -2,10 +2,13 @@
 
 mod auth;
 mod body;
+mod exchange;
 mod file;
 mod response;
+mod transfer;
 
 pub use auth::BasicAuth;
+pub use exchange::{Error, Exchange, Reply};
 pub use file::File;
 pub use response::Response;
 
@@ -13,6 +16,7 @@ pub(crate) use auth::basic;
 pub(crate) use body::{Framing, framing};
 pub(crate) use file::Answer;
 pub(crate) use response::{Cursor, Head, assemble, fields, handshake_headers, refusal};
+pub(crate) use transfer::{Begin, Transfer};
 
 use core::net::SocketAddr;
 

@@ -115,6 +115,15 @@ impl Head<'_> {
         }
     }
 
+    /// The whole head with `lines`, and with `headers` that are checked; false if one of them must not be sent.
+    pub(crate) fn write_with(&self, lines: &[&str], headers: &[(&str, &str)], out: &mut Cursor<'_>) -> bool {
+        self.write(out);
+        lines.iter().for_each(|line| out.put(line));
+        let clean = headers.iter().all(|(name, value)| out.field(name, value));
+        out.put("\r\n");
+        clean
+    }
+
     /// The whole head with more headers into `out`; answers its length, `None` when it does not fit.
     pub(crate) fn put(&self, headers: &[(&str, &str)], out: &mut [u8]) -> Option<usize> {
         let mut cursor = Cursor::new(out);

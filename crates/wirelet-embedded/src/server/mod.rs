@@ -1,5 +1,6 @@
 //! The server: a table of routes, memory of the caller's, and one worker for each socket.
 
+mod exchanges;
 mod responder;
 mod route;
 mod worker;

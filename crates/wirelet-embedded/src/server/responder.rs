@@ -18,6 +18,7 @@ use crate::http::{
     handshake_headers, refusal,
 };
 
+const NOBODY: &str = "nobody serves this path";
 /// Headers that a hook may add.
 const HEADERS: usize = 8;
 
@@ -28,6 +29,10 @@ pub(crate) struct Responder<'x, 'c, 'r> {
     pub(crate) vacancy: bool,
     /// There is an async function for WebSockets without a handler.
     pub(crate) pulls: bool,
+    /// There is one for requests.
+    pub(crate) serves: bool,
+    /// The body has not been read.
+    pub(crate) unread: bool,
     /// The connection may be kept for another request.
     pub(crate) keep: bool,
     /// It is a request for a head, whose response has no body (RFC 9110 9.3.2).
@@ -59,6 +64,8 @@ pub(crate) enum Then<'c> {
     Keep,
     /// The end; what still arrives is thrown away for a while.
     Close,
+    /// An async function makes the response.
+    Exchange { route: u16, framing: Framing, most: u64, keep: bool },
     /// A WebSocket.
     Upgrade { route: u16, config: &'c WebSocketRoute<'c>, upgraded: Upgraded },
 }
@@ -93,6 +100,8 @@ impl<'x, 'c, 'r> Responder<'x, 'c, 'r> {
             routes: settings.routes,
             vacancy: false,
             pulls: false,
+            serves: false,
+            unread: false,
             keep: false,
             bodiless: false,
             tx,
@@ -126,10 +135,11 @@ impl<'x, 'c, 'r> Responder<'x, 'c, 'r> {
         self.refuse(status, why, &[])
     }
 
-    fn refuse(self, status: u16, why: &str, headers: &[(&str, &str)]) -> Plan<'c> {
+    pub(crate) fn refuse(self, status: u16, why: &str, headers: &[(&str, &str)]) -> Plan<'c> {
         self.noted(status, why);
-        let tx = refusal(status, why, headers, self.keep, self.bodiless, self.tx);
-        Plan { tx, rest: &[], then: after(self.keep) }
+        let keep = self.keep && !self.unread;
+        let tx = refusal(status, why, headers, keep, self.bodiless, self.tx);
+        Plan { tx, rest: &[], then: after(keep) }
     }
 
     /// Counts and logs a refusal.
@@ -164,6 +174,7 @@ impl<'x, 'c, 'r> Responder<'x, 'c, 'r> {
                 let made = response.finish();
                 self.made(made)
             }
+            Target::Pull(_, begins) => (begins.begin)(self, request, at, begins.most),
             Target::WebSocket(config) => self.upgrade(request, at, config),
         }
     }
@@ -252,7 +263,7 @@ impl<'x, 'c, 'r> Responder<'x, 'c, 'r> {
             Err(error) => return self.refuse(error.status(), error.text(), &[]),
         }
         if route.handler.is_none() && !self.pulls {
-            return self.refuse(503, "nobody serves this path", &[]);
+            return self.refuse(503, NOBODY, &[]);
         }
         if !self.vacancy {
             return self.refuse(503, "all connections are in use", &[("Retry-After", "10")]);
@@ -300,6 +311,30 @@ impl<'x, 'c, 'r> Responder<'x, 'c, 'r> {
         let agreement = lane.settings().accept(request.extensions())?;
         *self.lane = Some(lane);
         Some(agreement)
+    }
+}
+
+/// Has an async function answer, if the body can be read.
+pub(super) fn begin<'c>(
+    responder: Responder<'_, 'c, '_>,
+    request: &Request<'_>,
+    route: u16,
+    most: u64,
+) -> Plan<'c> {
+    if !responder.serves {
+        return responder.refuse(503, NOBODY, &[]);
+    }
+    match framing(&request.head) {
+        Err(error) => {
+            let (status, why) = error.refusal();
+            responder.fail(status, why)
+        }
+        Ok(Framing::Length(len)) if len > most => {
+            responder.fail(413, "the body is larger than this path takes")
+        }
+        Ok(framing) => {
+            Plan { tx: 0, rest: &[], then: Then::Exchange { route, framing, most, keep: responder.keep } }
+        }
     }
 }
 
@@ -358,7 +393,7 @@ pub(super) fn ask<'c>(
     }
 }
 
-const fn after<'c>(keep: bool) -> Then<'c> {
+pub(super) const fn after<'c>(keep: bool) -> Then<'c> {
     if keep { Then::Keep } else { Then::Close }
 }
 

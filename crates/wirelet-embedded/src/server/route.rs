@@ -1,9 +1,11 @@
 //! The table of routes.
 
 use wirelet_proto::Config;
-use wirelet_proto::handshake::{HandshakeError, OriginPattern, PatternError, Rejection, UpgradeRequest};
+use wirelet_proto::handshake::{
+    HandshakeError, OriginPattern, PatternError, Rejection, RequestHead, UpgradeRequest,
+};
 
-use super::responder::{Plan, Responder, ask};
+use super::responder::{Plan, Responder, ask, begin};
 use crate::context::{Room, room_for};
 use crate::handler::Handler;
 use crate::http::{BasicAuth, Cursor, File, Methods, Request, Response, matches};
@@ -22,7 +24,18 @@ pub struct Route<'c> {
 pub(crate) enum Target<'c> {
     File(File<'c>),
     Call(Methods, &'c (dyn Respond + Sync)),
+    Pull(Methods, Begins),
     WebSocket(&'c WebSocketRoute<'c>),
+}
+
+/// How an exchange begins that an async function answers. (It is reached through such a route alone: where there is none, it is not
+/// linked.)
+#[derive(Clone, Copy)]
+pub(crate) struct Begins {
+    pub(super) begin:
+        for<'x, 'c, 'r, 'q, 'h> fn(Responder<'x, 'c, 'r>, &'q Request<'h>, u16, u64) -> Plan<'c>,
+    /// The largest body, bytes.
+    pub(super) most: u64,
 }
 
 /// Makes the response to a request: a few hundred bytes of JSON, a setting that is changed.
@@ -257,6 +270,22 @@ impl<'c> Route<'c> {
         Self { path, name: path, target: Target::Call(methods, respond), auth: None }
     }
 
+    /// Requests for the async function of [`Worker::run_http_with`](super::Worker::run_http_with), with bodies of up to 64 KiB
+    /// ([`with_body`](Self::with_body)). Without one they are refused with 503. Paths as in [`file`](Self::file).
+    pub const fn pull(path: &'c str, methods: Methods) -> Self {
+        let begins = Begins { begin, most: 64 << 10 };
+        Self { path, name: path, target: Target::Pull(methods, begins), auth: None }
+    }
+
+    /// How large the body of a request for an async function may be, bytes. A larger one gets 413. It passes through the receive
+    /// buffer block by block, and takes no memory for its size.
+    pub const fn with_body(mut self, most: u64) -> Self {
+        if let Target::Pull(_, begins) = &mut self.target {
+            begins.most = most;
+        }
+        self
+    }
+
     /// WebSockets. Paths as in [`file`](Self::file).
     pub const fn websocket(path: &'c str, route: &'c WebSocketRoute<'c>) -> Self {
         Self { path, name: path, target: Target::WebSocket(route), auth: None }
@@ -299,7 +328,7 @@ impl<'c> Route<'c> {
     pub(crate) fn methods(&self) -> Methods {
         match self.target {
             Target::File(_) | Target::WebSocket(_) => Methods::GET,
-            Target::Call(methods, _) => methods,
+            Target::Call(methods, _) | Target::Pull(methods, _) => methods,
         }
     }
 
@@ -333,6 +362,12 @@ pub(crate) fn find<'r, 'c>(routes: &'r [Route<'c>], path: &str, method: &str) ->
         allowed = allowed.and(route.methods());
     }
     if allowed == Methods::NONE { Found::Nothing } else { Found::Methods(allowed) }
+}
+
+/// Whether a request is for an async function.
+pub(crate) fn is_pulled(routes: &[Route<'_>], head: &RequestHead<'_>) -> bool {
+    let found = find(routes, head.path(), head.method());
+    matches!(found, Found::Route(_, route) if matches!(route.target, Target::Pull(..)))
 }
 
 #[cfg(test)]

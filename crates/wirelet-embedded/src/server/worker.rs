@@ -7,11 +7,14 @@ use core::task::Poll;
 use core::time::Duration;
 
 use embedded_io_async::{Read as _, Write as _};
-use wirelet_proto::handshake::{HeadLimits, HeadScanner, RequestHead, is_head_request, is_upgrade};
+use wirelet_proto::handshake::{
+    HeadLimits, HeadScanner, HttpVersion, RequestHead, is_head_request, is_upgrade,
+};
 use wirelet_proto::{Connection, Instant, NoKeys, Role, Upgraded};
 
-use super::responder::{Plan, Responder, Then, announced};
-use super::route::{Route, WebSocketRoute};
+use super::exchanges::{Around, Asked, Exchanges, Nobody, Serve, Served};
+use super::responder::{Plan, Responder, Then, after, announced};
+use super::route::{Route, WebSocketRoute, is_pulled};
 use super::{Memory, Place, Settings};
 use crate::Outcome;
 use crate::compression::{Compression, Reservation};
@@ -19,7 +22,7 @@ use crate::context::Room;
 use crate::counters::{Count, Counters};
 use crate::events;
 use crate::handler::Handler;
-use crate::http::Request;
+use crate::http::{Begin, Exchange, Framing, Request, framing};
 use crate::net::{Listen, Socket};
 use crate::progress::Progress;
 use crate::session::{Session, Surroundings, discard};
@@ -93,7 +96,7 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
     /// Dropping it ends the connection without a closing handshake; the handler's `on_close` is called. It may be called
     /// again.
     pub fn run<L: Listen, C: Clock>(&mut self, listener: &mut L, clock: &C) -> impl Future<Output = ()> {
-        self.serve(listener, clock, Callbacks)
+        self.serve(listener, clock, Callbacks, Nobody)
     }
 
     /// As [`run`](Self::run), with an async function for the WebSockets of routes without a handler
@@ -109,10 +112,46 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
         clock: &C,
         function: impl AsyncFn(WebSocket<'_>) -> O,
     ) {
-        self.serve(listener, clock, Pull(&function)).await;
+        self.serve(listener, clock, Pull(&function), Nobody).await;
     }
 
-    async fn serve<L: Listen, C: Clock, T: Talk>(&mut self, listener: &mut L, clock: &C, talk: T) {
+    /// As [`run`](Self::run), with an async function for the requests of [`Route::pull`](super::Route::pull). The function sees by
+    /// [`Exchange::route`] which of them it has.
+    ///
+    /// Its future is a part of this one, and with it of the worker's task.
+    ///
+    /// # Cancel safety
+    /// As [`run`](Self::run); the function's future is dropped as well.
+    pub async fn run_http_with<L: Listen, C: Clock, O: Outcome>(
+        &mut self,
+        listener: &mut L,
+        clock: &C,
+        http: impl AsyncFn(Exchange<'_>) -> O,
+    ) {
+        self.serve(listener, clock, Callbacks, Exchanges(&http)).await;
+    }
+
+    /// As [`run_with`](Self::run_with) and [`run_http_with`](Self::run_http_with) together.
+    ///
+    /// # Cancel safety
+    /// As [`run`](Self::run); the functions' futures are dropped as well.
+    pub async fn run_all_with<L: Listen, C: Clock, O: Outcome, P: Outcome>(
+        &mut self,
+        listener: &mut L,
+        clock: &C,
+        websockets: impl AsyncFn(WebSocket<'_>) -> O,
+        http: impl AsyncFn(Exchange<'_>) -> P,
+    ) {
+        self.serve(listener, clock, Pull(&websockets), Exchanges(&http)).await;
+    }
+
+    async fn serve<L: Listen, C: Clock, T: Talk, H: Serve>(
+        &mut self,
+        listener: &mut L,
+        clock: &C,
+        talk: T,
+        serve: H,
+    ) {
         loop {
             match unless_stopped(self.link, pin!(listener.accept())).await {
                 None => break,
@@ -121,7 +160,7 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
                     Counters::count(self.settings.counters, Count::Connection, 1);
                     // Of a WebSocket whose future was dropped.
                     self.clear();
-                    if let Some(opening) = self.http(&mut socket, clock, T::PULLS).await {
+                    if let Some(opening) = self.http(&mut socket, clock, T::PULLS, serve).await {
                         self.websocket(&mut socket, clock, &opening, talk).await;
                     }
                     self.clear();
@@ -145,16 +184,19 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
     }
 
     /// Answers requests until the connection ends or becomes a WebSocket.
-    async fn http<S: Socket, C: Clock>(
+    async fn http<S: Socket, C: Clock, H: Serve>(
         &mut self,
         socket: &mut S,
         clock: &C,
         pulls: bool,
+        serve: H,
     ) -> Option<Opening<'c>> {
         let mut filled = 0;
         let mut first = true;
         loop {
             let spoken = match self.head(socket, clock, &mut filled, first).await {
+                // The function reads the body.
+                Ok((head, _)) if H::PRESENT && self.is_pulled(head) => Spoken::Request { head, body: 0 },
                 Ok((head, deadline)) => self.body(socket, clock, &mut filled, head, deadline).await,
                 Err(spoken) => spoken,
             };
@@ -164,7 +206,13 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
                 Spoken::Refused(plan) => (plan, filled),
                 Spoken::Request { head, body } => {
                     self.place(clock, head).await;
-                    (self.answer(head, body, pulls, socket.peer()), head.saturating_add(body))
+                    let unread = H::PRESENT && self.has_unread(head);
+                    let plan = self.answer(head, body, (pulls, H::PRESENT), unread, socket.peer());
+                    if H::PRESENT && matches!(plan.then, Then::Exchange { .. }) {
+                        self.exchange(socket, clock, head, &mut filled, &plan, serve).await?
+                    } else {
+                        (plan, head.saturating_add(body))
+                    }
                 }
             };
             self.memory.rx.copy_within(used.min(filled)..filled, 0);
@@ -198,7 +246,78 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
         None
     }
 
-    fn answer(&mut self, head: usize, body: usize, pulls: bool, peer: Option<SocketAddr>) -> Plan<'c> {
+    /// Whether a request is one for an async function.
+    fn is_pulled(&self, head: usize) -> bool {
+        let parsed = RequestHead::parse(self.memory.rx.get(..head).unwrap_or_default());
+        parsed.is_ok_and(|head| is_pulled(self.settings.routes, &head))
+    }
+
+    /// Whether it has a body, which the function would read.
+    fn has_unread(&self, head: usize) -> bool {
+        let parsed = RequestHead::parse(self.memory.rx.get(..head).unwrap_or_default());
+        parsed.is_ok_and(|parsed| {
+            is_pulled(self.settings.routes, &parsed) && framing(&parsed) != Ok(Framing::Length(0))
+        })
+    }
+
+    /// Has an async function answer the request whose head stands at the front of the buffer. What is left to be sent, and how many
+    /// bytes of the buffer were used; `None` when the connection is lost.
+    async fn exchange<S: Socket, C: Clock, H: Serve>(
+        &mut self,
+        socket: &mut S,
+        clock: &C,
+        head: usize,
+        filled: &mut usize,
+        plan: &Plan<'c>,
+        serve: H,
+    ) -> Option<(Plan<'c>, usize)> {
+        let Then::Exchange { route, framing, most, keep } = plan.then else { return None };
+        let peer = socket.peer();
+        let Memory { rx, tx, .. } = &mut *self.memory;
+        let (front, rx) = rx.split_at_mut_checked(head)?;
+        let parsed = RequestHead::parse(front).ok()?;
+        let route = self.settings.routes.get(usize::from(route))?;
+        let begin = Begin {
+            framing,
+            most,
+            expects: parsed.expects_continue(),
+            keep,
+            bodiless: is_head_request(front),
+            chunks: parsed.version() >= HttpVersion::HTTP_11,
+            lines: "",
+        };
+        let request = Request { head: parsed, body: &[], route: route.path(), peer };
+        let around = Around { link: self.link, clock, settings: self.settings };
+        let filled_behind = filled.saturating_sub(head);
+        let asked = Asked { request, name: route.name(), begin, rx, filled: filled_behind, tx };
+        let Served { refusal, keep, from, filled: behind } = serve.serve(asked, socket, around).await?;
+        *filled = head.saturating_add(behind);
+        let plan = match refusal {
+            Some((status, why)) => self.refusal(head, status, why, keep),
+            None => Plan { tx: 0, rest: &[], then: after(keep) },
+        };
+        Some((plan, head.saturating_add(from)))
+    }
+
+    /// A refusal of the request whose head stands at the front of the buffer.
+    fn refusal(&mut self, head: usize, status: u16, why: &str, keep: bool) -> Plan<'c> {
+        let Memory { rx, tx, .. } = &mut *self.memory;
+        let bytes = rx.get(..head).unwrap_or_default();
+        let about = RequestHead::parse(bytes).map_or(["", ""], |head| [head.method(), head.path()]);
+        let bodiless = is_head_request(bytes);
+        let responder =
+            Responder { bodiless, keep, about, ..Responder::new(self.settings, tx, &mut self.lane) };
+        responder.refuse(status, why, &[])
+    }
+
+    fn answer(
+        &mut self,
+        head: usize,
+        body: usize,
+        (pulls, serves): (bool, bool),
+        unread: bool,
+        peer: Option<SocketAddr>,
+    ) -> Plan<'c> {
         let (keep, vacancy) = (self.may_keep(), self.vacancy());
         let Memory { rx, tx, .. } = &mut *self.memory;
         let (compression, lane) = (self.compression, &mut self.lane);
@@ -212,6 +331,8 @@ impl<'r, 'c, const RX: usize, const TX: usize> Worker<'r, 'c, RX, TX> {
         let responder = Responder {
             vacancy,
             pulls,
+            serves,
+            unread,
             keep,
             bodiless: is_head_request(bytes),
             compression,

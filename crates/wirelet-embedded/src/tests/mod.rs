@@ -9,6 +9,7 @@ mod compression;
 mod context;
 mod day;
 mod duplex;
+mod exchange;
 mod fragments;
 mod http;
 mod limits;
