@@ -197,6 +197,7 @@
 //! | `httpd_sess_set_send_override`, `_recv_`, `_pending_` | the [`Socket`](net::Socket) |
 //! | `httpd_sess_set_ctx` | [`Server::with_context`]; variables of the async function |
 //! | `httpd_query_key_value`, `httpd_req_get_cookie_val` | [`http::Request::parameter`], [`http::Request::cookie`], also in an [`Upgrade`](server::Upgrade) |
+//! | `httpd_req_recv`, `httpd_resp_send_chunk`, `httpd_req_async_handler_begin` | [`http::Exchange`], on routes of [`Route::pull`](server::Route::pull) |
 //! | `httpd_req_to_sockfd` with `getpeername` | [`http::Request::peer`] |
 //!
 //! | `esp_websocket_client` | here |
@@ -219,7 +220,7 @@
 //! | `cert_pem`, `skip_cert_common_name_check`, `use_global_ca_store` | `tls::client_config`: always checked, roots given |
 //! | events | [`Handler`] and [`ClientHandler`](client::ClientHandler) |
 //!
-//! `docs/esp_websocket_client.md` in the repository has every field, function and event, with the test of each.
+//! `docs/esp_http_server.md` and `docs/esp_websocket_client.md` in the repository have every field, function and event, with the test of each.
 //!
 //! ## Features
 //!

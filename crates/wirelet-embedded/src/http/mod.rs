@@ -2,12 +2,14 @@
 
 mod auth;
 mod body;
+mod events;
 mod exchange;
 mod file;
 mod response;
 mod transfer;
 
 pub use auth::BasicAuth;
+pub use events::{Event, Events};
 pub use exchange::{Error, Exchange, Reply};
 pub use file::File;
 pub use response::Response;
@@ -62,11 +64,7 @@ impl<'r> Request<'r> {
 
     /// The value of the first parameter of that name in the query, not decoded: `b` of `?a=b`.
     pub fn parameter(&self, name: &str) -> Option<&'r str> {
-        let pairs = self.head.query()?.split('&');
-        pairs
-            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-            .find(|(key, _)| *key == name)
-            .map(|pair| pair.1)
+        parameter(self.head.query()?, name)
     }
 
     /// The value of the first cookie of that name.
@@ -75,6 +73,13 @@ impl<'r> Request<'r> {
         let pairs = cookies.split(';').filter_map(|pair| pair.trim_ascii().split_once('='));
         pairs.into_iter().find(|(key, _)| *key == name).map(|pair| pair.1)
     }
+}
+
+/// The value of the first parameter of that name in a query or the body of a form, `b` of `a=b&c=d`, as it was sent:
+/// [`PercentDecoded::form`](wirelet_proto::handshake::PercentDecoded::form) decodes it.
+pub fn parameter<'t>(pairs: &'t str, name: &str) -> Option<&'t str> {
+    let mut pairs = pairs.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.find(|(key, _)| *key == name).map(|pair| pair.1)
 }
 
 /// Whether a path is one of a route's: the same, with anything but `/` for each `{name}`, and whatever it likes behind a final `*`.
@@ -129,14 +134,17 @@ impl Methods {
     pub const DELETE: Self = Self(8);
     /// PATCH.
     pub const PATCH: Self = Self(16);
+    /// OPTIONS: what a browser asks before a page of another origin may send certain requests (CORS).
+    pub const OPTIONS: Self = Self(32);
 
-    const NAMES: [(Self, &'static str); 6] = [
+    const NAMES: [(Self, &'static str); 7] = [
         (Self::GET, "GET"),
         (Self::GET, "HEAD"),
         (Self::POST, "POST"),
         (Self::PUT, "PUT"),
         (Self::DELETE, "DELETE"),
         (Self::PATCH, "PATCH"),
+        (Self::OPTIONS, "OPTIONS"),
     ];
 
     /// These and those.

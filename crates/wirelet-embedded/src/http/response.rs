@@ -74,6 +74,17 @@ impl<'r> Response<'r> {
     }
 }
 
+impl Response<'_> {
+    /// Appends bytes to the body, whatever they are.
+    ///
+    /// # Errors
+    /// They don't fit the transmit buffer; the response is a 500 then.
+    pub fn write_bytes(&mut self, bytes: &[u8]) -> fmt::Result {
+        self.overflowed |= !self.body.put_bytes(bytes);
+        if self.overflowed { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
 impl Write for Response<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let written = self.body.write_str(text);
@@ -212,6 +223,15 @@ impl<'c> Cursor<'c> {
             }
             None => self.overflowed = true,
         }
+    }
+
+    /// Appends bytes that are no text; false if they don't fit.
+    fn put_bytes(&mut self, bytes: &[u8]) -> bool {
+        let end = self.len.saturating_add(bytes.len());
+        let Some(room) = self.out.get_mut(self.len..end) else { return false };
+        room.copy_from_slice(bytes);
+        self.len = end;
+        true
     }
 
     #[inline(never)]

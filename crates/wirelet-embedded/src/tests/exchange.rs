@@ -4,7 +4,7 @@ use std::string::String;
 use std::vec::Vec;
 
 use super::support::*;
-use crate::http::{BasicAuth, Error, Exchange, File, Methods, Reply};
+use crate::http::{BasicAuth, Error, Event, Exchange, File, Methods, Reply};
 use crate::server::{Route, Settings};
 
 const AUTH: BasicAuth<'_> = BasicAuth { realm: "device", user: "admin", password: "secret" };
@@ -102,6 +102,16 @@ async fn odd(mut exchange: Exchange<'_>) -> Result<(), Error> {
             exchange.write("b").await?;
             exchange.flush().await?;
             core::future::pending::<()>().await;
+            Ok(())
+        }
+        "/odd/events" => {
+            let mut events = exchange.events(&[("X-Made", "here")]).await?;
+            events.retry(core::time::Duration::from_millis(1500)).await?;
+            events.send(&Event::new("one\ntwo\r\nthree\rfour\n")).await?;
+            events.send(&Event { name: Some("warm"), id: Some("17"), data: "" }).await?;
+            events.comment("still here").await?;
+            let broken = Event { name: Some("a\ndata: b"), ..Event::new("c") };
+            assert_eq!(events.send(&broken).await, Err(Error::Misuse));
             Ok(())
         }
         "/odd/empty" => exchange.send(&Reply::new(204, "text/plain"), "never sent").await,
@@ -420,4 +430,21 @@ fn without_a_function_its_paths_are_refused() {
         assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
         assert_eq!(peer.get("/", "").await.1, b"page");
     });
+}
+
+#[test]
+fn events_are_sent_line_by_line() {
+    for capacity in [1, 64] {
+        over(capacity, async |rig| {
+            let mut peer = rig.net.dial();
+            peer.send("GET /odd/events HTTP/1.1\r\nHost: d\r\n\r\n").await;
+            let head = peer.head().await;
+            for line in ["Content-Type: text/event-stream", "Cache-Control: no-store", "X-Made: here"] {
+                assert!(head.contains(&std::format!("{line}\r\n")), "{head}");
+            }
+            let expected = "retry: 1500\n\ndata: one\ndata: two\ndata: three\ndata: four\ndata: \n\n\
+                event: warm\nid: 17\ndata: \n\n: still here\n";
+            assert_eq!(String::from_utf8(chunks(&mut peer).await).unwrap(), expected);
+        });
+    }
 }

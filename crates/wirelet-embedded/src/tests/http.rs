@@ -348,3 +348,32 @@ fn who_has_waited_longest_makes_way_even_before_its_first_request() {
         assert_eq!(rig.clock.now.get(), 2);
     });
 }
+
+/// A preflight of CORS, and the request behind it.
+fn cors(request: &Request<'_>, response: &mut Response<'_>) {
+    response.header("Access-Control-Allow-Origin", "https://app.example").header("Vary", "Origin");
+    if request.head().method() == "OPTIONS" {
+        response.status(204).header("Access-Control-Allow-Methods", "PUT");
+    } else {
+        let name = request.parameter("name").unwrap_or_default();
+        let mut room = [0; 16];
+        let name = crate::proto::handshake::PercentDecoded::form(name).into_text(&mut room);
+        let _ = response.content_type("application/octet-stream").write_bytes(&[0, 0xff, 0x80]);
+        let _ = response.write_str(name.unwrap_or("?"));
+    }
+}
+
+#[test]
+fn pages_of_other_origins_may_be_let_in_and_bodies_need_not_be_text() {
+    let routes = [Route::call("/led", Methods::PUT.and(Methods::OPTIONS), &cors)];
+    serve::<2, 512, 512, 64>(&Settings::new(&routes), 64, async |rig| {
+        let mut peer = rig.net.dial();
+        peer.send("OPTIONS /led HTTP/1.1\r\nHost: d\r\nOrigin: https://app.example\r\n\r\n").await;
+        let head = peer.head().await;
+        assert!(head.starts_with("HTTP/1.1 204 ") && head.contains("Allow-Methods: PUT\r\n"), "{head}");
+        peer.send("PUT /led?a=b&name=caf%C3%A9+1 HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n").await;
+        let (head, body) = peer.response().await;
+        assert!(head.contains("Access-Control-Allow-Origin: https://app.example\r\n"), "{head}");
+        assert_eq!(body, b"\0\xff\x80caf\xc3\xa9 1");
+    });
+}
