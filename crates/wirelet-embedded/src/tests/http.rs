@@ -377,3 +377,32 @@ fn pages_of_other_origins_may_be_let_in_and_bodies_need_not_be_text() {
         assert_eq!(body, b"\0\xff\x80caf\xc3\xa9 1");
     });
 }
+
+/// The ports have turns, so that a busy one does not shut the other out.
+#[test]
+fn a_worker_may_listen_at_two_ports() {
+    let other = Net::new(512);
+    let second = other.clone();
+    let settings = Settings::new(&ROUTES);
+    let run =
+        async |worker: &mut crate::server::Worker<'_, '_, 512, 512>, net: &mut Net, clock: &ManualClock| {
+            let mut both = crate::net::Both::new(net.clone(), second.clone());
+            worker.run(&mut both, clock).await;
+        };
+    serve_by::<1, 512, 512, 64>(&settings, 512, run, async |rig| {
+        for _ in 0..3 {
+            // Two wait at the one, and one at the other.
+            let mut peers = [rig.net.dial(), other.dial(), rig.net.dial()];
+            for peer in &mut peers {
+                let request = "GET /docs/ HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n";
+                peer.send(request).await;
+            }
+            let [first, second, third] = &mut peers;
+            for peer in [first, second, third] {
+                assert_eq!(peer.response().await.1, b"docs");
+                assert!(peer.rest().await.is_empty());
+                peer.finish().await;
+            }
+        }
+    });
+}
