@@ -79,9 +79,6 @@ fn references(cell: &str) -> Vec<(String, String)> {
 /// A file in a folder of the core, or of another crate, with which its name begins.
 fn place(folder: &str, file: &str) -> PathBuf {
     let crates = Path::new(ROOT).join("..");
-    if let Some(file) = file.strip_prefix("wirelet-embedded/") {
-        return crates.join("wirelet-embedded/src").join(file);
-    }
     if file.starts_with("wirelet-") { crates.join(file) } else { Path::new(ROOT).join(folder).join(file) }
 }
 
