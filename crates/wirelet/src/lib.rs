@@ -105,6 +105,8 @@ pub mod server;
 mod sync;
 mod system;
 mod time;
+#[cfg(feature = "__tls")]
+mod tls;
 mod transport;
 mod websocket;
 
