@@ -8,7 +8,7 @@ features_of() { # PACKAGE
 import json, sys
 packages = json.load(sys.stdin)["packages"]
 features = next(package["features"] for package in packages if package["name"] == sys.argv[1])
-print(*sorted(set(features) - {"default"}))' "$1"
+print(*sorted(name for name in features if name != "default" and not name.startswith("_")))' "$1"
 }
 
 for package in wirelet-proto wirelet-deflate wirelet wirelet-embedded; do

@@ -1,6 +1,8 @@
 //! The command line.
 
 use std::net::{Ipv4Addr, SocketAddr};
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Style, Styles};
@@ -54,6 +56,14 @@ pub(crate) struct Serve {
     /// Where to listen: ADDRESS:PORT, or a port on 127.0.0.1; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = parse_address)]
     pub(crate) addr: SocketAddr,
+    /// Listen on a Unix socket at this path instead; one that nobody listens on any more is replaced
+    #[cfg(unix)]
+    #[arg(long, value_name = "PATH", conflicts_with = "addr")]
+    pub(crate) unix: Option<PathBuf>,
+    /// Listen on the sockets that systemd passes (LISTEN_FDS) instead
+    #[cfg(unix)]
+    #[arg(long, conflicts_with_all = ["addr", "unix"])]
+    pub(crate) systemd: bool,
     /// The path of the WebSocket endpoint
     #[arg(long, value_name = "PATH", default_value = "/ws", value_parser = parse_path)]
     pub(crate) path: String,
@@ -224,6 +234,8 @@ Examples:
                                       messages for more memory
   wirelet serve --proxy 192.0.2.1 --max-connections 10000
                                       behind a proxy on another machine
+  wirelet serve --unix /run/ws.sock   on a Unix socket, for a proxy beside it
+  wirelet serve --systemd             on the sockets of a systemd unit
   wirelet serve --threads per-core    a listener and a runtime for each core
   wirelet serve -v                    show pings, pongs, HTTP requests too
 

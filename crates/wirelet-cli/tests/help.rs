@@ -27,6 +27,8 @@ fn help_shows_examples_and_where_to_go_on() {
 fn each_command_has_examples_and_all_its_options() {
     let serve: &[&str] = &[
         "--addr",
+        "--unix",
+        "--systemd",
         "--path",
         "--allow-origin",
         "--allow-host",

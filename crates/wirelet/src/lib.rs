@@ -39,7 +39,7 @@
 //!
 //! | module | what is there |
 //! |---|---|
-//! | [`server`] | [`Server`](server::Server), [`Router`](server::Router), pages, HTTP services and whole applications on the same port, [`WebSockets`](server::WebSockets) on other servers, who may connect, all connections by number, stopping, [a thread for each core](server::Server::serve_per_core) |
+//! | [`server`] | [`Server`](server::Server) on [any listener](server::Listener), [`Router`](server::Router), pages, HTTP services and whole applications on the same port, [`WebSockets`](server::WebSockets) on other servers, who may connect, all connections by number, stopping, [a thread for each core](server::Server::serve_per_core) |
 //! | `axum` | an extractor for axum, by the feature `axum` |
 //! | [`client`] | a client that reconnects, and one that connects once |
 //! | [`io`] | a WebSocket as a byte stream: `AsyncRead` and `AsyncWrite` |

@@ -26,6 +26,15 @@ pub(crate) async fn race<A: Future + ?Sized, B: Future + ?Sized>(
     .await
 }
 
+/// Waits until both futures have ended.
+pub(crate) async fn both<A: Future, B: Future>(one: A, other: B) -> (A::Output, B::Output) {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    match race(one.as_mut(), other.as_mut()).await {
+        First::One(first) => (first, other.await),
+        First::Other(second) => (one.await, second),
+    }
+}
+
 /// `None` when `future` has not ended after `patience`.
 pub(crate) async fn within<F: Future>(patience: Duration, future: F) -> Option<F::Output> {
     match race(pin!(future), pin!(tokio::time::sleep(patience))).await {

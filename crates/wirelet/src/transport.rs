@@ -3,8 +3,9 @@
 use std::any::Any;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -51,6 +52,22 @@ impl Transport {
             Self::Tcp(tcp) => system::unacknowledged(tcp),
             Self::Other(_) | Self::Gone => None,
         }
+    }
+
+    /// Whether the peer has ended its side, or the stream failed; `Pending` while it may still send. What it sends is left in the
+    /// socket, or where that cannot be, its first byte is put into `ahead`.
+    pub(crate) fn poll_end(&mut self, ahead: &mut Bytes, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut byte = [0];
+        let mut buffer = ReadBuf::new(&mut byte);
+        let ended = match self {
+            Self::Tcp(tcp) => ready!(tcp.poll_peek(cx, &mut buffer))? == 0,
+            other => {
+                ready!(Pin::new(other).poll_read(cx, &mut buffer))?;
+                *ahead = Bytes::copy_from_slice(buffer.filled());
+                ahead.is_empty()
+            }
+        };
+        if ended { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
     /// Shuts the writing side down. That it fails is nobody's concern.
@@ -102,6 +119,14 @@ impl AsyncWrite for Transport {
             Self::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
             Self::Other(other) => Pin::new(other).poll_write_vectored(cx, slices),
             Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(tcp) => tcp.is_write_vectored(),
+            Self::Other(other) => other.is_write_vectored(),
+            Self::Gone => false,
         }
     }
 

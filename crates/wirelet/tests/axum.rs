@@ -57,7 +57,7 @@ async fn tell(mut ws: WebSocket, context: Context) -> Result<(), wirelet::Error>
         context.path(),
         context.query(),
         context.param("room"),
-        context.peer().ip(),
+        context.peer().unwrap().ip(),
         context.subprotocol()
     );
     ws.send(known).await?;

@@ -109,7 +109,7 @@ async fn the_handle_reaches_the_connections_of_all_threads() {
     }
     // By number: each gets a text of its own.
     for info in handle.connections() {
-        handle.try_send(info.id, info.peer.to_string()).unwrap();
+        handle.try_send(info.id, info.peer.unwrap().to_string()).unwrap();
     }
     for (_, stream) in &mut open {
         let own = stream.local_addr().unwrap().to_string();

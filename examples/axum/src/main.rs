@@ -45,7 +45,8 @@ async fn count(Extension(sockets): Extension<WebSockets>) -> String {
 
 async fn room(Path(room): Path<String>, upgrade: WebSocketUpgrade) -> Response {
     upgrade.on_upgrade(|mut ws, context| async move {
-        ws.send(format!("welcome to {room}, {}", context.peer().ip())).await?;
+        let from = context.peer().map_or("you".to_owned(), |peer| peer.ip().to_string());
+        ws.send(format!("welcome to {room}, {from}")).await?;
         while let Some(message) = ws.recv().await? {
             ws.send(message).await?;
         }

@@ -43,6 +43,10 @@ pub(crate) async fn serve(application: Arc<Application>, mut socket: WebSocket, 
     echo.end(&socket, end);
 }
 
+fn shown_peer(context: &Context) -> String {
+    context.peer().map_or_else(|| "a peer without an address".to_owned(), |peer| peer.to_string())
+}
+
 /// One connection, as far as the log and the counters are concerned.
 struct Echo<'a> {
     application: &'a Arc<Application>,
@@ -53,7 +57,7 @@ struct Echo<'a> {
 
 impl Echo<'_> {
     fn handshake(&self, context: &Context) {
-        let (peer, path) = (context.peer(), shown::text(context.path()));
+        let (peer, path) = (shown_peer(context), shown::text(context.path()));
         let subprotocol =
             context.subprotocol().map(|name| format!(", subprotocol {name}")).unwrap_or_default();
         let compression = match self.compression {

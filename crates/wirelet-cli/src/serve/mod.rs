@@ -3,6 +3,7 @@
 mod console;
 mod echo;
 mod events;
+mod listen;
 mod routes;
 mod status;
 
@@ -12,13 +13,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
-use wirelet::server::{Server, ServerHandle};
+use wirelet::server::ServerHandle;
 use wirelet::{Config, Keepalive, Limits};
 
 use crate::arguments;
 use crate::exit::{Exit, Failure};
 use crate::log::{Level, Log, WhenFull};
 use crate::signals::Signals;
+use listen::Place;
 use status::Counters;
 
 /// What all connections share.
@@ -56,8 +58,7 @@ pub(crate) fn run(arguments: arguments::Serve) -> Result<Exit, Failure> {
 async fn serve(arguments: &arguments::Serve, log: &Log) -> Result<Exit, Failure> {
     let mut signals = Signals::listen()
         .map_err(|error| Failure::new(Exit::Unexpected, format!("signals cannot be caught: {error}")))?;
-    let server = Server::bind(arguments.addr).await.map_err(|error| cannot_listen(arguments.addr, &error))?;
-    let local = server.local_addr().map_err(|error| cannot_listen(arguments.addr, &error))?;
+    let (server, place) = listen::listen(arguments).await?;
     let mut server = server
         .config(config(arguments))
         .capacity((&arguments.capacity).into())
@@ -75,7 +76,7 @@ async fn serve(arguments: &arguments::Serve, log: &Log) -> Result<Exit, Failure>
             Some(threads) => server.serve_per_core(threads, router).await,
         }
     });
-    announce(arguments, local, log);
+    announce(arguments, &place, log);
 
     let signal = tokio::select! {
         served = &mut serving => return ended(served),
@@ -122,7 +123,16 @@ fn stopping(handle: &ServerHandle, signal: &str, log: &Log) {
 }
 
 /// Tells where the server listens, and how to stop it.
-fn announce(arguments: &arguments::Serve, local: SocketAddr, log: &Log) {
+fn announce(arguments: &arguments::Serve, place: &Place, log: &Log) {
+    let version = env!("CARGO_PKG_VERSION");
+    match place {
+        Place::Address(local) => announce_address(arguments, *local, log),
+        Place::Elsewhere(place) => log.plain(format_args!("wirelet {version} listens on {place}")),
+    }
+    log.plain(format_args!("Ctrl-C stops it."));
+}
+
+fn announce_address(arguments: &arguments::Serve, local: SocketAddr, log: &Log) {
     let host = SocketAddr::new(reachable(local.ip()), local.port());
     log.plain(format_args!("wirelet {} listens on {local}", env!("CARGO_PKG_VERSION")));
     if !arguments.no_console {
@@ -133,7 +143,6 @@ fn announce(arguments: &arguments::Serve, local: SocketAddr, log: &Log) {
     if local.ip().is_unspecified() {
         log.plain(format_args!("Other devices use this machine's address in the place of {}.", host.ip()));
     }
-    log.plain(format_args!("Ctrl-C stops it."));
 }
 
 /// An address that a browser on this machine can open.
@@ -143,27 +152,4 @@ fn reachable(address: IpAddr) -> IpAddr {
         IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         other => other,
     }
-}
-
-fn cannot_listen(addr: SocketAddr, error: &std::io::Error) -> Failure {
-    use std::io::ErrorKind as Kind;
-    let (what, help) = match error.kind() {
-        Kind::AddrInUse => (
-            "the address is in use by another program",
-            "choose another port with --addr, such as --addr 127.0.0.1:8081; --addr 0 takes a free one",
-        ),
-        Kind::AddrNotAvailable => (
-            "this machine does not have the address",
-            "--addr takes an address of this machine; 0.0.0.0:8080 means all of them",
-        ),
-        Kind::PermissionDenied => (
-            "it is not allowed",
-            "ports below 1024 need privileges; choose another one with --addr, such as --addr 127.0.0.1:8080",
-        ),
-        _ => ("", "--addr sets where to listen"),
-    };
-    let colon = if what.is_empty() { "" } else { ": " };
-    Failure::new(Exit::Unexpected, format!("cannot listen on {addr}{colon}{what}"))
-        .layer("OS error", error.to_string())
-        .help(help)
 }

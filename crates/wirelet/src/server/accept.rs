@@ -1,18 +1,18 @@
 //! Accepting connections, and stopping.
 
-use std::future::Future;
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use wirelet_proto::CloseCode;
 
 use super::admission::Admitted;
+use super::listener::{Incoming, Source};
 use super::registry::Registered;
 use super::tasks::{Place, Tasks};
 use super::{ServerHandle, Serving, handshake};
@@ -35,14 +35,19 @@ type Opening = Pin<Box<dyn Future<Output = Option<(Driver<Handler>, Registered)>
 pub(crate) type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Serves until it is told to stop, and then for at most `grace`.
-pub(crate) async fn run(listener: TcpListener, serving: Arc<Serving>, stop: Option<Stop>, grace: Duration) {
+pub(crate) async fn run(
+    mut sources: Vec<Source>,
+    serving: Arc<Serving>,
+    stop: Option<Stop>,
+    grace: Duration,
+) {
     let tasks = &*serving.tasks;
     let _bound = tasks.bound();
     let ticker = Tasks::default();
     ticker.spawn(|place| kept(tick(Arc::clone(&serving)), place));
     let stop = pin!(stopped(&serving.handle, stop));
-    race(stop, pin!(accept(&listener, &serving, tasks))).await;
-    drop(listener);
+    race(stop, pin!(accept_all(&mut sources, &serving, tasks))).await;
+    drop(sources);
     serving.handle.stop();
     // RFC 6455 7.4.1: 1001 is for a server that goes down.
     serving.registry.each(|shared| _ = shared.close(CloseCode::GOING_AWAY, ""));
@@ -61,13 +66,24 @@ pub(crate) async fn stopped(handle: &ServerHandle, stop: Option<Stop>) {
     }
 }
 
-async fn accept(listener: &TcpListener, serving: &Arc<Serving>, tasks: &Tasks) {
+/// Never ready.
+async fn accept_all(sources: &mut [Source], serving: &Arc<Serving>, tasks: &Tasks) {
+    let mut accepting: Vec<_> =
+        sources.iter_mut().map(|source| Box::pin(accept(source, serving, tasks))).collect();
+    poll_fn(|cx| {
+        accepting.iter_mut().for_each(|accept| _ = accept.as_mut().poll(cx));
+        Poll::<()>::Pending
+    })
+    .await;
+}
+
+async fn accept(source: &mut Source, serving: &Arc<Serving>, tasks: &Tasks) -> Infallible {
     let mut rest = FIRST_REST;
     loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
+        match source.accept().await {
+            Ok(incoming) => {
                 rest = FIRST_REST;
-                admit(stream, peer, serving, tasks);
+                admit(incoming, serving, tasks);
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(_) => {
@@ -107,23 +123,29 @@ impl Future for Connection {
     }
 }
 
-fn admit(stream: TcpStream, peer: SocketAddr, serving: &Arc<Serving>, tasks: &Tasks) {
-    let _ = stream.set_nodelay(true);
-    let Some((admitted, handshake)) = serving.admission.admit(peer.ip()) else {
+fn admit((transport, peer): Incoming, serving: &Arc<Serving>, tasks: &Tasks) {
+    if let Transport::Tcp(tcp) = &transport {
+        let _ = tcp.set_nodelay(true);
+    }
+    let Some((admitted, handshake)) = serving.admission.admit(peer.map(|peer| peer.ip())) else {
         match serving.admission.linger() {
             Some(permit) => tasks.spawn(|place| {
                 let refusing = async move {
-                    handshake::refuse(Transport::Tcp(stream), FULL).await;
+                    handshake::refuse(transport, FULL).await;
                     drop(permit);
                 };
                 kept(refusing, place)
             }),
-            // The socket's buffer is empty: this fits, or the peer is gone.
-            None => drop(stream.try_write(FULL)),
+            None => {
+                // A socket's buffer is empty: this fits, or the peer is gone.
+                if let Transport::Tcp(tcp) = &transport {
+                    let _ = tcp.try_write(FULL);
+                }
+            }
         }
         return;
     };
-    let opening = Box::pin(handshake::open(Arc::clone(serving), stream, peer, handshake));
+    let opening = Box::pin(handshake::open(Arc::clone(serving), transport, peer, handshake));
     tasks.spawn(|place| Connection { stage: Stage::Opening(opening), _admitted: admitted, _place: place });
 }
 

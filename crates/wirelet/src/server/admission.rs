@@ -82,7 +82,7 @@ pub(crate) struct HandshakePermit(Place);
 #[derive(Clone, Debug)]
 struct Place {
     admission: Arc<Admission>,
-    /// `None` for a proxy.
+    /// `None` for a proxy, and for a peer without an address.
     address: Option<Network>,
 }
 
@@ -107,11 +107,11 @@ impl Admission {
 
     /// Admits one more connection from `peer`, which begins its handshake; `None` where a limit is reached, which is
     /// logged.
-    pub(crate) fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<(Admitted, HandshakePermit)> {
+    pub(crate) fn admit(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<(Admitted, HandshakePermit)> {
         match self.enter(peer) {
             Ok(place) => Some((Admitted(place.clone()), HandshakePermit(place))),
             Err(setting) => {
-                self.tell(Network::of_peer(peer), setting);
+                self.tell(peer.map(Network::of_peer), setting);
                 None
             }
         }
@@ -123,10 +123,10 @@ impl Admission {
         Arc::clone(&self.lingering).try_acquire_owned().ok()
     }
 
-    fn enter(self: &Arc<Self>, peer: IpAddr) -> Result<Place, Setting> {
-        let address =
-            (!self.capacity.proxies.iter().any(|proxy| proxy.contains(peer))).then(|| Network::of_peer(peer));
+    fn enter(self: &Arc<Self>, peer: Option<IpAddr>) -> Result<Place, Setting> {
         let capacity = &self.capacity;
+        let own = |peer: &IpAddr| !capacity.proxies.iter().any(|proxy| proxy.contains(*peer));
+        let address = peer.filter(own).map(Network::of_peer);
         let mut counts = lock(&self.counts);
         if let Some(address) = address {
             // What concerns one address is said before what concerns all.
@@ -144,12 +144,12 @@ impl Admission {
         Ok(place)
     }
 
-    fn tell(&self, address: Network, setting: Setting) {
+    fn tell(&self, address: Option<Network>, setting: Setting) {
         match lock(&self.told).note(address, setting) {
             News::Old => {}
             News::New => tracing::warn!(
                 target: "wirelet::server",
-                %address,
+                address = %Shown(address),
                 setting = setting.name(),
                 limit = setting.limit(&self.capacity),
                 "connections are refused with 503; more of the kind are not logged for an hour"
@@ -228,8 +228,21 @@ const TOLD_FOR: Duration = Duration::from_secs(60 * 60);
 #[derive(Debug)]
 struct Told {
     since: Instant,
-    refusals: HashSet<(Network, Setting)>,
+    /// `None`: those without an address.
+    refusals: HashSet<(Option<Network>, Setting)>,
     full: bool,
+}
+
+/// A peer's address in the log.
+struct Shown(Option<Network>);
+
+impl std::fmt::Display for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(network) => network.fmt(f),
+            None => f.write_str("none"),
+        }
+    }
 }
 
 /// Whether a refusal is to be logged.
@@ -246,7 +259,7 @@ impl Told {
         Self { since: Instant::now(), refusals: HashSet::new(), full: false }
     }
 
-    fn note(&mut self, address: Network, setting: Setting) -> News {
+    fn note(&mut self, address: Option<Network>, setting: Setting) -> News {
         if self.since.elapsed() >= TOLD_FOR {
             *self = Self::new();
         }
@@ -282,8 +295,8 @@ mod tests {
         Arc::new(Admission::new(capacity))
     }
 
-    fn address(text: &str) -> IpAddr {
-        text.parse().unwrap()
+    fn address(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
     }
 
     #[test]
@@ -379,7 +392,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_refusal_is_news_once_an_hour_for_a_bounded_number_of_addresses() {
         let mut told = Told::new();
-        let peer = |n: u32| Network::from(IpAddr::from(n.to_be_bytes()));
+        let peer = |n: u32| Some(Network::from(IpAddr::from(n.to_be_bytes())));
         assert_eq!(told.note(peer(0), Setting::PerAddress), News::New);
         assert_eq!(told.note(peer(0), Setting::PerAddress), News::Old);
         assert_eq!(told.note(peer(0), Setting::Connections), News::New);

@@ -25,7 +25,7 @@ struct Request {
     target: Box<str>,
     params: Params,
     headers: HeaderMap,
-    peer: SocketAddr,
+    peer: Option<SocketAddr>,
     subprotocols: Vec<Arc<str>>,
 }
 
@@ -33,7 +33,7 @@ impl Context {
     pub(crate) fn new(
         head: &RequestHead<'_>,
         params: Params,
-        peer: SocketAddr,
+        peer: Option<SocketAddr>,
         subprotocols: Vec<Arc<str>>,
         server: ServerHandle,
     ) -> Self {
@@ -81,8 +81,8 @@ impl Context {
         self.request.headers.get(name)?.to_str().ok()
     }
 
-    /// The peer's address.
-    pub fn peer(&self) -> SocketAddr {
+    /// The peer's address; `None` where it has none, as on a Unix socket.
+    pub fn peer(&self) -> Option<SocketAddr> {
         self.request.peer
     }
 

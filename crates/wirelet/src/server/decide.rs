@@ -86,7 +86,7 @@ pub(crate) async fn decide<'a, R>(
     serving: &'a Serving,
     head: RequestHead<'a>,
     find: impl FnOnce(&str) -> Option<Found<'a, &'a Serves>>,
-    peer: SocketAddr,
+    peer: Option<SocketAddr>,
     deadline: Instant,
     respond: impl FnOnce(&UpgradeRequest<'_>, &AcceptOptions<'_>) -> Result<R, WriteError>,
 ) -> Result<(R, Accepted), Refusal> {
@@ -103,7 +103,7 @@ pub(crate) fn examine<'a, S>(
     serving: &'a Serving,
     head: RequestHead<'a>,
     find: impl FnOnce(&str) -> Option<Found<'a, S>>,
-    peer: SocketAddr,
+    peer: Option<SocketAddr>,
 ) -> Result<Examined<'a, S>, Refusal> {
     let request = UpgradeRequest::verify(head).map_err(Refusal::of)?;
     if !serving.serves_host(request.host()) {
@@ -197,7 +197,7 @@ impl Opened {
     pub(crate) fn start(
         self,
         serving: &Serving,
-        peer: SocketAddr,
+        peer: Option<SocketAddr>,
         swept: bool,
     ) -> (Driver<Handler>, Registered) {
         let Self { accepted, transport, response, leftover } = self;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use wirelet_proto::handshake::{
     AcceptOptions, HandshakeError, HeadLimits, HeadScanner, Rejection, RequestHead, ResponseHead,
@@ -32,25 +31,25 @@ const REFUSAL_TIME: std::time::Duration = std::time::Duration::from_secs(2);
 /// way, whatever came before.
 pub(crate) async fn open(
     serving: Arc<Serving>,
-    stream: TcpStream,
-    peer: SocketAddr,
+    mut transport: Transport,
+    peer: Option<SocketAddr>,
     permit: HandshakePermit,
 ) -> Option<(Driver<Handler>, Registered)> {
     let mut permit = Some(permit);
-    let mut transport = Transport::tcp(stream);
     let mut inbound = Inbound::default();
     loop {
         let next = begin(&serving, transport, inbound, peer, permit.is_none()).await;
         drop(permit.take());
-        let (stream, received) = match next {
+        let received;
+        (transport, received) = match next {
             Next::WebSocket(opened) => return Some(opened.start(&serving, peer, true)),
-            Next::Http(stream, received) => {
+            Next::Http(transport, received) => {
                 let head = RequestHead::parse(&received).ok()?;
-                Box::pin(http1::answer(&serving, (stream, peer), &head, received.clone())).await?
+                Box::pin(http1::answer(&serving, (transport, peer), &head, received.clone())).await?
             }
             Next::End => return None,
         };
-        (transport, inbound) = (Transport::Tcp(stream), Inbound::new(&received));
+        inbound = Inbound::new(&received);
     }
 }
 
@@ -58,7 +57,7 @@ pub(crate) async fn open(
 enum Next {
     WebSocket(Box<Opened>),
     /// It is none for a WebSocket. What was received begins with its head.
-    Http(TcpStream, Bytes),
+    Http(Transport, Bytes),
     End,
 }
 
@@ -67,7 +66,7 @@ async fn begin(
     serving: &Arc<Serving>,
     mut transport: Transport,
     mut inbound: Inbound,
-    peer: SocketAddr,
+    peer: Option<SocketAddr>,
     kept: bool,
 ) -> Next {
     let time = serving.config.limits.handshake_time;
@@ -99,8 +98,7 @@ async fn begin(
                         .await
                 }
                 Ok(_) => {
-                    let Transport::Tcp(stream) = transport else { return Next::End };
-                    return Next::Http(stream, Bytes::copy_from_slice(inbound.filled()));
+                    return Next::Http(transport, Bytes::copy_from_slice(inbound.filled()));
                 }
             };
             inbound.discard_front(len);

@@ -19,7 +19,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use wirelet_proto::handshake::RequestHead;
 
 use super::Serving;
@@ -28,6 +27,7 @@ use super::decide::stopping;
 use super::http_socket::{Exchange, HttpSocket};
 use super::page::{self, Body, BoxError};
 use super::router::Arrival;
+use crate::transport::Transport;
 
 /// How far a request reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,10 +64,10 @@ impl Extent {
 /// received behind the request.
 pub(crate) async fn answer(
     serving: &Arc<Serving>,
-    (stream, peer): (TcpStream, SocketAddr),
+    (stream, peer): (Transport, Option<SocketAddr>),
     head: &RequestHead<'_>,
     received: Bytes,
-) -> Option<(TcpStream, Bytes)> {
+) -> Option<(Transport, Bytes)> {
     let extent = Extent::of(head);
     let exchange = Arc::new(Exchange::default());
     let keep = extent != Extent::Unknown;
@@ -107,7 +107,7 @@ pub(crate) async fn answer(
 
 async fn respond(
     serving: Arc<Serving>,
-    (request, peer): (Request<Incoming>, SocketAddr),
+    (request, peer): (Request<Incoming>, Option<SocketAddr>),
     keep: bool,
     exchange: Arc<Exchange>,
 ) -> Result<Response<Answering>, Infallible> {
@@ -123,7 +123,11 @@ async fn respond(
     Ok(response.map(|body| Answering { body, exchange }))
 }
 
-async fn routed(serving: &Arc<Serving>, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+async fn routed(
+    serving: &Arc<Serving>,
+    request: Request<Incoming>,
+    peer: Option<SocketAddr>,
+) -> Response<Body> {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     // RFC 9112 3.2.2: a host in the target takes the place of Host.
     if !serving.serves_host(request.uri().authority().map(Authority::as_str).or(host).unwrap_or_default()) {

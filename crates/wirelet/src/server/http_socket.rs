@@ -9,21 +9,21 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep_until};
 use wirelet_proto::{Config, OutputWatch};
 
 use crate::time::Clock;
+use crate::transport::Transport;
 
 /// What the socket, hyper's service and whoever has begun the exchange share.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Exchange {
     /// All of the response is in hyper's hands.
     answered: AtomicBool,
     /// The connection belongs to whoever has upgraded it.
     upgraded: AtomicBool,
     /// The socket, given back for another request, with what was received behind this one.
-    socket: Mutex<Option<(TcpStream, Bytes)>>,
+    socket: Mutex<Option<(Transport, Bytes)>>,
 }
 
 impl Exchange {
@@ -35,7 +35,7 @@ impl Exchange {
         self.upgraded.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn take_socket(&self) -> Option<(TcpStream, Bytes)> {
+    pub(crate) fn take_socket(&self) -> Option<(Transport, Bytes)> {
         self.socket.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -47,7 +47,7 @@ impl Exchange {
 /// When the response has been written it ends, so that hyper lets go of it, and is given back instead of being shut down.
 pub(crate) struct HttpSocket {
     /// `None`: given back. It yields what is left of the request.
-    stream: Option<Take<TcpStream>>,
+    stream: Option<Take<Transport>>,
     /// What was received of the request and has not been read.
     request: Bytes,
     /// What was received behind it.
@@ -76,7 +76,7 @@ enum Progress {
 impl HttpSocket {
     /// `received`: what was received, and how many bytes the request has.
     pub(crate) fn new(
-        stream: TcpStream,
+        stream: Transport,
         (mut received, len): (Bytes, u64),
         exchange: Arc<Exchange>,
         config: Arc<Config>,
@@ -90,7 +90,7 @@ impl HttpSocket {
     }
 
     /// The socket, and what was received and has not been read: of a connection that was upgraded.
-    pub(crate) fn into_parts(self) -> (Option<TcpStream>, Bytes) {
+    pub(crate) fn into_parts(self) -> (Option<Transport>, Bytes) {
         let unread =
             if self.request.is_empty() { self.behind } else { [self.request, self.behind].concat().into() };
         (self.stream.map(Take::into_inner), unread)
@@ -104,20 +104,12 @@ impl HttpSocket {
             return Poll::Ready(Ok(()));
         }
         self.reader = Some(cx.waker().clone());
-        let Some(stream) = &self.stream else { return Poll::Ready(Ok(())) };
-        if !self.behind.is_empty() {
-            return Poll::Pending;
-        }
-        let mut byte = [0];
-        match stream.get_ref().poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
-            Poll::Ready(Ok(0)) => Poll::Ready(Ok(())),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            // The next request is for later.
-            Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
-        }
+        let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(())) };
+        // The next request is for later.
+        if self.behind.is_empty() { stream.get_mut().poll_end(&mut self.behind, cx) } else { Poll::Pending }
     }
 
-    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+    fn stream(&mut self) -> io::Result<Pin<&mut Transport>> {
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         Ok(Pin::new(stream.get_mut()))
     }

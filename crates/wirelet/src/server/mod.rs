@@ -24,6 +24,7 @@ mod decide;
 mod handshake;
 mod http1;
 mod http_socket;
+mod listener;
 mod network;
 mod origin;
 mod page;
@@ -42,18 +43,22 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, ToSocketAddrs};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use wirelet_proto::handshake::HostPattern;
 use wirelet_proto::{CloseCode, Config, Keepalive, Limits};
 
 use crate::connection::queue::Queued;
 use crate::deflate::{Compression, Prepared};
 use crate::time::Clock;
+use crate::transport::Transport;
 use crate::{Error, Message, Sender, TrySendError};
 use admission::Admission;
 pub use admission::Capacity;
 pub use context::Context;
+pub use listener::Listener;
+use listener::{Incoming, Source};
 pub use network::{Network, NetworkError};
 pub use origin::Origins;
 pub use page::{Body, BoxError, Page};
@@ -74,31 +79,31 @@ pub(crate) mod http {
     pub(crate) use super::upgrade::{Asked, accepting};
 }
 
-/// A server that is bound to its address. It serves when it is told [`serve`](Self::serve).
+/// A server with its listeners. It serves when it is told [`serve`](Self::serve).
 pub struct Server {
-    listener: TcpListener,
+    sources: Vec<Source>,
     config: Config,
     compression: Compression,
     capacity: Capacity,
     hosts: Option<Arc<[String]>>,
     grace: Duration,
     stop: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    common: Common,
-}
-
-/// What exists before the server serves.
-#[derive(Default)]
-struct Common {
-    registries: Arc<Registries>,
-    stopping: watch::Sender<bool>,
+    handle: ServerHandle,
 }
 
 /// All connections of a server, and the server itself, from any task.
 #[derive(Clone)]
-pub struct ServerHandle {
-    registries: Arc<Registries>,
+pub struct ServerHandle(Arc<Common>);
+
+/// What exists before the server serves.
+struct Common {
+    registries: Registries,
     stopping: watch::Sender<bool>,
+    handed: mpsc::Sender<Incoming>,
 }
+
+/// As many streams wait for the server to begin with them, beyond which [`ServerHandle::accept`] waits.
+const HANDED: usize = 64;
 
 /// What the tasks of one thread share. All but the registry is the same for all threads of a server.
 #[derive(Clone)]
@@ -127,26 +132,75 @@ impl Server {
         Ok(Self::from_listener(TcpListener::bind(address).await?))
     }
 
-    /// Serves on a listener that exists already.
-    pub fn from_listener(listener: TcpListener) -> Self {
+    /// Serves on a listener that exists already, of any kind.
+    ///
+    /// ```no_run
+    /// # #[cfg(unix)]
+    /// # fn on_a_unix_socket() -> std::io::Result<wirelet::server::Server> {
+    /// use tokio::net::UnixListener;
+    /// use wirelet::server::Server;
+    ///
+    /// Ok(Server::from_listener(UnixListener::bind("/run/app/ws.sock")?))
+    /// # }
+    /// ```
+    pub fn from_listener(listener: impl Listener) -> Self {
+        Self::new().listen(listener)
+    }
+
+    /// A server without a listener: it serves the streams that [`ServerHandle::accept`] is given, and listeners that are
+    /// [added](Self::listen).
+    pub fn new() -> Self {
+        let (handle, source) = ServerHandle::new();
         Self {
-            listener,
+            sources: vec![Source::Handed(source)],
             config: Config::new(),
             compression: Compression::off(),
             capacity: Capacity::default(),
             hosts: None,
             grace: Duration::from_secs(10),
             stop: None,
-            common: Common::default(),
+            handle,
         }
     }
 
-    /// The address that it is bound to.
+    /// Serves on one more listener.
+    #[must_use]
+    pub fn listen(mut self, listener: impl Listener) -> Self {
+        self.sources.push(Source::new(listener));
+        self
+    }
+
+    /// Serves on the sockets that systemd, or whoever speaks its protocol (`LISTEN_FDS`), has passed to this process: TCP and Unix
+    /// listeners. `None`: it has passed none.
+    ///
+    /// Who asks first gets them: they are not found again. To be called inside a tokio runtime.
     ///
     /// # Errors
-    /// The system's.
+    /// [`io::ErrorKind::InvalidInput`]: one of them is no listener of these kinds; the system's.
+    #[cfg(all(unix, feature = "systemd"))]
+    pub fn activated() -> io::Result<Option<Self>> {
+        let mut passed = listenfd::ListenFd::from_env();
+        let mut server = None;
+        for at in 0..passed.len() {
+            let mut add = |listener: Source| server.get_or_insert_with(Self::new).sources.push(listener);
+            if let Ok(Some(tcp)) = passed.take_tcp_listener(at) {
+                tcp.set_nonblocking(true)?;
+                add(Source::new(TcpListener::from_std(tcp)?));
+            } else if let Some(unix) = passed.take_unix_listener(at)? {
+                unix.set_nonblocking(true)?;
+                add(Source::new(tokio::net::UnixListener::from_std(unix)?));
+            }
+        }
+        Ok(server)
+    }
+
+    /// The address that it is bound to; of several listeners the first one that has an address.
+    ///
+    /// # Errors
+    /// The system's; [`io::ErrorKind::Unsupported`]: none has one.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        let unsupported = || Err(io::ErrorKind::Unsupported.into());
+        self.sources.iter().map(Source::local_addr).find(Result::is_ok).unwrap_or_else(unsupported)
     }
 
     /// Limits, keepalive and delivery of all routes that don't have their own.
@@ -216,7 +270,7 @@ impl Server {
 
     /// All connections, from any task.
     pub fn handle(&self) -> ServerHandle {
-        self.common.handle()
+        self.handle.clone()
     }
 
     /// Serves until it is stopped. Then nothing more is accepted, and
@@ -236,7 +290,7 @@ impl Server {
     /// Dropping the future drops all connections.
     pub async fn serve(self, router: Router) -> io::Result<()> {
         let mut threads = self.begin(router, 1)?;
-        accept::run(self.listener, threads.remove(0), self.stop, self.grace).await;
+        accept::run(self.sources, threads.remove(0), self.stop, self.grace).await;
         Ok(())
     }
 
@@ -255,6 +309,9 @@ impl Server {
     /// gets a share. The listeners of the other threads have the address, device and `IPV6_V6ONLY` of the first one, and none
     /// of its other options. Where the system refuses them, because the process may not bind the address any
     /// more, and on other systems, all threads accept from one listener: whichever is awake takes the next connection.
+    ///
+    /// What does not come by TCP, from a [`Listener`] of another kind or [`ServerHandle::accept`], is served in the runtime of the
+    /// caller.
     ///
     /// ```no_run
     /// use wirelet::server::{Router, Server, shutdown_signal, ws};
@@ -276,12 +333,13 @@ impl Server {
     pub async fn serve_per_core(self, threads: usize, router: Router) -> io::Result<()> {
         let threads = if threads == 0 { per_core::available() } else { threads };
         let threads = u32::try_from(threads).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-        let threads = self.begin(router, threads)?;
-        per_core::run(self.listener, threads, self.stop, self.grace).await
+        let parts = threads.checked_add(1).ok_or(io::ErrorKind::InvalidInput)?;
+        let threads = self.begin(router, parts)?;
+        per_core::run(self.sources, threads, self.stop, self.grace).await
     }
 
-    /// What each of `threads` threads serves with.
-    fn begin(&self, router: Router, threads: u32) -> io::Result<Vec<Arc<Serving>>> {
+    /// What each of so many `parts` of the server serves with.
+    fn begin(&self, router: Router, parts: u32) -> io::Result<Vec<Arc<Serving>>> {
         let config = Arc::new(self.config.clone());
         let invalid = |mistake| io::Error::new(io::ErrorKind::InvalidInput, mistake);
         for host in self.hosts.iter().flat_map(|hosts| hosts.iter()) {
@@ -299,41 +357,51 @@ impl Server {
                 hosts: self.hosts.clone(),
                 clock,
                 admission: Arc::clone(&admission),
-                handle: self.common.handle(),
+                handle: self.handle.clone(),
                 registry: Arc::clone(registry),
                 tasks: Arc::default(),
             })
         };
-        Ok(self.common.registries.divide(threads).iter().map(serving).collect())
+        Ok(self.handle.0.registries.divide(parts).iter().map(serving).collect())
     }
 }
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("listener", &self.listener).field("capacity", &self.capacity).finish()
+        f.debug_struct("Server")
+            .field("address", &self.local_addr().ok())
+            .field("capacity", &self.capacity)
+            .finish()
     }
 }
 
-impl Common {
-    fn handle(&self) -> ServerHandle {
-        ServerHandle { registries: Arc::clone(&self.registries), stopping: self.stopping.clone() }
+impl Default for Server {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl ServerHandle {
+    /// Of a server that does not serve yet, with the streams that it will be given.
+    fn new() -> (Self, mpsc::Receiver<Incoming>) {
+        let (handed, source) = mpsc::channel(HANDED);
+        let registries = Registries::default();
+        (Self(Arc::new(Common { registries, stopping: watch::Sender::new(false), handed })), source)
+    }
+
     /// All WebSocket connections.
     pub fn connections(&self) -> Vec<ConnectionInfo> {
-        self.registries.list()
+        self.0.registries.list()
     }
 
     /// How many WebSocket connections there are.
     pub fn count(&self) -> usize {
-        self.registries.len()
+        self.0.registries.len()
     }
 
     /// A sender to one connection; `None` when it has ended.
     pub fn sender(&self, id: ConnectionId) -> Option<Sender> {
-        self.registries.find(id).map(Sender::new)
+        self.0.registries.find(id).map(Sender::new)
     }
 
     /// Queues a message for one connection.
@@ -355,7 +423,7 @@ impl ServerHandle {
         let kind = message.kind();
         let prepared = Arc::new(Prepared::new(message.into_bytes()));
         let message = || Queued::prepared(kind, Arc::clone(&prepared));
-        self.registries.each().iter().map(|registry| registry.broadcast(message)).sum()
+        self.0.registries.each().iter().map(|registry| registry.broadcast(message)).sum()
     }
 
     /// Closes one connection behind what has been queued for it.
@@ -364,22 +432,38 @@ impl ServerHandle {
     /// [`Error::Closed`] when it is closing, or has ended; [`Error::Misuse`] for a code that must not be sent or a
     /// reason of more than 123 bytes.
     pub fn close(&self, id: ConnectionId, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.registries.find(id).ok_or(Error::Closed)?.close(code, reason)
+        self.0.registries.find(id).ok_or(Error::Closed)?.close(code, reason)
+    }
+
+    /// Serves a connection that somebody else has accepted: any byte stream, on which nothing has been read or written yet. It
+    /// counts as one that the server has accepted itself, from `peer`. Ready when the server has taken it, or will as soon as it
+    /// serves; waits while 64 others are not begun with.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]: the server has stopped.
+    ///
+    /// # Cancel safety
+    /// The stream is dropped with the future.
+    pub async fn accept<S>(&self, stream: S, peer: Option<SocketAddr>) -> Result<(), Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.0.handed.send((Transport::new(stream), peer)).await.map_err(|_| Error::Closed)
     }
 
     /// Stops the server; see [`Server::serve`].
     pub fn stop(&self) {
-        self.stopping.send_replace(true);
+        self.0.stopping.send_replace(true);
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        *self.stopping.borrow()
+        *self.0.stopping.borrow()
     }
 
     /// Waits until the server is told to stop, and until the system has been asked what had arrived by then: a request that
     /// is there already is still answered.
     pub(crate) async fn stopped(&self) {
-        let mut stopping = self.stopping.subscribe();
+        let mut stopping = self.0.stopping.subscribe();
         // It cannot fail: this handle keeps the sending end.
         let _ = stopping.wait_for(|stopping| *stopping).await;
         // Sockets are looked at before a task that has yielded runs again.

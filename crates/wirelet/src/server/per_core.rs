@@ -14,8 +14,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::accept::Stop;
-use super::{Serving, accept};
-use crate::race::{First, race};
+use super::listener::Source;
+use super::{ServerHandle, Serving, accept};
+use crate::race::{First, both, race};
 use crate::system;
 
 /// How a thread has ended: with the system's error, or with a panic.
@@ -29,26 +30,50 @@ pub(crate) fn available() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Serves with a thread for each of `threads` until the server is told to stop, and then for at most `grace`.
+/// Serves with a thread for each of `threads` but the last, until the server is told to stop, and then for at most `grace`. What
+/// is not accepted from TCP is served in the caller's runtime, whose part is the last one.
 ///
 /// # Errors
 /// The system's, when a listener or a thread cannot be made. Nothing is served then.
 pub(crate) async fn run(
-    listener: TcpListener,
-    threads: Vec<Arc<Serving>>,
+    sources: Vec<Source>,
+    mut threads: Vec<Arc<Serving>>,
     stop: Option<Stop>,
     grace: Duration,
 ) -> io::Result<()> {
-    let Some(handle) = threads.first().map(|serving| serving.handle.clone()) else { return Ok(()) };
-    let listeners = listeners(listener.into_std()?, threads.len())?;
+    let Some(here) = threads.pop() else { return Ok(()) };
+    let (mut listeners, mut others) = (Vec::from_iter(threads.iter().map(|_| Vec::new())), Vec::new());
+    for source in sources {
+        match source {
+            Source::Tcp(tcp) => {
+                let split = self::listeners(tcp.into_std()?, threads.len())?;
+                listeners.iter_mut().zip(split).for_each(|(listeners, listener)| listeners.push(listener));
+            }
+            other => others.push(other),
+        }
+    }
+    let handle = here.handle.clone();
+    both(accept::run(others, here, None, grace), on_threads(listeners, threads, handle, stop, grace)).await.1
+}
+
+/// The threads, until they have ended. All stops with them.
+async fn on_threads(
+    listeners: Vec<Vec<StdTcpListener>>,
+    threads: Vec<Arc<Serving>>,
+    handle: ServerHandle,
+    stop: Option<Stop>,
+    grace: Duration,
+) -> io::Result<()> {
+    // Whatever ends this ends what is served elsewhere.
+    let _stopping = Stopping(&handle);
     // Threads see its end when this future is dropped.
     let (_served, abandoned) = watch::channel(());
     let (ended, mut ends) = mpsc::unbounded_channel::<End>();
     let mut running = Vec::with_capacity(threads.len());
-    for (number, (serving, listener)) in threads.into_iter().zip(listeners).enumerate() {
+    for (number, (serving, listeners)) in threads.into_iter().zip(listeners).enumerate() {
         let (ended, abandoned) = (ended.clone(), abandoned.clone());
         let work = move || {
-            let end = catch_unwind(AssertUnwindSafe(|| serve(listener, serving, abandoned, grace)));
+            let end = catch_unwind(AssertUnwindSafe(|| serve(listeners, serving, abandoned, grace)));
             // Nobody waits any more when the server was dropped.
             let _ = ended.send(end);
         };
@@ -75,19 +100,29 @@ pub(crate) async fn run(
     all.into_iter().try_for_each(|end| end.unwrap_or_else(|panic| resume_unwind(panic)))
 }
 
+/// Tells the server to stop when it is dropped.
+struct Stopping<'a>(&'a ServerHandle);
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
 /// The work of one thread.
 fn serve(
-    listener: StdTcpListener,
+    listeners: Vec<StdTcpListener>,
     serving: Arc<Serving>,
     mut abandoned: watch::Receiver<()>,
     grace: Duration,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(async {
-        let listener = TcpListener::from_std(listener)?;
+        let tcp = |listener| TcpListener::from_std(listener).map(Source::Tcp);
+        let sources = listeners.into_iter().map(tcp).collect::<io::Result<_>>()?;
         let registry = Arc::clone(&serving.registry);
         tokio::spawn(async move { registry.deliver().await });
-        let serving = pin!(accept::run(listener, serving, None, grace));
+        let serving = pin!(accept::run(sources, serving, None, grace));
         race(serving, pin!(abandoned.changed())).await;
         Ok(())
     });

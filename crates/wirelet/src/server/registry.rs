@@ -36,8 +36,8 @@ impl fmt::Debug for ConnectionId {
 pub struct ConnectionInfo {
     /// Its number.
     pub id: ConnectionId,
-    /// The peer's address.
-    pub peer: SocketAddr,
+    /// The peer's address; `None` where it has none, as on a Unix socket.
+    pub peer: Option<SocketAddr>,
     /// The route that it came by.
     pub route: Arc<str>,
     /// When it was accepted.
@@ -84,7 +84,7 @@ struct Slot<C> {
 
 struct Entry<C> {
     connection: Arc<C>,
-    peer: SocketAddr,
+    peer: Option<SocketAddr>,
     route: Arc<str>,
     since: Instant,
 }
@@ -197,7 +197,7 @@ impl<C> Registry<C> {
     pub(crate) fn add(
         self: &Arc<Self>,
         connection: Arc<C>,
-        peer: SocketAddr,
+        peer: Option<SocketAddr>,
         route: Arc<str>,
     ) -> Registered<C> {
         let entry = Entry { connection, peer, route, since: Instant::now() };
@@ -339,7 +339,7 @@ mod tests {
     }
 
     fn add(registry: &Arc<Registry<usize>>, number: usize) -> Registered<usize> {
-        registry.add(Arc::new(number), (Ipv4Addr::LOCALHOST, 1).into(), "/".into())
+        registry.add(Arc::new(number), Some((Ipv4Addr::LOCALHOST, 1).into()), "/".into())
     }
 
     fn all(registry: &Registry<usize>) -> Vec<usize> {

@@ -25,7 +25,7 @@ type HttpHandler = dyn Fn(Request<Incoming>, Arrival<'_>) -> BoxFuture<Response<
 /// Where a request has come from, and to.
 #[derive(Clone, Copy)]
 pub(crate) struct Arrival<'a> {
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Option<SocketAddr>,
     pub(crate) serving: &'a Arc<Serving>,
 }
 
@@ -213,10 +213,11 @@ impl Arrival<'_> {
     /// Tells a service what the server knows.
     fn tell(self, request: &mut Request<Incoming>) {
         let extensions = request.extensions_mut();
-        extensions.insert(PeerAddress(self.peer));
         extensions.insert(WebSockets { serving: Arc::clone(self.serving) });
+        let Some(peer) = self.peer else { return };
+        extensions.insert(PeerAddress(peer));
         #[cfg(feature = "axum")]
-        extensions.insert(::axum::extract::ConnectInfo(self.peer));
+        extensions.insert(::axum::extract::ConnectInfo(peer));
     }
 }
 

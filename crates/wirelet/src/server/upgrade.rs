@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
@@ -32,7 +32,7 @@ use super::paths::Params;
 use super::route::Ws;
 use super::router::{BoxFuture, Router};
 use super::tasks::Tasks;
-use super::{Common, ServerHandle, Serving};
+use super::{ServerHandle, Serving};
 use crate::deflate::Compression;
 use crate::race::{First, race};
 use crate::time::{Clock, FAR, deadline};
@@ -67,7 +67,7 @@ pub struct WebSocketService {
 }
 
 /// Where a request has come from, as far as the library says it: put it in a request's extensions. Without one
-/// [`Context::peer`](super::Context::peer) is the unspecified address, `0.0.0.0:0`. axum's `ConnectInfo<SocketAddr>` will do as well.
+/// [`Context::peer`](super::Context::peer) is `None`. axum's `ConnectInfo<SocketAddr>` will do as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
 
@@ -82,8 +82,9 @@ pub(crate) struct Asked {
 impl WebSockets {
     /// With the default configuration, and without compression.
     pub fn new() -> Self {
-        let common = Common::default();
-        let registry = Arc::clone(&common.registries.divide(1)[0]);
+        // No stream is taken from elsewhere: the library accepts connections.
+        let (handle, _) = ServerHandle::new();
+        let registry = Arc::clone(&handle.0.registries.divide(1)[0]);
         Self {
             serving: Arc::new(Serving {
                 router: Arc::new(Router::new()),
@@ -92,7 +93,7 @@ impl WebSockets {
                 hosts: None,
                 clock: Clock::start(),
                 admission: Arc::new(Admission::new(Capacity::default())),
-                handle: common.handle(),
+                handle,
                 registry,
                 tasks: Arc::new(Tasks::default()),
             }),
@@ -185,7 +186,7 @@ impl WebSockets {
         &self,
         asked: &mut Asked,
         accepted: Accepted,
-        peer: SocketAddr,
+        peer: Option<SocketAddr>,
     ) -> Result<(), Refusal> {
         let upgrade = asked.upgrade.take().ok_or_else(Refusal::not_upgradable)?;
         let serving = Arc::clone(&self.serving);
@@ -198,7 +199,7 @@ impl WebSockets {
 }
 
 /// A connection from when it is handed over to its end.
-async fn serve(serving: &Serving, upgrade: OnUpgrade, accepted: Accepted, peer: SocketAddr) {
+async fn serve(serving: &Serving, upgrade: OnUpgrade, accepted: Accepted, peer: Option<SocketAddr>) {
     // The response has this long to leave.
     let patience = serving.config.limits.handshake_time.min(FAR);
     let Ok(Ok(upgraded)) = timeout(patience, upgrade).await else { return };
@@ -228,7 +229,7 @@ fn taken(upgraded: Upgraded) -> (Transport, Bytes) {
             let (stream, unread) = parts.io.into_inner().into_parts();
             let leftover =
                 if unread.is_empty() { parts.read_buf } else { [parts.read_buf, unread].concat().into() };
-            (stream.map_or(Transport::Gone, tcp), leftover)
+            (stream.unwrap_or(Transport::Gone), leftover)
         }
         Err(upgraded) => (Transport::Other(Box::new(TokioIo::new(upgraded))), Bytes::new()),
     }
@@ -286,11 +287,11 @@ impl Asked {
         RequestHead::of_parts(self.parts.method.as_str(), target, version, headers).map_err(Refusal::of)
     }
 
-    pub(crate) fn peer(&self) -> SocketAddr {
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
         let told = self.parts.extensions.get().map(|PeerAddress(peer)| *peer);
         #[cfg(feature = "axum")]
         let told = told.or_else(|| crate::axum::connect_info(&self.parts));
-        told.unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
+        told
     }
 }
 
