@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -33,16 +34,27 @@ impl Transport {
         Self::Tcp(tcp)
     }
 
-    /// A TCP socket is recognised, so that it is read and written without a virtual call.
+    /// A TCP socket is recognised, so that it is read and written without a virtual call; so is a transport, which stays what it is.
     pub(crate) fn new<S: Stream + 'static>(stream: S) -> Self {
         let mut stream = Some(stream);
         let any: &mut dyn Any = &mut stream;
+        if let Some(transport) = any.downcast_mut::<Option<Self>>().and_then(Option::take) {
+            return transport;
+        }
         if let Some(tcp) = any.downcast_mut::<Option<TcpStream>>().and_then(Option::take) {
             return Self::tcp(tcp);
         }
         match stream {
             Some(stream) => Self::Other(Box::new(stream)),
             None => Self::Gone,
+        }
+    }
+
+    /// The address of the other end, where this is a TCP socket.
+    pub(crate) fn peer_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(tcp) => tcp.peer_addr().ok(),
+            Self::Other(_) | Self::Gone => None,
         }
     }
 

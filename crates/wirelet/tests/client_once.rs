@@ -66,7 +66,7 @@ async fn request_and_response_carry_what_was_asked_for() {
         assert_eq!((response.status, response.header("x-two")), (101, Some("2")));
         assert_eq!((response.subprotocol.as_deref(), websocket.subprotocol()), (Some("second"), Some(1)));
         assert_eq!(
-            (response.address, response.url),
+            (response.address.socket().unwrap(), response.url),
             (peer.address, format!("ws://{}/a/b?c=d", peer.address))
         );
         websocket.send("hello").await.unwrap();
@@ -126,7 +126,7 @@ async fn a_refused_port_keeps_the_systems_error() {
     let address = closed_port().await;
     let error = Client::builder(format!("ws://{address}")).connect_once().await.unwrap_err();
     assert_eq!(error.phase(), Phase::Connect);
-    assert_eq!((error.address(), error.status()), (Some(address), None));
+    assert_eq!((error.address(), error.status()), (Some(&address.into()), None));
     assert_eq!(error.io_error().unwrap().kind(), std::io::ErrorKind::ConnectionRefused);
     assert!(error.raw_os_error().is_some());
     assert!(error.to_string().contains(&address.to_string()), "{error}");
@@ -185,7 +185,8 @@ async fn a_connect_deadline_names_every_address() {
     let error = unhung(builder.connect_once()).await.unwrap_err();
     assert!(matches!(error, ConnectError::Timeout { which: Timeout::Connect, .. }), "{error}");
     assert_eq!(error.phase(), Phase::Connect);
-    let tried: Vec<_> = error.tried().iter().map(|tried| (tried.address, tried.error.is_some())).collect();
+    let tried: Vec<_> =
+        error.tried().iter().map(|tried| (tried.address.socket().unwrap(), tried.error.is_some())).collect();
     assert_eq!(tried, [(closed, true), (deaf, false)]);
 }
 
@@ -194,7 +195,10 @@ async fn when_all_refuse_the_error_names_them_in_order() {
     let addresses = [closed_port().await, closed_port().await, closed_port().await];
     let builder = Client::builder("ws://example.com/").addresses(addresses);
     let error = unhung(builder.connect_once()).await.unwrap_err();
-    assert_eq!(error.tried().iter().map(|tried| tried.address).collect::<Vec<_>>(), addresses);
+    assert_eq!(
+        error.tried().iter().map(|tried| tried.address.socket().unwrap()).collect::<Vec<_>>(),
+        addresses
+    );
     assert!(error.tried().iter().all(|tried| tried.error.is_some()));
 }
 
@@ -366,7 +370,7 @@ async fn a_server_that_hangs_up_is_told() {
     let peer = Peer::bind().await;
     let error = attempt(&peer, Client::builder(peer.url()), async |request| drop(request)).await.unwrap_err();
     assert!(matches!(error, ConnectError::Io { .. }), "{error}");
-    assert_eq!((error.phase(), error.address()), (Phase::Handshake, Some(peer.address)));
+    assert_eq!((error.phase(), error.address()), (Phase::Handshake, Some(&peer.address.into())));
 }
 
 #[tokio::test]
@@ -380,7 +384,7 @@ async fn a_silent_server_meets_the_handshake_deadline() {
     });
     let error = error.await.unwrap_err();
     assert!(matches!(error, ConnectError::Timeout { which: Timeout::Handshake, .. }), "{error}");
-    assert_eq!((error.phase(), error.address()), (Phase::Handshake, Some(peer.address)));
+    assert_eq!((error.phase(), error.address()), (Phase::Handshake, Some(&peer.address.into())));
     let elapsed = began.get().unwrap().elapsed();
     assert!(elapsed <= Duration::from_millis(10_001), "{elapsed:?}");
 }

@@ -2,23 +2,23 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use wirelet_proto::handshake::UriError;
+use tokio::io::{AsyncRead, AsyncWrite};
 use wirelet_proto::reconnect::ReconnectConfig;
-use wirelet_proto::{Config, Delivery, Keepalive, Limits, Role};
+use wirelet_proto::{Config, Delivery, Keepalive, Limits};
 
-use super::dial::dial;
-use super::error::{ConnectError, RedirectError};
+use super::attempt::Settings;
+use super::connector::{Connector, SharedConnector};
+use super::error::ConnectError;
 use super::event::{Reason, retry};
 use super::handle::Client;
 use super::response::Response;
 use super::target::{Target, basic};
-use super::upgrade::{Open, Outcome, Request, upgrade};
+use super::upgrade::Request;
 use crate::WebSocket;
-use crate::deflate::{Compression, Plan};
-use crate::time::deadline;
+use crate::deflate::Compression;
+use crate::transport::Transport;
 
 /// Sent as User-Agent unless the application has another one.
 const USER_AGENT: &str = concat!("wirelet/", env!("CARGO_PKG_VERSION"));
@@ -39,18 +39,6 @@ pub struct Builder {
     pub(super) retry_if: RetryIf,
 }
 
-/// What each attempt needs.
-#[derive(Clone, Debug)]
-pub(super) struct Settings {
-    target: Result<Target, UriError>,
-    request: Request,
-    addresses: Vec<SocketAddr>,
-    connect_time: Duration,
-    redirects: u8,
-    pub(super) config: Config,
-    compression: Compression,
-}
-
 impl Builder {
     /// A client for `url`: `ws://[user[:password]@]host[:port][/path][?query]`. The host may be an IPv6 address with a zone, as
     /// `[fe80::1%eth0]`, where the system has scopes. What is wrong with it is told by
@@ -66,6 +54,7 @@ impl Builder {
             target,
             request,
             addresses: Vec::new(),
+            connector: None,
             connect_time: CONNECT_TIME,
             redirects: 0,
             config: Config::new(),
@@ -119,6 +108,14 @@ impl Builder {
     /// names the host. A redirect to another host is looked up.
     pub fn addresses(mut self, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
         self.settings.addresses = addresses.into_iter().collect();
+        self
+    }
+
+    /// Makes each connection by `connector` instead of by TCP: for tunnels, for other transports, for sockets with options that
+    /// are not here. [`addresses`](Self::addresses) do not count then. The client sets no option of what it returns; a
+    /// [`TcpStream`](tokio::net::TcpStream) is used without indirection, switch its Nagle algorithm off.
+    pub fn connector(mut self, connector: impl Connector) -> Self {
+        self.settings.connector = Some(SharedConnector::new(connector));
         self
     }
 
@@ -198,6 +195,26 @@ impl Builder {
         self.settings.connect()
     }
 
+    /// Performs the opening handshake on `stream`, which stands already, and is connected to what the URL names. No redirect is
+    /// followed, since it would need another stream.
+    ///
+    /// A [`TcpStream`](tokio::net::TcpStream) is used without indirection. Switch its Nagle algorithm off.
+    ///
+    /// # Errors
+    /// [`ConnectError`], with [`Address::Stream`](super::Address::Stream), or the address of a `TcpStream`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the attempt up and drops the stream; the builder can be used again.
+    pub fn connect_on<S>(
+        &self,
+        stream: S,
+    ) -> impl Future<Output = Result<(WebSocket, Response), ConnectError>> + Send + use<'_, S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.settings.connect_on(Transport::new(stream))
+    }
+
     /// A client that connects, and connects again, until it is closed or
     /// [`retry_if`](Self::retry_if) or [`ReconnectConfig::max_attempts`] ends it. It lives in a task of its own.
     ///
@@ -227,93 +244,4 @@ impl std::fmt::Debug for Builder {
             .field("reconnect", &self.reconnect)
             .finish_non_exhaustive()
     }
-}
-
-impl Settings {
-    /// Whether an attempt makes sense.
-    fn check(&self) -> Result<&Target, ConnectError> {
-        let target = self.target.as_ref().map_err(|error| ConnectError::Url(*error))?;
-        if target.secure {
-            return Err(ConnectError::Tls { url: target.to_string() });
-        }
-        self.request.check(target).map_err(ConnectError::Request)?;
-        Ok(target)
-    }
-
-    /// One attempt, with the redirects that it takes.
-    pub(super) async fn connect(&self) -> Result<(WebSocket, Response), ConnectError> {
-        let mut target = self.check()?.clone();
-        let mut request = self.request.clone();
-        let mut addresses = &self.addresses[..];
-        let mut left = self.redirects;
-        loop {
-            match self.attempt(&target, &request, addresses).await? {
-                Attempted::Open(websocket, response) => return Ok((websocket, response)),
-                Attempted::Refused(response) => {
-                    let next = match redirected(&target, &response, left, self.redirects) {
-                        Some(Ok(next)) => next,
-                        Some(Err(error)) => {
-                            return Err(ConnectError::Redirect { error, response: Box::new(response) });
-                        }
-                        None => return Err(ConnectError::Refused(Box::new(response))),
-                    };
-                    if !next.is_same_host(&target) {
-                        request.forget_credentials();
-                        addresses = &[];
-                    }
-                    target = next;
-                    left = left.saturating_sub(1);
-                }
-            }
-        }
-    }
-
-    async fn attempt(
-        &self,
-        target: &Target,
-        request: &Request,
-        addresses: &[SocketAddr],
-    ) -> Result<Attempted, ConnectError> {
-        let (mut stream, address) = dial(target, addresses, deadline(self.connect_time)).await?;
-        let plan = Plan::new(&self.compression);
-        match upgrade(&mut stream, address, target, request, plan, &self.config.limits).await? {
-            Outcome::Refused(response) => Ok(Attempted::Refused(response)),
-            Outcome::Open(open) => {
-                let Open { response, subprotocol, negotiated, leftover } = open;
-                let config = Arc::new(self.config.clone());
-                let websocket = WebSocket::with_negotiated(
-                    stream,
-                    Role::Client,
-                    config,
-                    subprotocol,
-                    negotiated,
-                    &leftover,
-                );
-                Ok(Attempted::Open(websocket, response))
-            }
-        }
-    }
-}
-
-enum Attempted {
-    Open(WebSocket, Response),
-    Refused(Response),
-}
-
-/// Where to go next; `None` where this is no redirect, or none was to be followed.
-fn redirected(
-    target: &Target,
-    response: &Response,
-    left: u8,
-    allowed: u8,
-) -> Option<Result<Target, RedirectError>> {
-    let location = response.location().filter(|_| allowed > 0)?;
-    if left == 0 {
-        return Some(Err(RedirectError::TooMany));
-    }
-    Some(match target.resolve(location.as_bytes()) {
-        Ok(next) if next.secure => Err(RedirectError::Tls),
-        Ok(next) => Ok(next),
-        Err(error) => Err(RedirectError::Location(error)),
-    })
 }

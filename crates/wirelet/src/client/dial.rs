@@ -1,4 +1,4 @@
-//! A TCP connection to the first address of a name that accepts one.
+//! A connection for an attempt: to the first address of a name that accepts one, or by the program's connector.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,10 +8,13 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::address::Address;
+use super::connector::SharedConnector;
 use super::error::{Attempt, ConnectError};
 use super::race::within;
 use super::target::Target;
 use crate::Timeout;
+use crate::transport::Transport;
 
 /// After this long without an answer the next address is tried too (RFC 8305 8: connection attempt delay).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -23,17 +26,34 @@ pub(super) async fn dial(
     target: &Target,
     addresses: &[SocketAddr],
     deadline: Instant,
-) -> Result<(TcpStream, SocketAddr), ConnectError> {
+) -> Result<(Transport, Address), ConnectError> {
     let mut tried = Vec::new();
     let dialing = async {
         let addresses = if addresses.is_empty() { resolve(target).await? } else { addresses.to_vec() };
         Ok(first_to_accept(&addresses, &mut tried).await)
     };
     match tokio::time::timeout_at(deadline, dialing).await {
-        Ok(Ok(Some(connection))) => Ok(connection),
+        Ok(Ok(Some((stream, address)))) => Ok((Transport::tcp(stream), Address::Tcp(address))),
         Ok(Ok(None)) => Err(ConnectError::Connect { tried }),
         Ok(Err(error)) => Err(error),
         Err(_) => Err(ConnectError::Timeout { which: Timeout::Connect, tried }),
+    }
+}
+
+/// Connects by the program's connector, before `deadline`.
+pub(super) async fn dial_by(
+    connector: &SharedConnector,
+    target: &Target,
+    deadline: Instant,
+) -> Result<(Transport, Address), ConnectError> {
+    let tried = |error| vec![Attempt { address: Address::Stream, error }];
+    match tokio::time::timeout_at(deadline, connector.connect(target)).await {
+        Ok(Ok(transport)) => {
+            let address = transport.peer_address().map_or(Address::Stream, Address::Tcp);
+            Ok((transport, address))
+        }
+        Ok(Err(error)) => Err(ConnectError::Connect { tried: tried(Some(error)) }),
+        Err(_) => Err(ConnectError::Timeout { which: Timeout::Connect, tried: tried(None) }),
     }
 }
 
@@ -55,13 +75,13 @@ async fn first_to_accept(
     loop {
         if let Some(&address) = waiting.next() {
             let at = tried.len();
-            tried.push(Attempt { address, error: None });
-            racing.spawn(async move { (at, connect(address).await) });
+            tried.push(Attempt { address: Address::Tcp(address), error: None });
+            racing.spawn(async move { (at, address, connect(address).await) });
         }
         let patience = if waiting.len() > 0 { STAGGER } else { Duration::MAX };
         match within(patience, racing.join_next()).await {
-            Some(Some(Ok((at, Ok(stream))))) => return Some((stream, tried[at].address)),
-            Some(Some(Ok((at, Err(error))))) => tried[at].error = Some(error),
+            Some(Some(Ok((_, address, Ok(stream))))) => return Some((stream, address)),
+            Some(Some(Ok((at, _, Err(error))))) => tried[at].error = Some(error),
             Some(Some(Err(_))) | None => {}
             Some(None) => return None,
         }

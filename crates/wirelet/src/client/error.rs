@@ -1,11 +1,11 @@
 //! Why a client got no connection: what was tried, where it stopped, and what the layers below said.
 
-use std::net::SocketAddr;
 use std::{fmt, io};
 
 use bytes::Bytes;
 use wirelet_proto::handshake::{HandshakeError, UriError, WriteError};
 
+use super::address::Address;
 use super::response::Response;
 use crate::Timeout;
 
@@ -49,14 +49,14 @@ pub enum ConnectError {
     /// The connection broke during the opening handshake.
     Io {
         /// The server's address.
-        address: SocketAddr,
+        address: Address,
         /// What the operating system said.
         error: io::Error,
     },
     /// The server's answer is no valid answer to the opening handshake.
     Handshake {
         /// The server's address.
-        address: SocketAddr,
+        address: Address,
         /// What is wrong with it.
         error: HandshakeError,
         /// The HTTP status, as far as there was one.
@@ -78,9 +78,10 @@ pub enum ConnectError {
 
 /// An address that was tried.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Attempt {
     /// The address.
-    pub address: SocketAddr,
+    pub address: Address,
     /// What the operating system said; `None` when it said nothing yet, or accepted.
     pub error: Option<io::Error>,
 }
@@ -147,11 +148,11 @@ impl ConnectError {
     }
 
     /// The address of the server that accepted the connection, or that was tried last.
-    pub fn address(&self) -> Option<SocketAddr> {
+    pub fn address(&self) -> Option<&Address> {
         match self {
-            Self::Io { address, .. } | Self::Handshake { address, .. } => Some(*address),
-            Self::Refused(response) | Self::Redirect { response, .. } => Some(response.address),
-            _ => self.tried().last().map(|attempt| attempt.address),
+            Self::Io { address, .. } | Self::Handshake { address, .. } => Some(address),
+            Self::Refused(response) | Self::Redirect { response, .. } => Some(&response.address),
+            _ => self.tried().last().map(|attempt| &attempt.address),
         }
     }
 

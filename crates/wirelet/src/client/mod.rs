@@ -26,7 +26,10 @@
 //!
 //! Messages are masked with keys from a CSPRNG that each thread seeds from the operating system (RFC 6455 5.3).
 
+mod address;
+mod attempt;
 mod builder;
+mod connector;
 mod dial;
 mod error;
 mod event;
@@ -39,7 +42,9 @@ mod target;
 mod upgrade;
 
 use crate::race;
+pub use address::Address;
 pub use builder::Builder;
+pub use connector::{Connector, Endpoint};
 pub use error::{Attempt, ConnectError, Phase, RedirectError};
 pub use event::{Closed, Event, Reason, retry};
 pub use handle::{Client, Sender};

@@ -1,12 +1,13 @@
 //! The server's answer to the opening handshake, owned.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use wirelet_proto::handshake::{ResponseHead, reason_phrase};
+
+use super::address::Address;
 
 /// The server's answer to the opening handshake.
 #[derive(Clone, Debug)]
@@ -25,14 +26,14 @@ pub struct Response {
     /// The URL that was asked for, after redirects, without user information.
     pub url: String,
     /// The server's address.
-    pub address: SocketAddr,
+    pub address: Address,
     /// How long the server asks to be left alone (Retry-After, RFC 9110 10.2.3). A client that connects again waits so long, at most
     /// the longest delay of its [policy](wirelet_proto::reconnect::ReconnectConfig::cap), and its own delay behind it.
     pub retry_after: Option<Duration>,
 }
 
 impl Response {
-    pub(super) fn new(head: &ResponseHead<'_>, url: String, address: SocketAddr) -> Self {
+    pub(super) fn new(head: &ResponseHead<'_>, url: String, address: Address) -> Self {
         let mut headers = HeaderMap::new();
         for header in head.headers() {
             let name = HeaderName::from_bytes(header.name().as_bytes());

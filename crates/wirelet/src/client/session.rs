@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use wirelet_proto::CloseCode;
 use wirelet_proto::reconnect::Reconnect;
 
-use super::builder::{RetryIf, Settings};
+use super::attempt::Settings;
+use super::builder::RetryIf;
 use super::event::{Closed, Event, Reason};
 use super::inbox::Producer;
 use super::queue::Queue;

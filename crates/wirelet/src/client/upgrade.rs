@@ -1,12 +1,10 @@
 //! The opening handshake over a connection that stands.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use wirelet_proto::Limits;
 use wirelet_proto::handshake::{
@@ -14,6 +12,7 @@ use wirelet_proto::handshake::{
     ResponseHead, WriteError,
 };
 
+use super::address::Address;
 use super::error::{Attempt, ConnectError};
 use super::response::Response;
 use super::target::Target;
@@ -21,6 +20,7 @@ use crate::Timeout;
 use crate::deflate::{Negotiated, Plan};
 use crate::keys::random_u32;
 use crate::time::deadline;
+use crate::transport::Transport;
 
 /// As much of a refusal's body is kept, bytes.
 const BODY_BYTES: usize = 16 * 1024;
@@ -105,8 +105,8 @@ struct Lists<'a> {
 
 /// Sends `request` and reads the answer, within [`Limits::handshake_time`].
 pub(super) async fn upgrade(
-    stream: &mut TcpStream,
-    address: SocketAddr,
+    stream: &mut Transport,
+    address: &Address,
     target: &Target,
     request: &Request,
     plan: Option<Plan>,
@@ -120,11 +120,15 @@ pub(super) async fn upgrade(
     let bytes = request_bytes(&handshake).map_err(ConnectError::Request)?;
     let mut buffer = Vec::new();
     let exchange = async {
-        stream.write_all(&bytes).await.map_err(|error| ConnectError::Io { address, error })?;
+        let sent = async {
+            stream.write_all(&bytes).await?;
+            stream.flush().await
+        };
+        sent.await.map_err(|error| ConnectError::Io { address: address.clone(), error })?;
         read_head(stream, address, &mut handshake, &mut buffer, limits).await
     };
     let Ok(head) = tokio::time::timeout_at(deadline, exchange).await else {
-        let tried = vec![Attempt { address, error: None }];
+        let tried = vec![Attempt { address: address.clone(), error: None }];
         return Err(ConnectError::Timeout { which: Timeout::Handshake, tried });
     };
     head?;
@@ -133,7 +137,7 @@ pub(super) async fn upgrade(
         Ok(Some(Answer::Accepted(accepted))) => {
             let negotiated = plan.map(|plan| plan.check(accepted.extensions())).transpose();
             let negotiated = negotiated.map_err(|error| ConnectError::Handshake {
-                address,
+                address: address.clone(),
                 error,
                 status: Some(accepted.head().status()),
                 received: Bytes::new(),
@@ -144,15 +148,17 @@ pub(super) async fn upgrade(
         Ok(Some(Answer::Refused(refusal))) => {
             Ok(Outcome::Refused(refused(&refusal, stream, target, address, deadline).await))
         }
-        Ok(None) => Err(ConnectError::Io { address, error: io::ErrorKind::UnexpectedEof.into() }),
+        Ok(None) => {
+            Err(ConnectError::Io { address: address.clone(), error: io::ErrorKind::UnexpectedEof.into() })
+        }
         Err(error) => Err(no_answer(address, error, &buffer)),
     }
 }
 
 /// What was received is no answer to the opening handshake.
-fn no_answer(address: SocketAddr, error: HandshakeError, received: &[u8]) -> ConnectError {
+fn no_answer(address: &Address, error: HandshakeError, received: &[u8]) -> ConnectError {
     let status = ResponseHead::parse(received).ok().map(|head| head.status());
-    ConnectError::Handshake { address, error, status, received: first(received) }
+    ConnectError::Handshake { address: address.clone(), error, status, received: first(received) }
 }
 
 fn first(received: &[u8]) -> Bytes {
@@ -186,8 +192,8 @@ const fn head_limits(limits: &Limits) -> HeadLimits {
 
 /// Reads until the answer's head is in `buffer`.
 async fn read_head(
-    stream: &mut TcpStream,
-    address: SocketAddr,
+    stream: &mut Transport,
+    address: &Address,
     handshake: &mut ClientHandshake<'_>,
     buffer: &mut Vec<u8>,
     limits: &Limits,
@@ -204,10 +210,10 @@ async fn read_head(
                     ),
                 };
                 let error = io::Error::new(io::ErrorKind::UnexpectedEof, text);
-                return Err(ConnectError::Io { address, error });
+                return Err(ConnectError::Io { address: address.clone(), error });
             }
             Ok(_) => {}
-            Err(error) => return Err(ConnectError::Io { address, error }),
+            Err(error) => return Err(ConnectError::Io { address: address.clone(), error }),
         }
         match handshake.read_response(buffer, &head_limits(limits)) {
             Ok(None) => {}
@@ -217,8 +223,8 @@ async fn read_head(
     }
 }
 
-fn open(accepted: &Accepted<'_>, target: &Target, address: SocketAddr, request: &Request) -> Open {
-    let mut response = Response::new(accepted.head(), target.to_string(), address);
+fn open(accepted: &Accepted<'_>, target: &Target, address: &Address, request: &Request) -> Open {
+    let mut response = Response::new(accepted.head(), target.to_string(), address.clone());
     response.subprotocol = accepted.subprotocol().map(str::to_owned);
     let chosen = |name: &String| Some(name.as_str()) == accepted.subprotocol();
     let subprotocol = request.subprotocols.iter().position(chosen).and_then(|at| u16::try_from(at).ok());
@@ -228,12 +234,12 @@ fn open(accepted: &Accepted<'_>, target: &Target, address: SocketAddr, request: 
 /// Reads as much of a refusal's body as is worth it.
 async fn refused(
     refusal: &Refusal<'_>,
-    stream: &mut TcpStream,
+    stream: &mut Transport,
     target: &Target,
-    address: SocketAddr,
+    address: &Address,
     deadline: Instant,
 ) -> Response {
-    let mut response = Response::new(refusal.head(), target.to_string(), address);
+    let mut response = Response::new(refusal.head(), target.to_string(), address.clone());
     let mut body = Body::new(refusal.body_length(), refusal.rest());
     let deadline = deadline.min(Instant::now() + BODY_TIME);
     let ended = tokio::time::timeout_at(deadline, body.read(stream)).await;
@@ -255,7 +261,7 @@ impl Body {
     }
 
     /// Reads until the end of the body or of the connection, or until there is more than is kept.
-    async fn read(&mut self, stream: &mut TcpStream) -> io::Result<()> {
+    async fn read(&mut self, stream: &mut Transport) -> io::Result<()> {
         while self.raw.len() <= BODY_BYTES && !self.is_whole() {
             self.raw.reserve(READ);
             if stream.read_buf(&mut self.raw).await? == 0 {
