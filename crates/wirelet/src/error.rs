@@ -31,6 +31,8 @@ pub enum Error {
 pub enum Timeout {
     /// The connection was not made in time.
     Connect,
+    /// The TLS handshake did not end in time.
+    Tls,
     /// The opening handshake did not end in time.
     Handshake,
     /// Nothing arrived after a ping.
@@ -91,6 +93,7 @@ impl fmt::Display for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connect => "the connection was not made in time",
+            Self::Tls => "the TLS handshake did not end in time",
             Self::Handshake => "the opening handshake did not end in time",
             Self::Pong => "nothing arrived after a ping",
             Self::Idle => "nothing arrived for too long",

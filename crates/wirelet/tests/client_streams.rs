@@ -7,35 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use client_peer::{Peer, Request, unhung};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use client_peer::{Peer, Request, accept_on, unhung};
+use tokio::io::{DuplexStream, duplex};
 use tokio::net::TcpStream;
 use wirelet::client::{Address, ConnectError, Endpoint, Event, ReconnectConfig};
-use wirelet::proto::handshake::{RequestHead, accept_key};
-use wirelet::{Client, CloseCode, Config, Message, Role, Timeout, WebSocket};
-
-/// Answers the opening handshake on the other end of a pipe.
-async fn accept(mut stream: DuplexStream) -> WebSocket {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(unhung(stream.read_u8()).await.unwrap());
-    }
-    let head = RequestHead::parse(&head).unwrap();
-    let accept = accept_key(head.header("Sec-WebSocket-Key").unwrap());
-    let answer = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {}\r\n\r\n",
-        std::str::from_utf8(&accept).unwrap()
-    );
-    stream.write_all(answer.as_bytes()).await.unwrap();
-    WebSocket::from_upgraded(stream, Role::Server, Arc::new(Config::new()), &[])
-}
+use wirelet::{Client, CloseCode, Message, Timeout};
 
 #[tokio::test]
 async fn a_websocket_is_opened_on_a_given_stream() {
     let (near, far) = duplex(64);
     let server = async {
-        let mut websocket = accept(far).await;
+        let (mut websocket, _) = accept_on(far).await.unwrap();
         let message = websocket.recv().await.unwrap().unwrap();
         websocket.send(message).await.unwrap();
         assert!(websocket.recv().await.unwrap().is_none());

@@ -17,7 +17,7 @@ pub(crate) fn not_connected(url: &str, error: &ConnectError) -> Failure {
     let url = shown::url(url);
     let failure = match error {
         ConnectError::Url(error) => Failure::new(Exit::Usage, format!("{url} is no WebSocket URL: {error}")),
-        ConnectError::Tls { .. } | ConnectError::Request(_) => Failure::new(Exit::Usage, error.to_string()),
+        ConnectError::NoTls { .. } | ConnectError::Request(_) => Failure::new(Exit::Usage, error.to_string()),
         ConnectError::Refused(_) => Failure::new(Exit::Refused, format!("{url} refused to open a WebSocket")),
         ConnectError::Redirect { error, .. } => Failure::new(
             Exit::Refused,
@@ -97,7 +97,7 @@ const fn phase(phase: Phase) -> &'static str {
 fn help(error: &ConnectError) -> Option<String> {
     let text = match error {
         ConnectError::Url(_) => "a URL looks like ws://127.0.0.1:8080/ws",
-        ConnectError::Tls { .. } => "use a ws:// URL",
+        ConnectError::NoTls { .. } => "use a ws:// URL",
         ConnectError::Request(_) => "look at --header and --subprotocol",
         ConnectError::Resolve { .. } => "is the name right, and is there a network?",
         ConnectError::Connect { .. } => {

@@ -12,6 +12,7 @@ use super::connector::SharedConnector;
 use super::dial::{dial, dial_by};
 use super::error::{ConnectError, RedirectError};
 use super::response::Response;
+use super::secure::Secure;
 use super::target::Target;
 use super::upgrade::{Open, Outcome, Request, upgrade};
 use crate::WebSocket;
@@ -26,6 +27,7 @@ pub(super) struct Settings {
     pub(super) request: Request,
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) connector: Option<SharedConnector>,
+    pub(super) secure: Secure,
     pub(super) connect_time: Duration,
     pub(super) redirects: u8,
     pub(super) config: Config,
@@ -36,35 +38,29 @@ impl Settings {
     /// Whether an attempt makes sense.
     pub(super) fn check(&self) -> Result<&Target, ConnectError> {
         let target = self.target.as_ref().map_err(|error| ConnectError::Url(*error))?;
-        if target.secure {
-            return Err(ConnectError::Tls { url: target.to_string() });
-        }
+        self.secure.check(target)?;
         self.request.check(target).map_err(ConnectError::Request)?;
         Ok(target)
     }
 
     /// One attempt, with the redirects that it takes.
     pub(super) async fn connect(&self) -> Result<(WebSocket, Response), ConnectError> {
-        let mut target = self.check()?.clone();
-        let mut request = self.request.clone();
-        let mut addresses = &self.addresses[..];
+        let mut hop =
+            Hop { target: self.check()?.clone(), request: self.request.clone(), is_stranger: false };
         let mut left = self.redirects;
         loop {
-            match self.attempt(&target, &request, addresses).await? {
+            match self.attempt(&hop).await? {
                 Attempted::Open(websocket, response) => return Ok((websocket, response)),
                 Attempted::Refused(response) => {
-                    let next = match redirected(&target, &response, left, self.redirects) {
+                    let next = match redirected(&hop.target, &response, left, self.redirects) {
                         Some(Ok(next)) => next,
                         Some(Err(error)) => {
                             return Err(ConnectError::Redirect { error, response: Box::new(response) });
                         }
                         None => return Err(ConnectError::Refused(Box::new(response))),
                     };
-                    if !next.is_same_host(&target) {
-                        request.forget_credentials();
-                        addresses = &[];
-                    }
-                    target = next;
+                    hop.lead_to(next);
+                    self.secure.check(&hop.target)?;
                     left = left.saturating_sub(1);
                 }
             }
@@ -76,38 +72,42 @@ impl Settings {
         &self,
         transport: Transport,
     ) -> Result<(WebSocket, Response), ConnectError> {
-        let target = self.check()?;
+        let hop = Hop { target: self.check()?.clone(), request: self.request.clone(), is_stranger: false };
         let address = transport.peer_address().map_or(Address::Stream, Address::Tcp);
-        match self.open(transport, address, target, &self.request).await? {
+        match self.open(transport, address, &hop).await? {
             Attempted::Open(websocket, response) => Ok((websocket, response)),
             Attempted::Refused(response) => Err(ConnectError::Refused(Box::new(response))),
         }
     }
 
-    async fn attempt(
-        &self,
-        target: &Target,
-        request: &Request,
-        addresses: &[SocketAddr],
-    ) -> Result<Attempted, ConnectError> {
+    async fn attempt(&self, hop: &Hop) -> Result<Attempted, ConnectError> {
         let deadline = deadline(self.connect_time);
         let (transport, address) = match &self.connector {
-            Some(connector) => dial_by(connector, target, deadline).await?,
-            None => dial(target, addresses, deadline).await?,
+            Some(connector) => dial_by(connector, &hop.target, deadline).await?,
+            None => {
+                let addresses = if hop.is_stranger { &[] } else { &self.addresses[..] };
+                dial(&hop.target, addresses, deadline).await?
+            }
         };
-        self.open(transport, address, target, request).await
+        self.open(transport, address, hop).await
     }
 
-    /// The opening handshake.
+    /// TLS where it is needed, and the opening handshake.
     async fn open(
         &self,
         mut transport: Transport,
         address: Address,
-        target: &Target,
-        request: &Request,
+        hop: &Hop,
     ) -> Result<Attempted, ConnectError> {
+        let Hop { target, request, is_stranger } = hop;
+        let deadline = deadline(self.config.limits.handshake_time);
+        if target.secure {
+            let connecting = self.secure.connect(transport, &address, &target.host, *is_stranger, deadline);
+            transport = connecting.await?;
+        }
         let plan = Plan::new(&self.compression);
-        match upgrade(&mut transport, &address, target, request, plan, &self.config.limits).await? {
+        let limits = &self.config.limits;
+        match upgrade(&mut transport, &address, target, request, plan, limits, deadline).await? {
             Outcome::Refused(response) => Ok(Attempted::Refused(response)),
             Outcome::Open(open) => {
                 let Open { response, subprotocol, negotiated, leftover } = open;
@@ -123,6 +123,24 @@ impl Settings {
                 Ok(Attempted::Open(websocket, response))
             }
         }
+    }
+}
+
+/// One request of an attempt: the first one, or the one that a redirect asks for.
+struct Hop {
+    target: Target,
+    request: Request,
+    /// Whether a redirect has named another server on the way.
+    is_stranger: bool,
+}
+
+impl Hop {
+    fn lead_to(&mut self, next: Target) {
+        if !next.is_same_host(&self.target) {
+            self.request.forget_credentials();
+            self.is_stranger = true;
+        }
+        self.target = next;
     }
 }
 
@@ -143,7 +161,8 @@ fn redirected(
         return Some(Err(RedirectError::TooMany));
     }
     Some(match target.resolve(location.as_bytes()) {
-        Ok(next) if next.secure => Err(RedirectError::Tls),
+        Ok(next) if next.secure && !Secure::AVAILABLE => Err(RedirectError::NoTls),
+        Ok(next) if target.secure && !next.secure => Err(RedirectError::Insecure),
         Ok(next) => Ok(next),
         Err(error) => Err(RedirectError::Location(error)),
     })

@@ -14,10 +14,13 @@ use super::error::ConnectError;
 use super::event::{Reason, retry};
 use super::handle::Client;
 use super::response::Response;
+use super::secure::Secure;
 use super::target::{Target, basic};
 use super::upgrade::Request;
 use crate::WebSocket;
 use crate::deflate::Compression;
+#[cfg(feature = "__tls")]
+use crate::tls::client::Tls;
 use crate::transport::Transport;
 
 /// Sent as User-Agent unless the application has another one.
@@ -40,7 +43,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// A client for `url`: `ws://[user[:password]@]host[:port][/path][?query]`. The host may be an IPv6 address with a zone, as
+    /// A client for `url`: `ws[s]://[user[:password]@]host[:port][/path][?query]`. The host may be an IPv6 address with a zone, as
     /// `[fe80::1%eth0]`, where the system has scopes. What is wrong with it is told by
     /// [`connect`](Self::connect) and [`connect_once`](Self::connect_once). User information becomes Basic
     /// authorization (RFC 7617).
@@ -55,6 +58,7 @@ impl Builder {
             request,
             addresses: Vec::new(),
             connector: None,
+            secure: Secure::default(),
             connect_time: CONNECT_TIME,
             redirects: 0,
             config: Config::new(),
@@ -119,6 +123,13 @@ impl Builder {
         self
     }
 
+    /// How TLS is spoken with `wss`. Default: the platform's roots are trusted, and no client certificate is shown.
+    #[cfg(feature = "__tls")]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.settings.secure = Secure::new(tls);
+        self
+    }
+
     /// How long looking up the name and connecting may take, all addresses together. Default: 10 s;
     /// [`Duration::MAX`]: for ever.
     pub const fn connect_timeout(mut self, time: Duration) -> Self {
@@ -126,7 +137,7 @@ impl Builder {
         self
     }
 
-    /// How long the opening handshake may take once the connection stands. Default: 10 s; [`Duration::MAX`]: for ever.
+    /// How long the TLS handshake and the opening handshake may take together, once the connection stands. Default: 10 s; [`Duration::MAX`]: for ever.
     /// The same as [`Limits::handshake_time`].
     pub const fn handshake_timeout(mut self, time: Duration) -> Self {
         self.settings.config.limits.handshake_time = time;
@@ -134,8 +145,9 @@ impl Builder {
     }
 
     /// How many redirects (301, 302, 303, 307, 308) are followed. Default: 0, a redirect is a refusal with a
-    /// [location](Response::location). They may lead to the schemes `ws` and `http`. Another host, or another port, is
-    /// sent no `Authorization`, `Proxy-Authorization` and `Cookie`.
+    /// [location](Response::location). They may lead to the schemes `ws`, `http`, `wss` and `https`, and never from TLS
+    /// to none. Another host, port or scheme is sent no `Authorization`, `Proxy-Authorization` and `Cookie`, and shown no client
+    /// certificate, not even after a redirect back.
     pub const fn redirects(mut self, most: u8) -> Self {
         self.settings.redirects = most;
         self
@@ -219,7 +231,7 @@ impl Builder {
     /// [`retry_if`](Self::retry_if) or [`ReconnectConfig::max_attempts`] ends it. It lives in a task of its own.
     ///
     /// # Errors
-    /// What no attempt could change: a malformed URL, `wss://`, a header that must not be sent.
+    /// What no attempt could change: a malformed URL, `wss://` without TLS, a header that must not be sent.
     ///
     /// # Panics
     /// Outside of a tokio runtime.

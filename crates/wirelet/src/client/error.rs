@@ -8,10 +8,12 @@ use wirelet_proto::handshake::{HandshakeError, UriError, WriteError};
 use super::address::Address;
 use super::response::Response;
 use crate::Timeout;
+#[cfg(feature = "__tls")]
+use crate::tls::client::TlsError;
 
 /// Why a client got no connection.
 ///
-/// It keeps what each layer has said: the HTTP status and the whole answer of a refusal ([`status`](Self::status),
+/// It keeps what each layer has said: the TLS error and its alert (`tls`), the HTTP status and the whole answer of a refusal ([`status`](Self::status),
 /// [`response`](Self::response)), the operating system's error ([`raw_os_error`](Self::raw_os_error)), every address
 /// that was tried ([`tried`](Self::tried)) and how far the attempt came ([`phase`](Self::phase)). No password is in
 /// it.
@@ -20,10 +22,22 @@ use crate::Timeout;
 pub enum ConnectError {
     /// The URL is malformed.
     Url(UriError),
-    /// The URL asks for TLS (`wss://`), which this version does not speak.
+    /// The URL asks for TLS (`wss://`), which this build does not speak: it has neither of the features `tls-ring` and
+    /// `tls-aws-lc`.
+    NoTls {
+        /// The host of the URL.
+        host: String,
+    },
+    /// TLS could not be set up: the platform has no roots, for example.
+    #[cfg(feature = "__tls")]
+    TlsSettings(TlsError),
+    /// The TLS handshake failed, or the server refused this client by a TLS alert.
+    #[cfg(feature = "__tls")]
     Tls {
-        /// The URL, without user information.
-        url: String,
+        /// The server's address.
+        address: Address,
+        /// What TLS has said, with the alert.
+        error: TlsError,
     },
     /// The request must not be sent as it was asked for: CR, LF or NUL in a header, for example. Nothing was sent.
     Request(WriteError),
@@ -39,11 +53,11 @@ pub enum ConnectError {
         /// Every address, in the order in which they were tried.
         tried: Vec<Attempt>,
     },
-    /// A deadline passed: [`Timeout::Connect`] or [`Timeout::Handshake`].
+    /// A deadline passed: [`Timeout::Connect`], [`Timeout::Tls`] or [`Timeout::Handshake`].
     Timeout {
         /// Which one.
         which: Timeout,
-        /// Every address that was tried; for the handshake the one that accepted.
+        /// Every address that was tried; for the handshakes the one that accepted.
         tried: Vec<Attempt>,
     },
     /// The connection broke during the opening handshake.
@@ -96,6 +110,8 @@ pub enum Phase {
     Resolve,
     /// A connection to the server was being made.
     Connect,
+    /// The connection stood, the TLS handshake did not end well.
+    Tls,
     /// The connection stood, the opening handshake did not end well.
     Handshake,
 }
@@ -108,15 +124,22 @@ pub enum RedirectError {
     TooMany,
     /// It does not lead to a URL of the schemes `ws`, `wss`, `http` or `https`.
     Location(UriError),
-    /// It leads to TLS, which this version does not speak.
-    Tls,
+    /// It leads from `wss` to `ws`.
+    Insecure,
+    /// It leads to TLS, which this build does not speak.
+    NoTls,
 }
 
 impl ConnectError {
     /// How far the attempt came.
     pub const fn phase(&self) -> Phase {
         match self {
-            Self::Url(_) | Self::Tls { .. } | Self::Request(_) => Phase::Request,
+            Self::Url(_) | Self::NoTls { .. } | Self::Request(_) => Phase::Request,
+            #[cfg(feature = "__tls")]
+            Self::TlsSettings(_) => Phase::Request,
+            #[cfg(feature = "__tls")]
+            Self::Tls { .. } => Phase::Tls,
+            Self::Timeout { which: Timeout::Tls, .. } => Phase::Tls,
             Self::Resolve { .. } => Phase::Resolve,
             Self::Connect { .. } | Self::Timeout { which: Timeout::Connect, .. } => Phase::Connect,
             _ => Phase::Handshake,
@@ -150,6 +173,8 @@ impl ConnectError {
     /// The address of the server that accepted the connection, or that was tried last.
     pub fn address(&self) -> Option<&Address> {
         match self {
+            #[cfg(feature = "__tls")]
+            Self::Tls { address, .. } => Some(address),
             Self::Io { address, .. } | Self::Handshake { address, .. } => Some(address),
             Self::Refused(response) | Self::Redirect { response, .. } => Some(&response.address),
             _ => self.tried().last().map(|attempt| &attempt.address),
@@ -160,7 +185,18 @@ impl ConnectError {
     pub fn io_error(&self) -> Option<&io::Error> {
         match self {
             Self::Resolve { error, .. } | Self::Io { error, .. } => Some(error),
+            #[cfg(feature = "__tls")]
+            Self::TlsSettings(error) | Self::Tls { error, .. } => error.io_error(),
             _ => self.tried().iter().rev().find_map(|attempt| attempt.error.as_ref()),
+        }
+    }
+
+    /// What TLS has said, where it was TLS.
+    #[cfg(feature = "__tls")]
+    pub const fn tls(&self) -> Option<&TlsError> {
+        match self {
+            Self::TlsSettings(error) | Self::Tls { error, .. } => Some(error),
+            _ => None,
         }
     }
 
@@ -169,7 +205,7 @@ impl ConnectError {
         self.io_error()?.raw_os_error()
     }
 
-    /// Whether the caller has to change something first: the URL, a header, or the scheme.
+    /// Whether the caller has to change something first: the URL, a header, the scheme, or the settings of TLS.
     pub const fn is_callers(&self) -> bool {
         matches!(self.phase(), Phase::Request)
     }
@@ -179,7 +215,13 @@ impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Url(error) => error.fmt(f),
-            Self::Tls { url } => write!(f, "{url} needs TLS, which this version does not speak"),
+            Self::NoTls { host } => {
+                write!(f, "{host} is to be reached by TLS, which this build does not speak")
+            }
+            #[cfg(feature = "__tls")]
+            Self::TlsSettings(error) => write!(f, "TLS cannot be set up: {error}"),
+            #[cfg(feature = "__tls")]
+            Self::Tls { address, error } => write!(f, "no TLS with {address}: {error}"),
             Self::Request(error) => write!(f, "the request cannot be sent: {error}"),
             Self::Resolve { host, error } => write!(f, "the address of {host} is not known: {error}"),
             Self::Connect { tried } => {
@@ -231,7 +273,8 @@ impl fmt::Display for RedirectError {
         match self {
             Self::TooMany => f.write_str("too many redirects"),
             Self::Location(error) => error.fmt(f),
-            Self::Tls => f.write_str("it needs TLS, which this version does not speak"),
+            Self::Insecure => f.write_str("it leads from wss to ws"),
+            Self::NoTls => f.write_str("it needs TLS, which this build does not speak"),
         }
     }
 }
@@ -242,6 +285,8 @@ impl std::error::Error for ConnectError {
             Self::Url(error) => Some(error),
             Self::Request(error) => Some(error),
             Self::Handshake { error, .. } => Some(error),
+            #[cfg(feature = "__tls")]
+            Self::TlsSettings(error) | Self::Tls { error, .. } => Some(error),
             Self::Redirect { error, .. } => Some(error),
             _ => self.io_error().map(|error| error as _),
         }

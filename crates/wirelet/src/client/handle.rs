@@ -39,7 +39,8 @@ use crate::{Error, Message, SendError, TrySendError};
 /// - A message that waits when a connection breaks waits on, in its place.
 /// - A message that a connection had taken, and whose last byte had not left when it broke, is sent again, first
 ///   ([`Event::Disconnected`] says how many). The server cannot have received it whole, so it gets it once.
-/// - A message has been *sent* when the operating system has taken its last byte. What the server does not read of
+/// - A message has been *sent* when the operating system has taken its last byte; with `wss`, or over another stream, when that
+///   has. What the server does not read of
 ///   that before the connection breaks is lost, as with every program that uses TCP: where that matters the
 ///   application protocol has to acknowledge.
 /// - Whatever has not been sent when the client ends is in [`Closed::unsent`].
@@ -63,7 +64,7 @@ pub struct Sender {
 }
 
 impl Client {
-    /// A client for `url`: `ws://[user[:password]@]host[:port][/path][?query]`. Nothing happens before
+    /// A client for `url`: `ws[s]://[user[:password]@]host[:port][/path][?query]`. Nothing happens before
     /// [`Builder::connect`] or [`Builder::connect_once`], which also say what is wrong with the URL. User information
     /// becomes Basic authorization (RFC 7617).
     pub fn builder(url: impl AsRef<str>) -> Builder {

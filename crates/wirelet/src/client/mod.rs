@@ -24,6 +24,24 @@
 //! # }
 //! ```
 //!
+//! # TLS
+//!
+//! `wss://` works with the feature `tls-ring` or `tls-aws-lc`. The platform's roots are trusted unless [`Builder::tls`] says otherwise.
+//!
+//! ```no_run
+//! # #[cfg(any(feature = "tls-ring", feature = "tls-aws-lc"))]
+//! # fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use wirelet::client::{Client, Tls};
+//!
+//! let tls = Tls::builder()
+//!     .roots_pem(std::fs::read("ca.pem")?)
+//!     .client_certificate_pem(std::fs::read("device.pem")?, std::fs::read("device.key")?)
+//!     .build()?;
+//! let client = Client::builder("wss://example.com/ws").tls(tls);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Messages are masked with keys from a CSPRNG that each thread seeds from the operating system (RFC 6455 5.3).
 
 mod address;
@@ -37,11 +55,15 @@ mod handle;
 mod inbox;
 mod queue;
 mod response;
+#[cfg_attr(not(feature = "__tls"), path = "secure/absent.rs")]
+mod secure;
 mod session;
 mod target;
 mod upgrade;
 
 use crate::race;
+#[cfg(feature = "__tls")]
+pub use crate::tls::client::{Alert, Tls, TlsBuilder, TlsError};
 pub use address::Address;
 pub use builder::Builder;
 pub use connector::{Connector, Endpoint};

@@ -15,11 +15,11 @@ use wirelet_proto::handshake::{
 use super::address::Address;
 use super::error::{Attempt, ConnectError};
 use super::response::Response;
+use super::secure::broken;
 use super::target::Target;
 use crate::Timeout;
 use crate::deflate::{Negotiated, Plan};
 use crate::keys::random_u32;
-use crate::time::deadline;
 use crate::transport::Transport;
 
 /// As much of a refusal's body is kept, bytes.
@@ -103,7 +103,7 @@ struct Lists<'a> {
     headers: Vec<(&'a str, &'a str)>,
 }
 
-/// Sends `request` and reads the answer, within [`Limits::handshake_time`].
+/// Sends `request` and reads the answer, before `deadline`.
 pub(super) async fn upgrade(
     stream: &mut Transport,
     address: &Address,
@@ -111,8 +111,8 @@ pub(super) async fn upgrade(
     request: &Request,
     plan: Option<Plan>,
     limits: &Limits,
+    deadline: Instant,
 ) -> Result<Outcome, ConnectError> {
-    let deadline = deadline(limits.handshake_time);
     let lists = request.lists();
     let offer = plan.as_ref().map(Plan::offer);
     let extensions = offer.as_ref().map(|offer| offer.as_str());
@@ -124,7 +124,7 @@ pub(super) async fn upgrade(
             stream.write_all(&bytes).await?;
             stream.flush().await
         };
-        sent.await.map_err(|error| ConnectError::Io { address: address.clone(), error })?;
+        sent.await.map_err(|error| broken(address, error))?;
         read_head(stream, address, &mut handshake, &mut buffer, limits).await
     };
     let Ok(head) = tokio::time::timeout_at(deadline, exchange).await else {
@@ -213,7 +213,7 @@ async fn read_head(
                 return Err(ConnectError::Io { address: address.clone(), error });
             }
             Ok(_) => {}
-            Err(error) => return Err(ConnectError::Io { address: address.clone(), error }),
+            Err(error) => return Err(broken(address, error)),
         }
         match handshake.read_response(buffer, &head_limits(limits)) {
             Ok(None) => {}

@@ -1,5 +1,7 @@
 //! TLS by rustls.
 
+pub(crate) mod client;
+
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
@@ -10,7 +12,6 @@ compile_error!("the feature `__tls` is private: choose `tls-ring` or `tls-aws-lc
 /// The cryptography that all TLS here is made of: ring's, or where only that was chosen aws-lc's.
 ///
 /// Why not the process-wide default of rustls: it belongs to the program, and there may be none or another one.
-#[cfg_attr(not(test), allow(dead_code, reason = "what uses it follows"))]
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     #[cfg(feature = "tls-ring")]
     let provider = rustls::crypto::ring::default_provider();

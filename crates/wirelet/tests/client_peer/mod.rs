@@ -8,7 +8,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use wirelet::proto::handshake::{RequestHead, accept_key};
 use wirelet::{Config, Keepalive, Limits, Role, WebSocket};
@@ -94,6 +94,28 @@ impl Request {
         let config = Config { limits, keepalive: Keepalive::off(), ..Config::new() };
         WebSocket::from_upgraded(self.stream, Role::Server, Arc::new(config), &[])
     }
+}
+
+/// Answers the opening handshake on any stream; the head of the request too.
+pub(crate) async fn accept_on<S>(mut stream: S) -> std::io::Result<(WebSocket, String)>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(unhung(stream.read_u8()).await?);
+    }
+    let parsed = RequestHead::parse(&head).unwrap();
+    let accept = accept_key(parsed.header("Sec-WebSocket-Key").unwrap());
+    let answer = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {}\r\n\r\n",
+        std::str::from_utf8(&accept).unwrap()
+    );
+    stream.write_all(answer.as_bytes()).await?;
+    stream.flush().await?;
+    let websocket = WebSocket::from_upgraded(stream, Role::Server, Arc::new(Config::new()), &[]);
+    Ok((websocket, String::from_utf8(head).unwrap()))
 }
 
 /// An address on which nobody listens.
