@@ -1,7 +1,6 @@
 //! The command line.
 
 use std::net::{Ipv4Addr, SocketAddr};
-#[cfg(unix)]
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -145,7 +144,7 @@ pub(crate) struct Proxy(pub(crate) Option<Network>);
 /// `wirelet demo`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Demo {
-    /// The server: ws://HOST[:PORT][/PATH][?QUERY]
+    /// The server: ws://HOST[:PORT][/PATH][?QUERY], or wss:// for TLS
     #[arg(value_name = "URL")]
     pub(crate) url: String,
     /// How many texts to send, `hello 0000` and so on
@@ -174,11 +173,30 @@ pub(crate) struct Demo {
         value_parser = parse_compression
     )]
     pub(crate) compress: Compression,
+    #[command(flatten)]
+    pub(crate) tls: TlsFlags,
     /// The longest time for connecting, for a send and for closing, each
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_some_duration)]
     pub(crate) timeout: Duration,
     #[command(flatten)]
     pub(crate) log: LogFlags,
+}
+
+/// How TLS is spoken with `wss://`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TlsFlags {
+    /// Trust the certificates in this PEM file, instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cacert: Option<PathBuf>,
+    /// Show this client certificate, a PEM file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The private key of --cert, a PEM file [default: it is in the file of --cert]
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// Trust any certificate: whoever is in between can read and change everything
+    #[arg(long, conflicts_with = "cacert")]
+    pub(crate) insecure: bool,
 }
 
 /// How much is logged.
@@ -263,6 +281,8 @@ Examples:
       against a board; shows pings and pongs too
   wirelet demo 'ws://127.0.0.1:5000/?room=1' --header 'X-Token: abc'
       with a query and a header field
+  wirelet demo wss://192.168.1.20/ws --cacert ca.pem
+      by TLS, with a certificate that the system does not know
   wirelet demo ws://127.0.0.1:8080/ws --compress=dedicated:15
       compressed, if the server agrees; says at the end what it saved
   wirelet demo ws://127.0.0.1:8080/ws --subprotocol chat --timeout 3s
@@ -273,7 +293,8 @@ Exit codes:
        after the watchdog or by the server
     1  something unexpected
     2  wrong arguments
-    3  no connection: unknown host, nobody listens, network unreachable
+    3  no connection: unknown host, nobody listens, network unreachable,
+       a certificate that is not trusted
     4  refused: the server answered with another HTTP status than 101
     5  the server broke the WebSocket protocol
     6  a deadline passed: --timeout, or the server no longer answers
@@ -530,6 +551,8 @@ mod tests {
             (&["demo", "ws://x", "--header", "A: b\r\nC: d"], "control characters"),
             (&["demo", "ws://x", "--subprotocol", "a b"], "one word"),
             (&["demo", "ws://x", "--watchdog", "0s"], "zero"),
+            (&["demo", "wss://x", "--key", "a.pem"], "--cert"),
+            (&["demo", "wss://x", "--insecure", "--cacert", "a.pem"], "--cacert"),
         ] {
             let error = parse(words).unwrap_err().to_string();
             assert!(error.contains(hint), "{words:?}: {error}");

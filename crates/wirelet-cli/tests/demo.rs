@@ -294,9 +294,7 @@ fn what_comes_instead_of_an_answer_to_the_last_close_frame_is_no_failure() {
 
 #[test]
 fn wrong_urls_are_usage_errors() {
-    for url in
-        ["http:/x", "ws://", "nonsense", "ws://127.0.0.1:99999/", "ws://127.0.0.1/#part", "wss://127.0.0.1/"]
-    {
+    for url in ["http:/x", "ws://", "nonsense", "ws://127.0.0.1:99999/", "ws://127.0.0.1/#part"] {
         let outcome = demo(url, &[]);
         assert_eq!(outcome.code, Some(2), "{url}: {outcome:?}");
         assert!(outcome.stderr.contains("help:"), "{url}: {}", outcome.stderr);

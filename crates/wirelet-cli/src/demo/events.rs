@@ -46,6 +46,12 @@ impl Events {
         self.tell(format_args!("before connect: {}", shown::url(url)));
     }
 
+    /// Whoever answers is trusted.
+    pub(crate) fn insecure(&self) {
+        let warning = format_args!("--insecure: the server's certificate is not checked");
+        self.log.write(Level::Warning, TAG, warning);
+    }
+
     /// The opening handshake has succeeded.
     pub(crate) fn connected(&self, subprotocol: Option<&str>, elapsed: Duration) {
         match subprotocol {

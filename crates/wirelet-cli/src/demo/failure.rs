@@ -17,7 +17,9 @@ pub(crate) fn not_connected(url: &str, error: &ConnectError) -> Failure {
     let url = shown::url(url);
     let failure = match error {
         ConnectError::Url(error) => Failure::new(Exit::Usage, format!("{url} is no WebSocket URL: {error}")),
-        ConnectError::NoTls { .. } | ConnectError::Request(_) => Failure::new(Exit::Usage, error.to_string()),
+        ConnectError::NoTls { .. } | ConnectError::TlsSettings(_) | ConnectError::Request(_) => {
+            Failure::new(Exit::Usage, error.to_string())
+        }
         ConnectError::Refused(_) => Failure::new(Exit::Refused, format!("{url} refused to open a WebSocket")),
         ConnectError::Redirect { error, .. } => Failure::new(
             Exit::Refused,
@@ -26,6 +28,7 @@ pub(crate) fn not_connected(url: &str, error: &ConnectError) -> Failure {
         ConnectError::Handshake { error, .. } => {
             Failure::new(Exit::Protocol, format!("{url} did not open a WebSocket: {error}"))
         }
+        ConnectError::Tls { .. } => Failure::new(Exit::NotConnected, format!("no TLS with {url}")),
         ConnectError::Timeout { which, .. } => Failure::new(Exit::Timeout, format!("{url}: {which}")),
         _ => Failure::new(Exit::NotConnected, format!("could not connect to {url}")),
     };
@@ -47,6 +50,9 @@ fn layers(mut failure: Failure, error: &ConnectError) -> Failure {
         }
         (_, Some(address)) => failure = failure.layer("address", address.to_string()),
         _ => {}
+    }
+    if let Some(tls) = error.tls().filter(|tls| tls.rustls().is_some()) {
+        failure = failure.layer("TLS error", tls.to_string());
     }
     if let Some(error) = error.io_error() {
         failure = failure
@@ -89,6 +95,7 @@ const fn phase(phase: Phase) -> &'static str {
     match phase {
         Phase::Resolve => "looking up the name",
         Phase::Connect => "TCP connect",
+        Phase::Tls => "TLS handshake",
         Phase::Handshake => "opening handshake",
         _ => "request",
     }
@@ -98,6 +105,13 @@ fn help(error: &ConnectError) -> Option<String> {
     let text = match error {
         ConnectError::Url(_) => "a URL looks like ws://127.0.0.1:8080/ws",
         ConnectError::NoTls { .. } => "use a ws:// URL",
+        ConnectError::Tls { error, .. } if error.is_certificate() => {
+            "--cacert names a file with the certificate to trust; --insecure trusts any"
+        }
+        ConnectError::Tls { error, .. } if error.alert().is_some() => {
+            "does the server want a client certificate? --cert and --key name one"
+        }
+        ConnectError::Tls { .. } => "does the server speak TLS at this port?",
         ConnectError::Request(_) => "look at --header and --subprotocol",
         ConnectError::Resolve { .. } => "is the name right, and is there a network?",
         ConnectError::Connect { .. } => {

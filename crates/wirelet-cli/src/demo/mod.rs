@@ -3,6 +3,7 @@
 mod events;
 mod failure;
 mod json;
+mod tls;
 
 use std::time::Duration;
 
@@ -74,6 +75,12 @@ async fn connect(arguments: &arguments::Demo, events: &Events) -> Result<WebSock
     }
     for (name, value) in &arguments.header {
         builder = builder.header(name, value);
+    }
+    if let Some(tls) = tls::settings(&arguments.tls)? {
+        builder = builder.tls(tls);
+    }
+    if arguments.tls.insecure {
+        events.insecure();
     }
     let start = Instant::now();
     match builder.connect_once().await {
