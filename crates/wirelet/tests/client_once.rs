@@ -447,9 +447,7 @@ async fn redirects_are_followed_on_demand_with_credentials_on_the_same_host() {
 #[tokio::test]
 async fn another_host_gets_no_credentials_not_even_after_a_way_back() {
     let (peer, other) = (Peer::bind().await, Peer::bind().await);
-    let builder = Client::builder(format!("ws://a:b@{}", peer.address))
-        .header("cookie", "c")
-        .redirects(2);
+    let builder = Client::builder(format!("ws://a:b@{}", peer.address)).header("cookie", "c").redirects(2);
     let server = async {
         let mut request = peer.request().await;
         assert!(request.header("Authorization").is_some() && request.header("Cookie").is_some());

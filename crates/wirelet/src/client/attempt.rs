@@ -1,6 +1,5 @@
 //! One attempt to connect, with the redirects that it takes.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +7,9 @@ use wirelet_proto::handshake::UriError;
 use wirelet_proto::{Config, Role};
 
 use super::address::Address;
-use super::connector::SharedConnector;
-use super::dial::{dial, dial_by};
+use super::dial::Route;
 use super::error::{ConnectError, RedirectError};
+use super::prepare::{AttemptRequest, Hook};
 use super::response::Response;
 use super::secure::Secure;
 use super::target::Target;
@@ -25,8 +24,8 @@ use crate::transport::Transport;
 pub(super) struct Settings {
     pub(super) target: Result<Target, UriError>,
     pub(super) request: Request,
-    pub(super) addresses: Vec<SocketAddr>,
-    pub(super) connector: Option<SharedConnector>,
+    pub(super) route: Route,
+    pub(super) prepare: Option<Hook>,
     pub(super) secure: Secure,
     pub(super) connect_time: Duration,
     pub(super) redirects: u8,
@@ -43,23 +42,31 @@ impl Settings {
         Ok(target)
     }
 
-    /// One attempt, with the redirects that it takes.
-    pub(super) async fn connect(&self) -> Result<(WebSocket, Response), ConnectError> {
-        let mut hop =
-            Hop { target: self.check()?.clone(), request: self.request.clone(), is_stranger: false };
+    /// One attempt, with the redirects that it takes. `last_status` is what the attempt before was refused with.
+    pub(super) async fn connect(
+        &self,
+        attempt: u32,
+        last_status: Option<u16>,
+    ) -> Result<(WebSocket, Response), ConnectError> {
+        let mut hop = self.first_hop(attempt, last_status)?;
         let mut left = self.redirects;
         loop {
-            match self.attempt(&hop).await? {
+            let prepared = self.prepare(&hop).await?;
+            match self.attempt(&prepared).await? {
                 Attempted::Open(websocket, response) => return Ok((websocket, response)),
                 Attempted::Refused(response) => {
-                    let next = match redirected(&hop.target, &response, left, self.redirects) {
+                    let next = match redirected(&prepared.target, &response, left, self.redirects) {
                         Some(Ok(next)) => next,
                         Some(Err(error)) => {
                             return Err(ConnectError::Redirect { error, response: Box::new(response) });
                         }
                         None => return Err(ConnectError::Refused(Box::new(response))),
                     };
-                    hop.lead_to(next);
+                    hop.lead_on(&prepared.target, next);
+                    if hop.is_stranger && self.route.is_one_server() {
+                        let error = RedirectError::OtherServer;
+                        return Err(ConnectError::Redirect { error, response: Box::new(response) });
+                    }
                     self.secure.check(&hop.target)?;
                     left = left.saturating_sub(1);
                 }
@@ -72,7 +79,7 @@ impl Settings {
         &self,
         transport: Transport,
     ) -> Result<(WebSocket, Response), ConnectError> {
-        let hop = Hop { target: self.check()?.clone(), request: self.request.clone(), is_stranger: false };
+        let hop = self.prepare(&self.first_hop(1, None)?).await?;
         let address = transport.peer_address().map_or(Address::Stream, Address::Tcp);
         match self.open(transport, address, &hop).await? {
             Attempted::Open(websocket, response) => Ok((websocket, response)),
@@ -80,15 +87,34 @@ impl Settings {
         }
     }
 
-    async fn attempt(&self, hop: &Hop) -> Result<Attempted, ConnectError> {
-        let deadline = deadline(self.connect_time);
-        let (transport, address) = match &self.connector {
-            Some(connector) => dial_by(connector, &hop.target, deadline).await?,
-            None => {
-                let addresses = if hop.is_stranger { &[] } else { &self.addresses[..] };
-                dial(&hop.target, addresses, deadline).await?
-            }
+    fn first_hop(&self, attempt: u32, last_status: Option<u16>) -> Result<Hop, ConnectError> {
+        let target = self.check()?.clone();
+        let request = self.request.clone();
+        Ok(Hop { attempt, last_status, target, request, is_redirect: false, is_stranger: false })
+    }
+
+    /// Asks the program's hook what is to be asked of whom.
+    async fn prepare(&self, hop: &Hop) -> Result<Hop, ConnectError> {
+        let Some(hook) = &self.prepare else { return Ok(hop.clone()) };
+        let Hop { attempt, last_status, is_redirect, .. } = *hop;
+        let (target, request) = (hop.target.clone(), hop.request.clone());
+        let asked = hook.prepare(AttemptRequest { attempt, is_redirect, last_status, target, request });
+        let prepared = match tokio::time::timeout_at(deadline(self.connect_time), asked).await {
+            Ok(prepared) => prepared.map_err(ConnectError::Prepare)?,
+            Err(_) => return Err(ConnectError::Prepare("it did not end in time".into())),
         };
+        let AttemptRequest { target, request, .. } = prepared;
+        self.secure.check(&target)?;
+        request.check(&target).map_err(ConnectError::Request)?;
+        Ok(Hop { target, request, ..hop.clone() })
+    }
+
+    async fn attempt(&self, hop: &Hop) -> Result<Attempted, ConnectError> {
+        // The addresses that the program has given are those of its URL's host.
+        let is_own =
+            !hop.is_stranger && self.target.as_ref().is_ok_and(|target| target.is_same_host(&hop.target));
+        let deadline = deadline(self.connect_time);
+        let (transport, address) = self.route.connect(&hop.target, is_own, deadline).await?;
         self.open(transport, address, hop).await
     }
 
@@ -99,7 +125,7 @@ impl Settings {
         address: Address,
         hop: &Hop,
     ) -> Result<Attempted, ConnectError> {
-        let Hop { target, request, is_stranger } = hop;
+        let Hop { target, request, is_stranger, .. } = hop;
         let deadline = deadline(self.config.limits.handshake_time);
         if target.secure {
             let connecting = self.secure.connect(transport, &address, &target.host, *is_stranger, deadline);
@@ -127,19 +153,25 @@ impl Settings {
 }
 
 /// One request of an attempt: the first one, or the one that a redirect asks for.
+#[derive(Clone)]
 struct Hop {
+    attempt: u32,
+    last_status: Option<u16>,
     target: Target,
     request: Request,
+    is_redirect: bool,
     /// Whether a redirect has named another server on the way.
     is_stranger: bool,
 }
 
 impl Hop {
-    fn lead_to(&mut self, next: Target) {
-        if !next.is_same_host(&self.target) {
-            self.request.forget_credentials();
+    /// A redirect leads from `here` to `next`.
+    fn lead_on(&mut self, here: &Target, next: Target) {
+        if !next.is_same_host(here) {
+            self.request.forget_headers();
             self.is_stranger = true;
         }
+        self.is_redirect = true;
         self.target = next;
     }
 }

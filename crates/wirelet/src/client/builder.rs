@@ -1,7 +1,10 @@
 //! What a client is asked to do.
 
+use std::error::Error;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -10,9 +13,11 @@ use wirelet_proto::{Config, Delivery, Keepalive, Limits};
 
 use super::attempt::Settings;
 use super::connector::{Connector, SharedConnector};
+use super::dial::{Route, TcpKeepalive};
 use super::error::ConnectError;
 use super::event::{Reason, retry};
 use super::handle::Client;
+use super::prepare::{AttemptRequest, Hook};
 use super::response::Response;
 use super::secure::Secure;
 use super::target::{Target, basic};
@@ -56,8 +61,8 @@ impl Builder {
         let settings = Settings {
             target,
             request,
-            addresses: Vec::new(),
-            connector: None,
+            route: Route::default(),
+            prepare: None,
             secure: Secure::default(),
             connect_time: CONNECT_TIME,
             redirects: 0,
@@ -70,17 +75,7 @@ impl Builder {
     /// Adds a header to the request. Those that the handshake writes itself are refused when it is sent, as are
     /// control characters. `Authorization`, `Origin` and `User-Agent` take the place of what was set before.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        let (name, value) = (name.into(), value.into());
-        let request = &mut self.settings.request;
-        let own = [
-            ("Authorization", &mut request.authorization),
-            ("Origin", &mut request.origin),
-            ("User-Agent", &mut request.user_agent),
-        ];
-        match own.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(&name)) {
-            Some((_, slot)) => *slot = Some(value),
-            None => request.headers.push((name, value)),
-        }
+        self.settings.request.add(name.into(), value.into());
         self
     }
 
@@ -111,7 +106,7 @@ impl Builder {
     /// Connects to these addresses, in this order, instead of asking for those of the URL's host. The request still
     /// names the host. A redirect to another host is looked up.
     pub fn addresses(mut self, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
-        self.settings.addresses = addresses.into_iter().collect();
+        self.settings.route.addresses = addresses.into_iter().collect();
         self
     }
 
@@ -119,7 +114,60 @@ impl Builder {
     /// are not here. [`addresses`](Self::addresses) do not count then. The client sets no option of what it returns; a
     /// [`TcpStream`](tokio::net::TcpStream) is used without indirection, switch its Nagle algorithm off.
     pub fn connector(mut self, connector: impl Connector) -> Self {
-        self.settings.connector = Some(SharedConnector::new(connector));
+        self.settings.route.connector = Some(SharedConnector::new(connector));
+        self
+    }
+
+    /// Connects to a Unix socket instead of to the URL's host, which the request still names. A redirect to another scheme, host or port
+    /// is not followed.
+    #[cfg(unix)]
+    pub fn unix(mut self, path: impl Into<PathBuf>) -> Self {
+        self.settings.route.unix = Some(path.into());
+        self
+    }
+
+    /// The address of this machine that TCP connections come from. Addresses of the server that are of the other family are not
+    /// tried with it. Default: the system's choice.
+    pub const fn source(mut self, address: IpAddr) -> Self {
+        self.settings.route.source = Some(address);
+        self
+    }
+
+    /// The network interface that TCP connections use, such as `eth0` (`SO_BINDTODEVICE`). Default: the system's choice.
+    #[cfg(target_os = "linux")]
+    pub fn interface(mut self, name: impl Into<String>) -> Self {
+        self.settings.route.interface = Some(name.into());
+        self
+    }
+
+    /// Keepalive of TCP: probes after `idle` without data, then each `interval`; after `count` without an answer the connection is lost. Where
+    /// the system has no such setting for one of them its default counts. Default: off; the pings of
+    /// [`keepalive`](Self::keepalive) see more, also a server that hangs.
+    pub const fn tcp_keepalive(mut self, idle: Duration, interval: Duration, count: u32) -> Self {
+        self.settings.route.keepalive = Some(TcpKeepalive { idle, interval, count });
+        self
+    }
+
+    /// A hook before each attempt, and before each redirect is followed: it may fetch a fresh token, set headers, and choose another
+    /// server. When it fails there is no attempt; whether there is another one is for [`retry_if`](Self::retry_if) to say. It may
+    /// take as long as [`connect_timeout`](Self::connect_timeout), apart from the attempt itself.
+    ///
+    /// ```
+    /// # async fn fresh_token() -> std::io::Result<String> { Ok("t".into()) }
+    /// # use wirelet::client::{AttemptRequest, Client};
+    /// let builder = Client::builder("wss://example.com/ws").prepare(|mut request: AttemptRequest| async move {
+    ///     if !request.is_redirect() {
+    ///         request.bearer(fresh_token().await?);
+    ///     }
+    ///     Ok(request)
+    /// });
+    /// ```
+    pub fn prepare<F, P>(mut self, prepare: F) -> Self
+    where
+        F: Fn(AttemptRequest) -> P + Send + Sync + 'static,
+        P: Future<Output = Result<AttemptRequest, Box<dyn Error + Send + Sync>>> + Send + 'static,
+    {
+        self.settings.prepare = Some(Hook::new(prepare));
         self
     }
 
@@ -146,8 +194,9 @@ impl Builder {
 
     /// How many redirects (301, 302, 303, 307, 308) are followed. Default: 0, a redirect is a refusal with a
     /// [location](Response::location). They may lead to the schemes `ws`, `http`, `wss` and `https`, and never from TLS
-    /// to none. Another host, port or scheme is sent no `Authorization`, `Proxy-Authorization` and `Cookie`, and shown no client
-    /// certificate, not even after a redirect back.
+    /// to none. Another host, port or scheme is sent no header of the program's, `Authorization`
+    /// and `Cookie` among them, and shown no client certificate, not even after a redirect back; [`prepare`](Self::prepare) may set
+    /// headers again.
     pub const fn redirects(mut self, most: u8) -> Self {
         self.settings.redirects = most;
         self
@@ -204,7 +253,7 @@ impl Builder {
     ) -> impl Future<Output = Result<(WebSocket, Response), ConnectError>> + Send + use<'_> {
         // Only the settings: the hook of `retry_if` cannot be shared between threads, so that a future that held the
         // builder could not be spawned.
-        self.settings.connect()
+        self.settings.connect(1, None)
     }
 
     /// Performs the opening handshake on `stream`, which stands already, and is connected to what the URL names. No redirect is
@@ -248,10 +297,10 @@ impl Builder {
 impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Neither the request's credentials nor the hook.
-        let Settings { target, addresses, config, .. } = &self.settings;
+        let Settings { target, route, config, .. } = &self.settings;
         f.debug_struct("Builder")
             .field("target", target)
-            .field("addresses", addresses)
+            .field("route", route)
             .field("config", config)
             .field("reconnect", &self.reconnect)
             .finish_non_exhaustive()

@@ -1,10 +1,15 @@
-//! A connection for an attempt: to the first address of a name that accepts one, or by the program's connector.
+//! A connection for an attempt: to the first address of a name that accepts one, over a Unix socket, or by the program's connector.
 
+use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -21,39 +26,156 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// Addresses of a name that are tried.
 const MOST_ADDRESSES: usize = 32;
 
-/// Connects to `target`, or rather to `addresses` where there are any, before `deadline`.
-pub(super) async fn dial(
-    target: &Target,
-    addresses: &[SocketAddr],
-    deadline: Instant,
-) -> Result<(Transport, Address), ConnectError> {
-    let mut tried = Vec::new();
-    let dialing = async {
-        let addresses = if addresses.is_empty() { resolve(target).await? } else { addresses.to_vec() };
-        Ok(first_to_accept(&addresses, &mut tried).await)
-    };
-    match tokio::time::timeout_at(deadline, dialing).await {
-        Ok(Ok(Some((stream, address)))) => Ok((Transport::tcp(stream), Address::Tcp(address))),
-        Ok(Ok(None)) => Err(ConnectError::Connect { tried }),
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(ConnectError::Timeout { which: Timeout::Connect, tried }),
+/// How a client gets to its server.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Route {
+    /// Instead of those of the URL's host.
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) connector: Option<SharedConnector>,
+    #[cfg(unix)]
+    pub(super) unix: Option<PathBuf>,
+    pub(super) source: Option<IpAddr>,
+    #[cfg(target_os = "linux")]
+    pub(super) interface: Option<String>,
+    pub(super) keepalive: Option<TcpKeepalive>,
+}
+
+/// Keepalive of TCP.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TcpKeepalive {
+    pub(super) idle: Duration,
+    pub(super) interval: Duration,
+    pub(super) count: u32,
+}
+
+impl Route {
+    /// Whether it leads to one server alone, whatever a URL says.
+    pub(super) const fn is_one_server(&self) -> bool {
+        #[cfg(unix)]
+        return self.unix.is_some() && self.connector.is_none();
+        #[cfg(not(unix))]
+        return false;
+    }
+
+    /// Connects to `target` before `deadline`. `is_own`: it is the host that the program has given addresses for.
+    pub(super) async fn connect(
+        &self,
+        target: &Target,
+        is_own: bool,
+        deadline: Instant,
+    ) -> Result<(Transport, Address), ConnectError> {
+        if let Some(connector) = &self.connector {
+            return one_place(Address::Stream, connector.connect(target), deadline).await;
+        }
+        #[cfg(unix)]
+        if let Some(path) = &self.unix {
+            let connecting = async { UnixStream::connect(path).await.map(Transport::new) };
+            return one_place(Address::Unix(path.clone()), connecting, deadline).await;
+        }
+        let addresses = if is_own { &self.addresses[..] } else { &[] };
+        self.tcp(target, addresses, deadline).await
+    }
+
+    /// Connects to `target`, or rather to `addresses` where there are any, before `deadline`.
+    async fn tcp(
+        &self,
+        target: &Target,
+        addresses: &[SocketAddr],
+        deadline: Instant,
+    ) -> Result<(Transport, Address), ConnectError> {
+        let mut tried = Vec::new();
+        let dialing = async {
+            let mut addresses =
+                if addresses.is_empty() { resolve(target).await? } else { addresses.to_vec() };
+            if let Some(source) = self.source {
+                addresses.retain(|address| address.is_ipv4() == source.is_ipv4());
+            }
+            Ok(self.first_to_accept(&addresses, &mut tried).await)
+        };
+        match tokio::time::timeout_at(deadline, dialing).await {
+            Ok(Ok(Some((stream, address)))) => Ok((Transport::tcp(stream), Address::Tcp(address))),
+            Ok(Ok(None)) => Err(ConnectError::Connect { tried }),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(ConnectError::Timeout { which: Timeout::Connect, tried }),
+        }
+    }
+
+    /// Starts with the first address; the next one follows when an earlier one has failed, or has not answered for
+    /// [`STAGGER`]. Attempts that are not needed any more are dropped.
+    async fn first_to_accept(
+        &self,
+        addresses: &[SocketAddr],
+        tried: &mut Vec<Attempt>,
+    ) -> Option<(TcpStream, SocketAddr)> {
+        let mut racing = JoinSet::new();
+        let mut waiting = addresses.iter();
+        loop {
+            if let Some(&address) = waiting.next() {
+                let at = tried.len();
+                tried.push(Attempt { address: Address::Tcp(address), error: None });
+                let socket = self.socket(address);
+                racing.spawn(async move { (at, address, connect(socket, address).await) });
+            }
+            let patience = if waiting.len() > 0 { STAGGER } else { Duration::MAX };
+            match within(patience, racing.join_next()).await {
+                Some(Some(Ok((_, address, Ok(stream))))) => return Some((stream, address)),
+                Some(Some(Ok((at, _, Err(error))))) => tried[at].error = Some(error),
+                Some(Some(Err(_))) | None => {}
+                Some(None) => return None,
+            }
+        }
+    }
+
+    /// A socket with the options that were asked for.
+    fn socket(&self, to: SocketAddr) -> io::Result<TcpSocket> {
+        let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A message leaves when it is flushed, not when the one before was acknowledged.
+        socket.set_nodelay(true)?;
+        #[cfg(target_os = "linux")]
+        if let Some(interface) = &self.interface {
+            socket.bind_device(Some(interface.as_bytes()))?;
+        }
+        if let Some(source) = self.source {
+            socket.bind(SocketAddr::new(source, 0))?;
+        }
+        if let Some(TcpKeepalive { idle, interval, count }) = self.keepalive {
+            let keepalive = socket2::TcpKeepalive::new().with_time(idle);
+            #[cfg(any(
+                target_os = "linux",
+                target_os = "android",
+                target_os = "macos",
+                target_os = "freebsd"
+            ))]
+            let keepalive = keepalive.with_interval(interval).with_retries(count);
+            #[cfg(not(any(
+                target_os = "linux",
+                target_os = "android",
+                target_os = "macos",
+                target_os = "freebsd"
+            )))]
+            let _ = (interval, count);
+            socket2::SockRef::from(&socket).set_tcp_keepalive(&keepalive)?;
+        }
+        Ok(socket)
     }
 }
 
-/// Connects by the program's connector, before `deadline`.
-pub(super) async fn dial_by(
-    connector: &SharedConnector,
-    target: &Target,
+/// Connects to what is one place, before `deadline`.
+async fn one_place(
+    address: Address,
+    connecting: impl Future<Output = io::Result<Transport>>,
     deadline: Instant,
 ) -> Result<(Transport, Address), ConnectError> {
-    let tried = |error| vec![Attempt { address: Address::Stream, error }];
-    match tokio::time::timeout_at(deadline, connector.connect(target)).await {
+    match tokio::time::timeout_at(deadline, connecting).await {
         Ok(Ok(transport)) => {
-            let address = transport.peer_address().map_or(Address::Stream, Address::Tcp);
+            let address = transport.peer_address().map_or(address, Address::Tcp);
             Ok((transport, address))
         }
-        Ok(Err(error)) => Err(ConnectError::Connect { tried: tried(Some(error)) }),
-        Err(_) => Err(ConnectError::Timeout { which: Timeout::Connect, tried: tried(None) }),
+        Ok(Err(error)) => Err(ConnectError::Connect { tried: vec![Attempt { address, error: Some(error) }] }),
+        Err(_) => {
+            let tried = vec![Attempt { address, error: None }];
+            Err(ConnectError::Timeout { which: Timeout::Connect, tried })
+        }
     }
 }
 
@@ -64,33 +186,29 @@ async fn resolve(target: &Target) -> Result<Vec<SocketAddr>, ConnectError> {
     }
 }
 
-/// Starts with the first address; the next one follows when an earlier one has failed, or has not answered for
-/// [`STAGGER`]. Attempts that are not needed any more are dropped.
-async fn first_to_accept(
-    addresses: &[SocketAddr],
-    tried: &mut Vec<Attempt>,
-) -> Option<(TcpStream, SocketAddr)> {
-    let mut racing = JoinSet::new();
-    let mut waiting = addresses.iter();
-    loop {
-        if let Some(&address) = waiting.next() {
-            let at = tried.len();
-            tried.push(Attempt { address: Address::Tcp(address), error: None });
-            racing.spawn(async move { (at, address, connect(address).await) });
-        }
-        let patience = if waiting.len() > 0 { STAGGER } else { Duration::MAX };
-        match within(patience, racing.join_next()).await {
-            Some(Some(Ok((_, address, Ok(stream))))) => return Some((stream, address)),
-            Some(Some(Ok((at, _, Err(error))))) => tried[at].error = Some(error),
-            Some(Some(Err(_))) | None => {}
-            Some(None) => return None,
-        }
-    }
+async fn connect(socket: io::Result<TcpSocket>, address: SocketAddr) -> io::Result<TcpStream> {
+    socket?.connect(address).await
 }
 
-async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
-    // A message leaves when it is flushed, not when the one before was acknowledged.
-    stream.set_nodelay(true)?;
-    Ok(stream)
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_has_the_options_that_were_asked_for() {
+        let (idle, interval) = (Duration::from_secs(5), Duration::from_secs(7));
+        let keepalive = Some(TcpKeepalive { idle, interval, count: 3 });
+        let route = Route { keepalive, interface: Some("lo".into()), ..Route::default() };
+        let socket = route.socket("127.0.0.1:1".parse().unwrap()).unwrap();
+        let known = socket2::SockRef::from(&socket);
+        assert!(known.keepalive().unwrap() && socket.nodelay().unwrap());
+        assert_eq!(
+            (known.tcp_keepalive_time().unwrap(), known.tcp_keepalive_interval().unwrap()),
+            (idle, interval)
+        );
+        assert_eq!(
+            (known.tcp_keepalive_retries().unwrap(), socket.device().unwrap()),
+            (3, Some(b"lo".to_vec()))
+        );
+    }
 }

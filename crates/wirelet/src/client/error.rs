@@ -41,6 +41,8 @@ pub enum ConnectError {
     },
     /// The request must not be sent as it was asked for: CR, LF or NUL in a header, for example. Nothing was sent.
     Request(WriteError),
+    /// The hook of [`Builder::prepare`](super::Builder::prepare) has failed. Nothing was sent.
+    Prepare(Box<dyn std::error::Error + Send + Sync>),
     /// The name of the server is not known.
     Resolve {
         /// The name.
@@ -106,6 +108,8 @@ pub struct Attempt {
 pub enum Phase {
     /// Nothing was sent: the request itself is at fault.
     Request,
+    /// The program's hook was asked.
+    Prepare,
     /// The name of the server was looked up.
     Resolve,
     /// A connection to the server was being made.
@@ -126,6 +130,8 @@ pub enum RedirectError {
     Location(UriError),
     /// It leads from `wss` to `ws`.
     Insecure,
+    /// It leads to another scheme, host or port than that of the Unix socket.
+    OtherServer,
     /// It leads to TLS, which this build does not speak.
     NoTls,
 }
@@ -140,6 +146,7 @@ impl ConnectError {
             #[cfg(feature = "__tls")]
             Self::Tls { .. } => Phase::Tls,
             Self::Timeout { which: Timeout::Tls, .. } => Phase::Tls,
+            Self::Prepare(_) => Phase::Prepare,
             Self::Resolve { .. } => Phase::Resolve,
             Self::Connect { .. } | Self::Timeout { which: Timeout::Connect, .. } => Phase::Connect,
             _ => Phase::Handshake,
@@ -223,6 +230,7 @@ impl fmt::Display for ConnectError {
             #[cfg(feature = "__tls")]
             Self::Tls { address, error } => write!(f, "no TLS with {address}: {error}"),
             Self::Request(error) => write!(f, "the request cannot be sent: {error}"),
+            Self::Prepare(error) => write!(f, "the attempt could not be prepared: {error}"),
             Self::Resolve { host, error } => write!(f, "the address of {host} is not known: {error}"),
             Self::Connect { tried } => {
                 f.write_str("no connection to the server: ")?;
@@ -273,6 +281,7 @@ impl fmt::Display for RedirectError {
         match self {
             Self::TooMany => f.write_str("too many redirects"),
             Self::Location(error) => error.fmt(f),
+            Self::OtherServer => f.write_str("it leads to another server than the Unix socket's"),
             Self::Insecure => f.write_str("it leads from wss to ws"),
             Self::NoTls => f.write_str("it needs TLS, which this build does not speak"),
         }
@@ -284,6 +293,7 @@ impl std::error::Error for ConnectError {
         match self {
             Self::Url(error) => Some(error),
             Self::Request(error) => Some(error),
+            Self::Prepare(error) => Some(&**error),
             Self::Handshake { error, .. } => Some(error),
             #[cfg(feature = "__tls")]
             Self::TlsSettings(error) | Self::Tls { error, .. } => Some(error),

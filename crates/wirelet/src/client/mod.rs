@@ -53,6 +53,7 @@ mod error;
 mod event;
 mod handle;
 mod inbox;
+mod prepare;
 mod queue;
 mod response;
 #[cfg_attr(not(feature = "__tls"), path = "secure/absent.rs")]
@@ -70,5 +71,6 @@ pub use connector::{Connector, Endpoint};
 pub use error::{Attempt, ConnectError, Phase, RedirectError};
 pub use event::{Closed, Event, Reason, retry};
 pub use handle::{Client, Sender};
+pub use prepare::AttemptRequest;
 pub use response::Response;
 pub use wirelet_proto::reconnect::ReconnectConfig;

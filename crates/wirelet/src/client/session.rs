@@ -54,11 +54,11 @@ impl Session {
     }
 
     async fn live(&mut self, retry_if: &mut RetryIf) -> Closed {
-        let mut attempt = 0_u32;
+        let (mut attempt, mut last_status) = (0_u32, None);
         loop {
             attempt = attempt.saturating_add(1);
             let mut last = Closed::default();
-            let reason = match self.attempt(attempt).await {
+            let reason = match self.attempt(attempt, last_status).await {
                 Err(Closing) => return last,
                 Ok(Err(reason)) => reason,
                 Ok(Ok(websocket)) => {
@@ -71,6 +71,7 @@ impl Session {
                     }
                 }
             };
+            last_status = reason.status();
             let again = self.may_retry(&reason) && retry_if(&reason);
             match self.pause(reason, again).await {
                 Err(Closing) => return Closed::default(),
@@ -81,9 +82,13 @@ impl Session {
     }
 
     /// One attempt to connect.
-    async fn attempt(&self, attempt: u32) -> Result<Result<WebSocket, Reason>, Closing> {
+    async fn attempt(
+        &self,
+        attempt: u32,
+        last_status: Option<u16>,
+    ) -> Result<Result<WebSocket, Reason>, Closing> {
         self.emit(Event::Connecting { attempt }).await?;
-        match self.unless_closing(self.settings.connect()).await? {
+        match self.unless_closing(self.settings.connect(attempt, last_status)).await? {
             Ok((websocket, response)) => {
                 self.emit(Event::Connected(Box::new(response))).await?;
                 Ok(Ok(websocket))

@@ -56,11 +56,36 @@ pub(super) struct Open {
 }
 
 impl Request {
-    /// Forgets what another host must not see.
-    pub(super) fn forget_credentials(&mut self) {
-        const SECRET: [&str; 3] = ["Authorization", "Cookie", "Proxy-Authorization"];
+    /// Adds a header. `Authorization`, `Origin` and `User-Agent` take the place of what was set before.
+    pub(super) fn add(&mut self, name: String, value: String) {
+        match self.slot(&name) {
+            Some(slot) => *slot = Some(value),
+            None => self.headers.push((name, value)),
+        }
+    }
+
+    /// Removes all headers of this name.
+    pub(super) fn remove(&mut self, name: &str) {
+        match self.slot(name) {
+            Some(slot) => *slot = None,
+            None => self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name)),
+        }
+    }
+
+    /// The headers that are there once.
+    fn slot(&mut self, name: &str) -> Option<&mut Option<String>> {
+        let own = [
+            ("Authorization", &mut self.authorization),
+            ("Origin", &mut self.origin),
+            ("User-Agent", &mut self.user_agent),
+        ];
+        own.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, slot)| slot)
+    }
+
+    /// Forgets what another server must not see: whatever the program has set as a header may be a secret.
+    pub(super) fn forget_headers(&mut self) {
         self.authorization = None;
-        self.headers.retain(|(name, _)| !SECRET.iter().any(|secret| secret.eq_ignore_ascii_case(name)));
+        self.headers.clear();
     }
 
     /// Whether it may be sent.
@@ -355,14 +380,5 @@ mod tests {
             assert_eq!((kept.len(), whole), (BODY_BYTES, false));
         }
         assert!(body(BodyLength::UntilClose, 9).1);
-    }
-
-    #[test]
-    fn credentials_stay_with_their_host() {
-        let header = |name: &str| (name.to_owned(), String::new());
-        let headers = ["cookie", "AUTHORIZATION", "x-a", "Proxy-Authorization"].map(header).to_vec();
-        let mut request = Request { authorization: Some("Basic x".into()), headers, ..Request::default() };
-        request.forget_credentials();
-        assert_eq!((request.authorization, request.headers), (None, vec![header("x-a")]));
     }
 }
