@@ -175,11 +175,23 @@ pub(crate) struct Demo {
     pub(crate) compress: Compression,
     #[command(flatten)]
     pub(crate) tls: TlsFlags,
+    /// Connect through this proxy: [http|https|socks5|socks5h://][USER:PASSWORD@]HOST[:PORT], none, or env for what
+    /// https_proxy, all_proxy and so on say, with no_proxy
+    #[arg(long, value_name = "URL", default_value = "env", value_parser = parse_proxy_choice)]
+    pub(crate) proxy: ProxyChoice,
     /// The longest time for connecting, for a send and for closing, each
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_some_duration)]
     pub(crate) timeout: Duration,
     #[command(flatten)]
     pub(crate) log: LogFlags,
+}
+
+/// Through which proxy the demonstration connects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ProxyChoice {
+    None,
+    Environment,
+    Named(wirelet::client::Proxy),
 }
 
 /// How TLS is spoken with `wss://`.
@@ -283,6 +295,8 @@ Examples:
       with a query and a header field
   wirelet demo wss://192.168.1.20/ws --cacert ca.pem
       by TLS, with a certificate that the system does not know
+  wirelet demo ws://example.org/ --proxy socks5h://127.0.0.1:9050
+      through a proxy; without --proxy the one that the environment names
   wirelet demo ws://127.0.0.1:8080/ws --compress=dedicated:15
       compressed, if the server agrees; says at the end what it saved
   wirelet demo ws://127.0.0.1:8080/ws --subprotocol chat --timeout 3s
@@ -351,6 +365,16 @@ fn parse_proxy(text: &str) -> Result<Proxy, String> {
     text.parse().map(|network| Proxy(Some(network))).map_err(|error: NetworkError| {
         format!("{error}; expected an address such as 192.0.2.1, a network such as 10.0.0.0/8, or none")
     })
+}
+
+fn parse_proxy_choice(text: &str) -> Result<ProxyChoice, String> {
+    match text {
+        "none" => Ok(ProxyChoice::None),
+        "env" => Ok(ProxyChoice::Environment),
+        url => wirelet::client::Proxy::parse(url).map(ProxyChoice::Named).map_err(|error| {
+            format!("{error}; expected a URL such as http://user:password@proxy:3128, none or env")
+        }),
+    }
 }
 
 /// RFC 9112 3: a request line may have 8,000 bytes; less than a handshake needs is a mistake.
@@ -552,6 +576,7 @@ mod tests {
             (&["demo", "ws://x", "--subprotocol", "a b"], "one word"),
             (&["demo", "ws://x", "--watchdog", "0s"], "zero"),
             (&["demo", "wss://x", "--key", "a.pem"], "--cert"),
+            (&["demo", "ws://x", "--proxy", "ftp://x"], "none or env"),
             (&["demo", "wss://x", "--insecure", "--cacert", "a.pem"], "--cacert"),
         ] {
             let error = parse(words).unwrap_err().to_string();

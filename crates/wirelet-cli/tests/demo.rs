@@ -326,3 +326,38 @@ fn drain(peer: &mut Peer) {
     let mut bytes = [0; 4096];
     while matches!(peer.0.read(&mut bytes), Ok(1..)) {}
 }
+
+#[test]
+fn the_environments_proxy_is_asked_unless_the_flag_says_otherwise() {
+    let refusing = || {
+        fake_server(|mut stream| {
+            let mut head = [0; 1024];
+            let len = stream.0.read(&mut head).expect("a request");
+            assert!(head[..len].starts_with(b"CONNECT server.invalid:80 HTTP/1.1\r\n"));
+            stream.0.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n").expect("it reads");
+        })
+    };
+    let arguments = ["demo", "ws://server.invalid/"];
+    let outcome = Program::start_with(&arguments, |command| {
+        command.env("http_proxy", refusing().to_string());
+    })
+    .finish();
+    assert_eq!(outcome.code, Some(3), "{outcome:?}");
+    assert!(outcome.stderr.contains("407") && outcome.stderr.contains("--proxy none"), "{outcome:?}");
+
+    let outcome = run(&[&arguments[..], &["--proxy", &refusing().to_string()]].concat());
+    assert!(outcome.code == Some(3) && outcome.stderr.contains("407"), "{outcome:?}");
+
+    let server = Server::start(&[]);
+    for (flag, variables) in [
+        ("none", [("all_proxy", "127.0.0.1:1"), ("x", "")]),
+        ("env", [("all_proxy", "127.0.0.1:1"), ("no_proxy", "127.0.0.0/8")]),
+    ] {
+        let arguments = [&["demo", &server.url, "--proxy", flag], &QUICK[..]].concat();
+        let outcome = Program::start_with(&arguments, |command| {
+            command.envs(variables.iter().copied());
+        })
+        .finish();
+        assert_eq!(outcome.code, Some(0), "{flag}: {outcome:?}");
+    }
+}

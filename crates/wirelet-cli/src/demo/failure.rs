@@ -17,9 +17,10 @@ pub(crate) fn not_connected(url: &str, error: &ConnectError) -> Failure {
     let url = shown::url(url);
     let failure = match error {
         ConnectError::Url(error) => Failure::new(Exit::Usage, format!("{url} is no WebSocket URL: {error}")),
-        ConnectError::NoTls { .. } | ConnectError::TlsSettings(_) | ConnectError::Request(_) => {
-            Failure::new(Exit::Usage, error.to_string())
-        }
+        ConnectError::NoTls { .. }
+        | ConnectError::TlsSettings(_)
+        | ConnectError::ProxyUrl(_)
+        | ConnectError::Request(_) => Failure::new(Exit::Usage, error.to_string()),
         ConnectError::Refused(_) => Failure::new(Exit::Refused, format!("{url} refused to open a WebSocket")),
         ConnectError::Redirect { error, .. } => Failure::new(
             Exit::Refused,
@@ -27,6 +28,9 @@ pub(crate) fn not_connected(url: &str, error: &ConnectError) -> Failure {
         ),
         ConnectError::Handshake { error, .. } => {
             Failure::new(Exit::Protocol, format!("{url} did not open a WebSocket: {error}"))
+        }
+        ConnectError::Proxy { error, .. } => {
+            Failure::new(Exit::NotConnected, format!("no connection to {url} through the proxy: {error}"))
         }
         ConnectError::Tls { .. } => Failure::new(Exit::NotConnected, format!("no TLS with {url}")),
         ConnectError::Timeout { which, .. } => Failure::new(Exit::Timeout, format!("{url}: {which}")),
@@ -95,6 +99,7 @@ const fn phase(phase: Phase) -> &'static str {
     match phase {
         Phase::Resolve => "looking up the name",
         Phase::Connect => "TCP connect",
+        Phase::Proxy => "proxy",
         Phase::Tls => "TLS handshake",
         Phase::Handshake => "opening handshake",
         _ => "request",
@@ -104,6 +109,9 @@ const fn phase(phase: Phase) -> &'static str {
 fn help(error: &ConnectError) -> Option<String> {
     let text = match error {
         ConnectError::Url(_) => "a URL looks like ws://127.0.0.1:8080/ws",
+        ConnectError::Proxy { .. } | ConnectError::ProxyUrl(_) => {
+            "--proxy names another one; --proxy none connects without"
+        }
         ConnectError::NoTls { .. } => "use a ws:// URL",
         ConnectError::Tls { error, .. } if error.is_certificate() => {
             "--cacert names a file with the certificate to trust; --insecure trusts any"

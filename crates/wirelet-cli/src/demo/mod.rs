@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use wirelet::client::Client;
 use wirelet::{Chunk, CloseCode, Compression, Delivery, Error, Event, Limits, WebSocket};
 
-use crate::arguments;
+use crate::arguments::{self, ProxyChoice};
 use crate::exit::{Exit, Failure};
 use crate::log::{Level, Log, WhenFull};
 use crate::signals::Signals;
@@ -76,6 +76,11 @@ async fn connect(arguments: &arguments::Demo, events: &Events) -> Result<WebSock
     for (name, value) in &arguments.header {
         builder = builder.header(name, value);
     }
+    builder = match &arguments.proxy {
+        ProxyChoice::None => builder,
+        ProxyChoice::Environment => builder.proxy_from_environment(),
+        ProxyChoice::Named(proxy) => builder.proxy(proxy.clone()),
+    };
     if let Some(tls) = tls::settings(&arguments.tls)? {
         builder = builder.tls(tls);
     }

@@ -40,9 +40,12 @@ impl Program {
         Self::start_with(arguments, |_| {})
     }
 
-    /// With another environment or standard input.
+    /// With another environment or standard input. No variable names a proxy but those that `change` sets.
     pub(crate) fn start_with(arguments: &[&str], change: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wirelet"));
+        for name in ["ws", "wss", "socks", "https", "http", "all", "no"].map(|name| format!("{name}_proxy")) {
+            command.env_remove(name.to_uppercase()).env_remove(name);
+        }
         command
             .args(arguments)
             .env_remove("CLICOLOR_FORCE")

@@ -38,6 +38,7 @@ impl Settings {
     pub(super) fn check(&self) -> Result<&Target, ConnectError> {
         let target = self.target.as_ref().map_err(|error| ConnectError::Url(*error))?;
         self.secure.check(target)?;
+        self.route.proxies.of(target).map_err(ConnectError::ProxyUrl)?;
         self.request.check(target).map_err(ConnectError::Request)?;
         Ok(target)
     }
@@ -114,7 +115,7 @@ impl Settings {
         let is_own =
             !hop.is_stranger && self.target.as_ref().is_ok_and(|target| target.is_same_host(&hop.target));
         let deadline = deadline(self.connect_time);
-        let (transport, address) = self.route.connect(&hop.target, is_own, deadline).await?;
+        let (transport, address) = self.route.connect(&hop.target, is_own, &self.secure, deadline).await?;
         self.open(transport, address, hop).await
     }
 

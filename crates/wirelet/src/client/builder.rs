@@ -18,6 +18,7 @@ use super::error::ConnectError;
 use super::event::{Reason, retry};
 use super::handle::Client;
 use super::prepare::{AttemptRequest, Hook};
+use super::proxy::{Proxies, Proxy};
 use super::response::Response;
 use super::secure::Secure;
 use super::target::{Target, basic};
@@ -123,6 +124,23 @@ impl Builder {
     #[cfg(unix)]
     pub fn unix(mut self, path: impl Into<PathBuf>) -> Self {
         self.settings.route.unix = Some(path.into());
+        self
+    }
+
+    /// Connects through a proxy. The URL's host is looked up by the proxy, except with `socks5`. Default: none. A connector and a
+    /// Unix socket know no proxy.
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.settings.route.proxies = Proxies::One(proxy);
+        self
+    }
+
+    /// Connects through the proxy that the environment names, read now. For `wss` that is the first of `wss_proxy`, `socks_proxy`, `https_proxy` and
+    /// `all_proxy` that is set; for `ws` of `ws_proxy`, `socks_proxy`, `https_proxy`, `http_proxy` and `all_proxy` (RFC 6455 4.1); in
+    /// small letters or, where that is not set, in capitals. `HTTP_PROXY` in capitals is ignored where `REQUEST_METHOD` is set, since a
+    /// CGI program gets it from strangers. `no_proxy` lists exceptions: names, which are those below them too, addresses, networks, each
+    /// except networks with a port or without, or `*`.
+    pub fn proxy_from_environment(mut self) -> Self {
+        self.settings.route.proxies = Proxies::from_environment(|name| std::env::var(name).ok());
         self
     }
 

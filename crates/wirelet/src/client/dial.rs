@@ -16,7 +16,9 @@ use tokio::time::Instant;
 use super::address::Address;
 use super::connector::SharedConnector;
 use super::error::{Attempt, ConnectError};
+use super::proxy::{Kind, Proxies, Proxy};
 use super::race::within;
+use super::secure::Secure;
 use super::target::Target;
 use crate::Timeout;
 use crate::transport::Transport;
@@ -38,6 +40,7 @@ pub(super) struct Route {
     #[cfg(target_os = "linux")]
     pub(super) interface: Option<String>,
     pub(super) keepalive: Option<TcpKeepalive>,
+    pub(super) proxies: Proxies,
 }
 
 /// Keepalive of TCP.
@@ -62,6 +65,7 @@ impl Route {
         &self,
         target: &Target,
         is_own: bool,
+        secure: &Secure,
         deadline: Instant,
     ) -> Result<(Transport, Address), ConnectError> {
         if let Some(connector) = &self.connector {
@@ -73,20 +77,58 @@ impl Route {
             return one_place(Address::Unix(path.clone()), connecting, deadline).await;
         }
         let addresses = if is_own { &self.addresses[..] } else { &[] };
-        self.tcp(target, addresses, deadline).await
+        match self.proxies.of(target).map_err(ConnectError::ProxyUrl)? {
+            Some(proxy) => self.by_proxy(proxy, target, addresses, secure, deadline).await,
+            None => self.tcp(&target.resolvable(), target.port, addresses, deadline).await,
+        }
     }
 
-    /// Connects to `target`, or rather to `addresses` where there are any, before `deadline`.
+    /// Connects to `target` through `proxy`. The address is the proxy's.
+    async fn by_proxy(
+        &self,
+        proxy: &Proxy,
+        target: &Target,
+        addresses: &[SocketAddr],
+        secure: &Secure,
+        deadline: Instant,
+    ) -> Result<(Transport, Address), ConnectError> {
+        let (mut transport, address) = self.tcp(&proxy.host, proxy.port, &[], deadline).await?;
+        if proxy.kind == Kind::Https {
+            transport = secure.connect(transport, &address, &proxy.host, true, deadline).await?;
+        }
+        let tunnel = async {
+            let looked_up = match proxy.kind {
+                Kind::Socks5 if addresses.is_empty() => {
+                    resolve(&target.resolvable(), target.port).await?.first().copied()
+                }
+                Kind::Socks5 => addresses.first().copied(),
+                _ => None,
+            };
+            let tunnel = proxy.tunnel(transport, target, looked_up.map(|address| address.ip()));
+            let failed = |error| ConnectError::Proxy { address: address.clone(), error };
+            tunnel.await.map_err(failed)
+        };
+        match tokio::time::timeout_at(deadline, tunnel).await {
+            Ok(tunnel) => Ok((tunnel?, address)),
+            Err(_) => {
+                let tried = vec![Attempt { address, error: None }];
+                Err(ConnectError::Timeout { which: Timeout::Connect, tried })
+            }
+        }
+    }
+
+    /// Connects to `host`, or rather to `addresses` where there are any, before `deadline`.
     async fn tcp(
         &self,
-        target: &Target,
+        host: &str,
+        port: u16,
         addresses: &[SocketAddr],
         deadline: Instant,
     ) -> Result<(Transport, Address), ConnectError> {
         let mut tried = Vec::new();
         let dialing = async {
             let mut addresses =
-                if addresses.is_empty() { resolve(target).await? } else { addresses.to_vec() };
+                if addresses.is_empty() { resolve(host, port).await? } else { addresses.to_vec() };
             if let Some(source) = self.source {
                 addresses.retain(|address| address.is_ipv4() == source.is_ipv4());
             }
@@ -179,10 +221,10 @@ async fn one_place(
     }
 }
 
-async fn resolve(target: &Target) -> Result<Vec<SocketAddr>, ConnectError> {
-    match tokio::net::lookup_host((&*target.resolvable(), target.port)).await {
+async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
+    match tokio::net::lookup_host((host, port)).await {
         Ok(addresses) => Ok(addresses.take(MOST_ADDRESSES).collect()),
-        Err(error) => Err(ConnectError::Resolve { host: target.host.clone(), error }),
+        Err(error) => Err(ConnectError::Resolve { host: host.to_owned(), error }),
     }
 }
 

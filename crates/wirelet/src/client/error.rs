@@ -6,6 +6,7 @@ use bytes::Bytes;
 use wirelet_proto::handshake::{HandshakeError, UriError, WriteError};
 
 use super::address::Address;
+use super::proxy::{ProxyError, ProxyUrlError};
 use super::response::Response;
 use crate::Timeout;
 #[cfg(feature = "__tls")]
@@ -41,6 +42,15 @@ pub enum ConnectError {
     },
     /// The request must not be sent as it was asked for: CR, LF or NUL in a header, for example. Nothing was sent.
     Request(WriteError),
+    /// What the program or the environment names as a proxy is none.
+    ProxyUrl(ProxyUrlError),
+    /// The proxy has made no connection to the server.
+    Proxy {
+        /// The proxy's address.
+        address: Address,
+        /// What it said.
+        error: ProxyError,
+    },
     /// The hook of [`Builder::prepare`](super::Builder::prepare) has failed. Nothing was sent.
     Prepare(Box<dyn std::error::Error + Send + Sync>),
     /// The name of the server is not known.
@@ -114,6 +124,8 @@ pub enum Phase {
     Resolve,
     /// A connection to the server was being made.
     Connect,
+    /// The connection to the proxy stood, the proxy was asked for one to the server.
+    Proxy,
     /// The connection stood, the TLS handshake did not end well.
     Tls,
     /// The connection stood, the opening handshake did not end well.
@@ -140,7 +152,8 @@ impl ConnectError {
     /// How far the attempt came.
     pub const fn phase(&self) -> Phase {
         match self {
-            Self::Url(_) | Self::NoTls { .. } | Self::Request(_) => Phase::Request,
+            Self::Url(_) | Self::NoTls { .. } | Self::Request(_) | Self::ProxyUrl(_) => Phase::Request,
+            Self::Proxy { .. } => Phase::Proxy,
             #[cfg(feature = "__tls")]
             Self::TlsSettings(_) => Phase::Request,
             #[cfg(feature = "__tls")]
@@ -177,12 +190,14 @@ impl ConnectError {
         }
     }
 
-    /// The address of the server that accepted the connection, or that was tried last.
+    /// The address of the server, or of the proxy, that accepted the connection, or that was tried last.
     pub fn address(&self) -> Option<&Address> {
         match self {
             #[cfg(feature = "__tls")]
             Self::Tls { address, .. } => Some(address),
-            Self::Io { address, .. } | Self::Handshake { address, .. } => Some(address),
+            Self::Proxy { address, .. } | Self::Io { address, .. } | Self::Handshake { address, .. } => {
+                Some(address)
+            }
             Self::Refused(response) | Self::Redirect { response, .. } => Some(&response.address),
             _ => self.tried().last().map(|attempt| &attempt.address),
         }
@@ -192,6 +207,7 @@ impl ConnectError {
     pub fn io_error(&self) -> Option<&io::Error> {
         match self {
             Self::Resolve { error, .. } | Self::Io { error, .. } => Some(error),
+            Self::Proxy { error: ProxyError::Io(error), .. } => Some(error),
             #[cfg(feature = "__tls")]
             Self::TlsSettings(error) | Self::Tls { error, .. } => error.io_error(),
             _ => self.tried().iter().rev().find_map(|attempt| attempt.error.as_ref()),
@@ -230,6 +246,8 @@ impl fmt::Display for ConnectError {
             #[cfg(feature = "__tls")]
             Self::Tls { address, error } => write!(f, "no TLS with {address}: {error}"),
             Self::Request(error) => write!(f, "the request cannot be sent: {error}"),
+            Self::ProxyUrl(error) => write!(f, "the proxy's URL is none: {error}"),
+            Self::Proxy { address, error } => write!(f, "no connection through the proxy {address}: {error}"),
             Self::Prepare(error) => write!(f, "the attempt could not be prepared: {error}"),
             Self::Resolve { host, error } => write!(f, "the address of {host} is not known: {error}"),
             Self::Connect { tried } => {
@@ -294,6 +312,8 @@ impl std::error::Error for ConnectError {
             Self::Url(error) => Some(error),
             Self::Request(error) => Some(error),
             Self::Prepare(error) => Some(&**error),
+            Self::ProxyUrl(error) => Some(error),
+            Self::Proxy { error, .. } => Some(error),
             Self::Handshake { error, .. } => Some(error),
             #[cfg(feature = "__tls")]
             Self::TlsSettings(error) | Self::Tls { error, .. } => Some(error),

@@ -54,6 +54,7 @@ mod event;
 mod handle;
 mod inbox;
 mod prepare;
+mod proxy;
 mod queue;
 mod response;
 #[cfg_attr(not(feature = "__tls"), path = "secure/absent.rs")]
@@ -72,5 +73,6 @@ pub use error::{Attempt, ConnectError, Phase, RedirectError};
 pub use event::{Closed, Event, Reason, retry};
 pub use handle::{Client, Sender};
 pub use prepare::AttemptRequest;
+pub use proxy::{Proxy, ProxyError, ProxyUrlError};
 pub use response::Response;
 pub use wirelet_proto::reconnect::ReconnectConfig;

@@ -25,7 +25,7 @@ pub struct Response {
     pub is_complete: bool,
     /// The URL that was asked for, after redirects, without user information.
     pub url: String,
-    /// The server's address.
+    /// The server's address; the proxy's where there is one.
     pub address: Address,
     /// How long the server asks to be left alone (Retry-After, RFC 9110 10.2.3). A client that connects again waits so long, at most
     /// the longest delay of its [policy](wirelet_proto::reconnect::ReconnectConfig::cap), and its own delay behind it.

@@ -123,8 +123,12 @@ pub(super) fn basic(user: &[u8], password: &[u8]) -> String {
 /// `user:password`, percent-encoded.
 fn from_userinfo(userinfo: &str) -> String {
     let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
-    let decoded = |text| PercentDecoded::new(text).collect::<Vec<u8>>();
-    basic(&decoded(user), &decoded(password))
+    basic(&percent_decoded(user), &percent_decoded(password))
+}
+
+/// RFC 3986 2.1. What is no escape stays as it is.
+pub(super) fn percent_decoded(text: &str) -> Vec<u8> {
+    PercentDecoded::new(text).collect()
 }
 
 /// RFC 4648 4.
