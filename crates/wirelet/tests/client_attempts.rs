@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use client_peer::{Peer, accept_on, closed_port, unhung};
 use wirelet::client::{
-    Address, AttemptRequest, ConnectError, Event, Phase, Reason, ReconnectConfig, RedirectError,
+    Address, AttemptRequest, ConnectError, Cookies, Event, Phase, Reason, ReconnectConfig, RedirectError,
 };
 use wirelet::proto::handshake::UriError;
 use wirelet::{Client, Message};
@@ -248,4 +248,47 @@ async fn a_unix_socket_is_a_way_to_a_server_and_to_that_alone() {
         }
     }
     std::fs::remove_file(&path).unwrap();
+}
+
+#[tokio::test]
+async fn cookies_pass_over_redirects_and_connections_and_to_no_other_server() {
+    let (peer, other) = (Peer::bind().await, Peer::bind().await);
+    let cookies = Cookies::new();
+    cookies.set(peer.url(), "given=0; Path=/").unwrap();
+    let mut client = Client::builder(peer.url() + "/x/y")
+        .cookies(cookies.clone())
+        .header("cookie", "own=1")
+        .redirects(3)
+        .reconnect(QUICK)
+        .retry_if(|_| true)
+        .connect()
+        .unwrap();
+    let server = async {
+        let mut request = peer.request().await;
+        assert_eq!(request.header("Cookie").as_deref(), Some("own=1; given=0"));
+        let set = "HTTP/1.1 302 Found\r\nLocation: /x/z\r\nSet-Cookie: a=2; HttpOnly\r\nSet-Cookie: b=3; Path=/x\r\n\r\n";
+        request.answer(set).await;
+        drop(request);
+        let mut request = peer.request().await;
+        assert_eq!(request.header("Cookie").as_deref(), Some("own=1; a=2; b=3; given=0"));
+        request.answer(redirect(&other.url())).await;
+        let mut request = other.request().await;
+        assert_eq!(request.header("Cookie"), None);
+        request.answer("HTTP/1.1 401 No\r\nSet-Cookie: theirs=4\r\nContent-Length: 0\r\n\r\n").await;
+        drop(request);
+        let request = peer.request().await;
+        assert_eq!(request.header("Cookie").as_deref(), Some("own=1; a=2; b=3; given=0"));
+        drop(request.accept("Set-Cookie: b=5; Path=/x\r\nSet-Cookie: a=; Max-Age=0\r\n").await);
+        let request = peer.request().await;
+        assert_eq!(request.header("Cookie").as_deref(), Some("own=1; b=5; given=0"));
+        assert_eq!(request.head.to_lowercase().matches("cookie:").count(), 1);
+        request.accept("").await
+    };
+    let events = async { while client.next().await.is_some() {} };
+    tokio::pin!(events);
+    let ended = async {
+        tokio::select! { websocket = server => Some(websocket), () = &mut events => None }
+    };
+    assert!(unhung(ended).await.is_some());
+    assert_eq!(cookies.value(other.url(), "theirs").unwrap().as_deref(), Some("4"));
 }

@@ -7,6 +7,7 @@ use wirelet_proto::handshake::UriError;
 use wirelet_proto::{Config, Role};
 
 use super::address::Address;
+use super::cookies::Cookies;
 use super::dial::Route;
 use super::error::{ConnectError, RedirectError};
 use super::prepare::{AttemptRequest, Hook};
@@ -26,6 +27,7 @@ pub(super) struct Settings {
     pub(super) request: Request,
     pub(super) route: Route,
     pub(super) prepare: Option<Hook>,
+    pub(super) cookies: Option<Cookies>,
     pub(super) secure: Secure,
     pub(super) connect_time: Duration,
     pub(super) redirects: u8,
@@ -134,7 +136,16 @@ impl Settings {
         }
         let plan = Plan::new(&self.compression);
         let limits = &self.config.limits;
-        match upgrade(&mut transport, &address, target, request, plan, limits, deadline).await? {
+        let kept = self.cookies.as_ref().and_then(|cookies| cookies.header(target));
+        let request = match kept {
+            Some(kept) => &request.with_cookies(&kept),
+            None => request,
+        };
+        let outcome = upgrade(&mut transport, &address, target, request, plan, limits, deadline).await?;
+        if let Some(cookies) = &self.cookies {
+            cookies.receive(target, &outcome.response().headers);
+        }
+        match outcome {
             Outcome::Refused(response) => Ok(Attempted::Refused(response)),
             Outcome::Open(open) => {
                 let Open { response, subprotocol, negotiated, leftover } = open;

@@ -13,6 +13,7 @@ use wirelet_proto::{Config, Delivery, Keepalive, Limits};
 
 use super::attempt::Settings;
 use super::connector::{Connector, SharedConnector};
+use super::cookies::Cookies;
 use super::dial::{Route, TcpKeepalive};
 use super::error::ConnectError;
 use super::event::{Reason, retry};
@@ -64,6 +65,7 @@ impl Builder {
             request,
             route: Route::default(),
             prepare: None,
+            cookies: None,
             secure: Secure::default(),
             connect_time: CONNECT_TIME,
             redirects: 0,
@@ -186,6 +188,13 @@ impl Builder {
         P: Future<Output = Result<AttemptRequest, Box<dyn Error + Send + Sync>>> + Send + 'static,
     {
         self.settings.prepare = Some(Hook::new(prepare));
+        self
+    }
+
+    /// Keeps the cookies that servers set, in their answers of every kind, and sends them over redirects and connections. Those that the
+    /// program sets as a header stand before them. Default: cookies are not kept.
+    pub fn cookies(mut self, cookies: Cookies) -> Self {
+        self.settings.cookies = Some(cookies);
         self
     }
 

@@ -55,7 +55,27 @@ pub(super) struct Open {
     pub(super) leftover: Vec<u8>,
 }
 
+impl Outcome {
+    pub(super) const fn response(&self) -> &Response {
+        match self {
+            Self::Open(open) => &open.response,
+            Self::Refused(response) => response,
+        }
+    }
+}
+
 impl Request {
+    /// The same with these cookies, behind those that the program has set. A request has one Cookie header (RFC 6265 5.4).
+    pub(super) fn with_cookies(&self, cookies: &str) -> Self {
+        let mut request = self.clone();
+        let own = request.headers.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case("Cookie"));
+        match own {
+            Some((_, value)) => *value = format!("{value}; {cookies}"),
+            None => request.headers.push(("Cookie".into(), cookies.into())),
+        }
+        request
+    }
+
     /// Adds a header. `Authorization`, `Origin` and `User-Agent` take the place of what was set before.
     pub(super) fn add(&mut self, name: String, value: String) {
         match self.slot(&name) {
