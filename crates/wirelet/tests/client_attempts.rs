@@ -9,6 +9,7 @@ use std::time::Duration;
 use client_peer::{Peer, accept_on, closed_port, unhung};
 use wirelet::client::{
     Address, AttemptRequest, ConnectError, Cookies, Event, Phase, Reason, ReconnectConfig, RedirectError,
+    WhileAway,
 };
 use wirelet::proto::handshake::UriError;
 use wirelet::{Client, Message};
@@ -291,4 +292,48 @@ async fn cookies_pass_over_redirects_and_connections_and_to_no_other_server() {
     };
     assert!(unhung(ended).await.is_some());
     assert_eq!(cookies.value(other.url(), "theirs").unwrap().as_deref(), Some("4"));
+}
+
+#[tokio::test]
+async fn delays_may_be_fixed_and_changed_while_they_are_waited_for() {
+    let peer = Peer::bind().await;
+    let mut client =
+        Client::builder(peer.url()).reconnect_delay(Duration::from_secs(4000)).connect().unwrap();
+    let lost = async {
+        drop(peer.websocket().await);
+        loop {
+            if let Event::Disconnected { retry_in, .. } = client.next().await.unwrap() {
+                return retry_in;
+            }
+        }
+    };
+    assert_eq!(unhung(lost).await, Some(Duration::from_secs(4000)));
+    // From the beginning of the pause: it is over.
+    client.set_reconnect_delay(Some(Duration::ZERO));
+    drop(unhung(peer.websocket()).await);
+    client.set_reconnect_delay(None);
+    let lost = async {
+        loop {
+            if let Event::Disconnected { retry_in, .. } = client.next().await.unwrap() {
+                return retry_in.unwrap();
+            }
+        }
+    };
+    // Drawn again, up to the policy's cap.
+    assert!(unhung(lost).await <= Duration::from_secs(60));
+}
+
+#[tokio::test]
+async fn messages_that_are_refused_while_away_come_back() {
+    let peer = Peer::bind().await;
+    let mut client =
+        Client::builder(peer.url()).while_away(WhileAway::Refuse).reconnect(QUICK).connect().unwrap();
+    let sender = client.sender();
+    assert_eq!(sender.send("early").await.unwrap_err().0, Message::from("early"));
+    let mut server = unhung(peer.websocket()).await;
+    unhung(client.wait_connected()).await.unwrap();
+    sender.send("in time").await.unwrap();
+    assert_eq!(unhung(server.recv()).await.unwrap().unwrap(), Message::from("in time"));
+    assert!(!sender.is_closed() && sender.dropped() == 0);
+    while !matches!(unhung(client.next()).await.unwrap(), Event::Connected(_)) {}
 }

@@ -20,6 +20,7 @@ use super::event::{Reason, retry};
 use super::handle::Client;
 use super::prepare::{AttemptRequest, Hook};
 use super::proxy::{Proxies, Proxy};
+use super::queue::WhileAway;
 use super::response::Response;
 use super::secure::Secure;
 use super::target::{Target, basic};
@@ -47,6 +48,8 @@ pub struct Builder {
     settings: Settings,
     pub(super) reconnect: ReconnectConfig,
     pub(super) retry_if: RetryIf,
+    pub(super) delay: Option<Duration>,
+    pub(super) while_away: WhileAway,
 }
 
 impl Builder {
@@ -72,7 +75,13 @@ impl Builder {
             config: Config::new(),
             compression: Compression::off(),
         };
-        Self { settings, reconnect: ReconnectConfig::DEFAULT, retry_if: Box::new(retry::transient) }
+        Self {
+            settings,
+            reconnect: ReconnectConfig::DEFAULT,
+            retry_if: Box::new(retry::transient),
+            delay: None,
+            while_away: WhileAway::Wait,
+        }
     }
 
     /// Adds a header to the request. Those that the handshake writes itself are refused when it is sent, as are
@@ -257,6 +266,19 @@ impl Builder {
     /// How long to wait between attempts. For [`connect`](Self::connect).
     pub const fn reconnect(mut self, reconnect: ReconnectConfig) -> Self {
         self.reconnect = reconnect;
+        self
+    }
+
+    /// Waits so long between attempts, without jitter, instead of a time that is drawn; a server's Retry-After may make it longer. For few
+    /// clients: many would all come back at the same moment. [`Client::set_reconnect_delay`] changes it.
+    pub const fn reconnect_delay(mut self, delay: Duration) -> Self {
+        self.delay = Some(delay);
+        self
+    }
+
+    /// What happens to messages while there is no connection. For [`connect`](Self::connect). Default: they wait.
+    pub const fn while_away(mut self, policy: WhileAway) -> Self {
+        self.while_away = policy;
         self
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 #[cfg(feature = "deflate")]
 use std::sync::PoisonError;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_core::Stream;
 use tokio::sync::{Notify, watch};
@@ -18,6 +19,8 @@ use super::builder::Builder;
 use super::event::{Closed, Event};
 use super::inbox::{Consumer, inbox};
 use super::queue::Queue;
+#[cfg(doc)]
+use super::queue::WhileAway;
 use super::session::{Latest, Session, Wish};
 #[cfg(feature = "deflate")]
 use crate::CompressionInfo;
@@ -35,7 +38,7 @@ use crate::{Error, Message, SendError, TrySendError};
 /// # Fate of messages
 ///
 /// [`sender`](Self::sender) queues messages whether there is a connection or not, up to
-/// [`Limits::queued`](wirelet_proto::Limits::queued) bytes.
+/// [`Limits::queued`](wirelet_proto::Limits::queued) bytes, unless [`Builder::while_away`] says otherwise.
 /// - A message that waits when a connection breaks waits on, in its place.
 /// - A message that a connection had taken, and whose last byte had not left when it broke, is sent again, first
 ///   ([`Event::Disconnected`] says how many). The server cannot have received it whole, so it gets it once.
@@ -53,6 +56,7 @@ pub struct Client {
     now: Arc<Notify>,
     #[cfg_attr(not(feature = "deflate"), allow(dead_code, reason = "nobody asks"))]
     latest: Latest,
+    delay: watch::Sender<Option<Duration>>,
     task: JoinHandle<()>,
 }
 
@@ -73,12 +77,13 @@ impl Client {
 
     pub(super) fn start(builder: Builder) -> Self {
         let settings = builder.settings().clone();
-        let queue = Arc::new(Queue::new(settings.config.limits.queued));
+        let queue = Arc::new(Queue::new(settings.config.limits.queued, builder.while_away));
         let (producer, events) = inbox();
         let (connected, is_connected) = watch::channel(false);
         let (wish, wished) = watch::channel(None);
         let now = Arc::new(Notify::new());
         let latest = Latest::default();
+        let (delay, delayed) = watch::channel(builder.delay);
         let session = Session {
             settings,
             reconnect: Reconnect::new(builder.reconnect),
@@ -88,10 +93,11 @@ impl Client {
             wish: wished,
             now: Arc::clone(&now),
             latest: Latest::clone(&latest),
+            delay: delayed,
             started: Instant::now(),
         };
         let task = tokio::spawn(session.run(builder.retry_if));
-        Self { events, queue, connected: is_connected, wish, now, latest, task }
+        Self { events, queue, connected: is_connected, wish, now, latest, delay, task }
     }
 
     /// What happens next; `None` after [`Event::Closed`].
@@ -156,6 +162,12 @@ impl Client {
     /// Ends the pause before the next attempt: the network has come back, for example.
     pub fn reconnect_now(&self) {
         self.now.notify_waiters();
+    }
+
+    /// How long to wait between attempts from now on, without jitter; `None`: as [`Builder::reconnect`] says. A pause that is going on becomes
+    /// so long, counted from its beginning.
+    pub fn set_reconnect_delay(&self, delay: Option<Duration>) {
+        self.delay.send_replace(delay);
     }
 
     /// Starts to close: what is queued is sent, then the closing handshake is performed, both together within
@@ -241,6 +253,11 @@ impl Sender {
     /// Bytes that wait for a connection to take them: payload, and 40 for each message.
     pub fn queued(&self) -> usize {
         self.queue.waiting()
+    }
+
+    /// Messages that were dropped since there was no connection ([`WhileAway`]), so far.
+    pub fn dropped(&self) -> u64 {
+        self.queue.dropped()
     }
 
     /// Whether the client has ended.

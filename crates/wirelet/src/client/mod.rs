@@ -76,5 +76,6 @@ pub use event::{Closed, Event, Reason, retry};
 pub use handle::{Client, Sender};
 pub use prepare::AttemptRequest;
 pub use proxy::{Proxy, ProxyError, ProxyUrlError};
+pub use queue::WhileAway;
 pub use response::Response;
 pub use wirelet_proto::reconnect::ReconnectConfig;

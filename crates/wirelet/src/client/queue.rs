@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -11,10 +12,27 @@ use crate::connection::queue::Queued;
 use crate::deflate::Compress;
 use crate::{Message, SendError, TrySendError};
 
+/// What happens to messages while there is no connection: for [`Builder::while_away`](super::Builder::while_away).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WhileAway {
+    /// They wait for the next connection, up to [`Limits::queued`](wirelet_proto::Limits::queued) bytes; then senders wait for room.
+    #[default]
+    Wait,
+    /// They wait for the next connection; when there is no room the oldest are dropped. For readings of which the latest count.
+    DropOldest,
+    /// They come back to their senders as after the client's end, and what waits when a connection is lost is dropped. For commands that make no sense
+    /// when they come late.
+    Refuse,
+}
+
 /// What the senders and the client's task share.
 #[derive(Debug)]
 pub(super) struct Queue {
+    while_away: WhileAway,
     outbox: Outbox,
+    /// Messages that were dropped since there was no connection.
+    dropped: AtomicU64,
     /// Told when a message has been queued.
     filled: Notify,
     /// Told when no message waits or is on its way any more.
@@ -25,6 +43,8 @@ pub(super) struct Queue {
 /// Messages that have left the outbox. Their places are counted in bytes of one connection's output.
 #[derive(Debug, Default)]
 struct Transit {
+    /// Whether there is a connection.
+    is_connected: bool,
     /// The current connection has taken them. A message has left when so many bytes of output have.
     taken: VecDeque<(Queued, u64)>,
     /// A connection broke before all of their bytes had left: the next one takes them first.
@@ -32,8 +52,10 @@ struct Transit {
 }
 
 impl Queue {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize, while_away: WhileAway) -> Self {
         Self {
+            while_away,
+            dropped: AtomicU64::new(0),
             outbox: Outbox::new(limit),
             filled: Notify::new(),
             idle: Notify::new(),
@@ -48,9 +70,43 @@ impl Queue {
     }
 
     pub(super) fn try_send(&self, message: Message, compress: Compress) -> Result<(), TrySendError> {
-        self.outbox.push(Queued::new(message, compress))?;
+        let message = Queued::new(message, compress);
+        match self.while_away {
+            WhileAway::Wait => self.outbox.push(message)?,
+            WhileAway::DropOldest => self.push_over(message)?,
+            WhileAway::Refuse => {
+                // Held over both, so that nothing is queued behind the loss of a connection.
+                let transit = self.lock();
+                if !transit.is_connected {
+                    return Err(TrySendError::Closed(message.into_message()));
+                }
+                self.outbox.push(message)?;
+            }
+        }
         self.filled.notify_one();
         Ok(())
+    }
+
+    /// Queues a message; while there is no connection the oldest make room for it.
+    fn push_over(&self, message: Queued) -> Result<(), TrySendError> {
+        loop {
+            let full = match self.outbox.push(message.clone()) {
+                Err(full @ TrySendError::Full(_)) => full,
+                taken => return taken,
+            };
+            if self.lock().is_connected {
+                return Err(full);
+            }
+            // A payload of the application is dropped under no lock.
+            if self.outbox.pop().is_some() {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Messages that were dropped since there was no connection.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 
     /// Bytes that wait for a connection to take them.
@@ -63,6 +119,31 @@ impl Queue {
     }
 
     // ---- for the client's task ----
+
+    /// There is a connection.
+    pub(super) fn connected(&self) {
+        self.lock().is_connected = true;
+    }
+
+    /// There is no connection any more, or there was none. What waits goes on to wait, or is dropped. Answers how many messages the connection
+    /// had taken that come first in the next one.
+    pub(super) fn lost(&self) -> usize {
+        if self.while_away != WhileAway::Refuse {
+            self.lock().is_connected = false;
+            return self.again();
+        }
+        let mut dropped = Vec::new();
+        {
+            let mut transit = self.lock();
+            transit.is_connected = false;
+            dropped.extend(transit.taken.drain(..).map(|(message, _)| message));
+            dropped.extend(transit.again.drain(..));
+            dropped.extend(std::iter::from_fn(|| self.outbox.pop()));
+        }
+        self.dropped.fetch_add(dropped.len() as u64, Ordering::Relaxed);
+        self.idle.notify_waiters();
+        0
+    }
 
     /// Waits until there is a message to take.
     pub(super) async fn filled(&self) {
@@ -96,9 +177,8 @@ impl Queue {
         }
     }
 
-    /// The connection has ended. What it had taken, and what had not left, comes first in the next one; answers how
-    /// many messages that are.
-    pub(super) fn again(&self) -> usize {
+    /// What the connection had taken, and what had not left, comes first in the next one; answers how many messages that are.
+    fn again(&self) -> usize {
         let transit = &mut *self.lock();
         let count = transit.taken.len();
         while let Some((message, _)) = transit.taken.pop_back() {
@@ -140,7 +220,7 @@ mod tests {
     use super::*;
 
     fn queue_of(texts: &[&str]) -> Queue {
-        let queue = Queue::new(1 << 20);
+        let queue = Queue::new(1 << 20, WhileAway::Wait);
         for text in texts {
             queue.try_send(Message::from(*text), Compress::default()).unwrap();
         }
@@ -203,5 +283,42 @@ mod tests {
             queue.left(5);
         });
         tokio::join!(wait, work);
+    }
+
+    fn numbered(queue: &Queue, numbers: std::ops::Range<usize>) {
+        for number in numbers {
+            let _ = queue.try_send(Message::from(number.to_string()), Compress::default());
+        }
+    }
+
+    #[test]
+    fn the_oldest_make_room_while_there_is_no_connection() {
+        // Each message counts 40 bytes more than its payload.
+        let queue = Queue::new(3 * 41, WhileAway::DropOldest);
+        numbered(&queue, 0..5);
+        assert_eq!((taken(&queue), queue.dropped()), (vec!["2".into(), "3".into(), "4".into()], 2));
+        // What a connection had taken is older than all that waits, and is not dropped.
+        queue.connected();
+        assert_eq!(queue.lost(), 3);
+        queue.connected();
+        numbered(&queue, 5..9);
+        assert_eq!(
+            (taken(&queue), queue.dropped()),
+            (["2", "3", "4", "5", "6", "7"].map(str::to_owned).into(), 2)
+        );
+        assert!(queue.outbox.push(Queued::new(Message::from("x"), Compress::default())).is_ok());
+    }
+
+    #[test]
+    fn what_is_refused_while_away_comes_back_and_what_waits_is_dropped() {
+        let queue = Queue::new(1 << 20, WhileAway::Refuse);
+        let refused = queue.try_send(Message::from("early"), Compress::default());
+        assert!(matches!(refused, Err(TrySendError::Closed(message)) if message == Message::from("early")));
+        queue.connected();
+        numbered(&queue, 0..3);
+        queue.take();
+        assert_eq!((queue.lost(), queue.dropped(), queue.waiting()), (0, 3, 0));
+        queue.connected();
+        assert!(queue.take().is_none() && !queue.is_closed());
     }
 }

@@ -20,6 +20,7 @@ use super::race::{First, race, within};
 use crate::connection::Shared;
 use crate::connection::driver::Driver;
 use crate::keys::random_u32;
+use crate::time::deadline;
 use crate::{Error, ReceiveHalf, SendHalf, WebSocket};
 
 /// A wish to close: code and reason.
@@ -38,6 +39,8 @@ pub(super) struct Session {
     pub(super) wish: watch::Receiver<Option<Wish>>,
     pub(super) now: Arc<Notify>,
     pub(super) latest: Latest,
+    /// How long to wait between attempts, where the program says so.
+    pub(super) delay: watch::Receiver<Option<Duration>>,
     pub(super) started: Instant,
 }
 
@@ -102,6 +105,7 @@ impl Session {
         self.reconnect.connected(self.millis());
         let shared = Arc::clone(websocket.shared());
         *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shared));
+        self.queue.connected();
         self.connected.send_replace(true);
         let (end, wished, written) = self.own(&shared, websocket).await;
         self.queue.left(written);
@@ -171,18 +175,45 @@ impl Session {
 
     /// Says why there is no connection, and waits for the next attempt; `false`: there is none.
     async fn pause(&mut self, reason: Reason, again: bool) -> Result<bool, Closing> {
-        let requeued = self.queue.again();
+        let requeued = self.queue.lost();
         let least =
             reason.retry_after().map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         let delay = if again { self.reconnect.next_delay_after(least, random_u32()) } else { None };
-        let retry_in = delay.map(Duration::from_millis);
+        // The policy counts attempts also where the program says how long to wait.
+        let fixed = *self.delay.borrow_and_update();
+        let retry_in = delay.map(|drawn| {
+            let asked = Duration::from_millis(least.min(self.reconnect.config().cap.into()));
+            fixed.map_or(Duration::from_millis(drawn), |fixed| fixed.max(asked))
+        });
         // Why before the event: whoever sees it may ask for the next attempt at once.
         let mut now = pin!(self.now.notified());
         now.as_mut().enable();
         self.emit(Event::Disconnected { reason, retry_in, requeued }).await?;
         let Some(retry_in) = retry_in else { return Ok(false) };
-        self.unless_closing(race(pin!(tokio::time::sleep(retry_in)), now)).await?;
+        let delayed = pin!(self.delayed(retry_in));
+        self.unless_closing(race(delayed, now)).await?;
         Ok(true)
+    }
+
+    /// Waits for the next attempt: so long, or as long as the program says meanwhile, from now on.
+    async fn delayed(&self, first: Duration) {
+        let begin = Instant::now();
+        let (mut delay, mut retry_in) = (self.delay.clone(), first);
+        loop {
+            let end = begin.checked_add(retry_in).unwrap_or_else(|| deadline(retry_in));
+            let has_changed = {
+                let changed = async {
+                    if delay.changed().await.is_err() {
+                        pending::<()>().await;
+                    }
+                };
+                matches!(race(pin!(tokio::time::sleep_until(end)), pin!(changed)).await, First::Other(()))
+            };
+            if !has_changed {
+                return;
+            }
+            retry_in = delay.borrow_and_update().unwrap_or(first);
+        }
     }
 
     fn may_retry(&self, reason: &Reason) -> bool {
