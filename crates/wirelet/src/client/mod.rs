@@ -26,7 +26,7 @@
 //!
 //! # TLS
 //!
-//! `wss://` works with the feature `tls-ring` or `tls-aws-lc`. The platform's roots are trusted unless [`Builder::tls`] says otherwise.
+//! `wss://` works with the feature `tls-ring` or `tls-aws-lc`. The platform's roots are trusted unless `Builder::tls` says otherwise.
 //!
 //! ```no_run
 //! # #[cfg(any(feature = "tls-ring", feature = "tls-aws-lc"))]
