@@ -303,7 +303,11 @@ mod compressed {
                     assert_eq!(got.bytes.load(Relaxed), 0, "{what}");
                     assert!(got.messages.load(Relaxed) >= total / wire.len(), "{what}");
                     // Messages were decompressed as they came, not in one go at their end.
-                    assert!(seen.count >= total / DECOMPRESSED, "{what}: {} polls for {total} bytes", seen.count);
+                    assert!(
+                        seen.count >= total / DECOMPRESSED,
+                        "{what}: {} polls for {total} bytes",
+                        seen.count
+                    );
                 }
             }
         }
