@@ -453,7 +453,12 @@ impl<'b> Headers<'b> {
             let (line, after) = split_line(rest)?;
             if line.is_empty() {
                 let lines = buffer.get(..buffer.len().saturating_sub(before)).unwrap_or_default();
-                return Ok((Self { lines, ..Self::default() }, after));
+                let headers = Self {
+                    lines,
+                    #[cfg(feature = "std")]
+                    read: &[],
+                };
+                return Ok((headers, after));
             }
             Header::parse(line)?;
             rest = after;
