@@ -190,13 +190,15 @@ impl TlsBuilder {
         let name = self.name.map(ServerName::try_from).transpose();
         let name = name.map_err(|_| TlsError(Cause::Setup("the server name is malformed")))?;
         let provider = provider();
+        let trusting = |trust| Arc::new(Verifier { trust, provider: Arc::clone(&provider) });
         let verifier: Arc<dyn ServerCertVerifier> = if self.any_certificate {
-            Arc::new(Pinned { pins: None, provider: Arc::clone(&provider) })
-        } else if self.pins.is_empty() {
-            let verifier = self.roots.verifier(&provider)?;
-            if self.any_name { Arc::new(AnyName(verifier)) } else { verifier }
+            trusting(Trust::Any)
+        } else if !self.pins.is_empty() {
+            trusting(Trust::Pinned(self.pins))
+        } else if self.any_name {
+            trusting(Trust::AnyName(self.roots.verifier(&provider)?))
         } else {
-            Arc::new(Pinned { pins: Some(self.pins), provider: Arc::clone(&provider) })
+            self.roots.verifier(&provider)?
         };
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
@@ -272,31 +274,50 @@ impl ResolvesClientCert for Anonymous {
     }
 }
 
-/// A verifier that trusts certificates by their fingerprint, or any.
+/// A verifier that checks less of a certificate, or something else, than a name and a root. That the server has the certificate's key is
+/// proved as always.
 #[derive(Debug)]
-struct Pinned {
-    /// `None`: any.
-    pins: Option<Vec<[u8; 32]>>,
+struct Verifier {
+    trust: Trust,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Pinned {
+/// Which certificates are accepted.
+#[derive(Debug)]
+enum Trust {
+    Any,
+    /// Those with one of these fingerprints.
+    Pinned(Vec<[u8; 32]>),
+    /// Those that this verifier accepts, or would for another name. The name is what it looks at last.
+    AnyName(Arc<dyn ServerCertVerifier>),
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let is_trusted = match &self.pins {
-            Some(pins) => sha256(&self.provider, end_entity).is_some_and(|hash| pins.contains(&hash)),
-            None => true,
-        };
-        if is_trusted {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(CertificateError::ApplicationVerificationFailure.into())
+        use CertificateError::{ApplicationVerificationFailure, NotValidForName, NotValidForNameContext};
+        match &self.trust {
+            Trust::Any => Ok(ServerCertVerified::assertion()),
+            Trust::Pinned(pins) => {
+                let is_trusted = sha256(&self.provider, end_entity).is_some_and(|hash| pins.contains(&hash));
+                is_trusted
+                    .then(ServerCertVerified::assertion)
+                    .ok_or_else(|| ApplicationVerificationFailure.into())
+            }
+            Trust::AnyName(verifier) => {
+                match verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
+                    Err(rustls::Error::InvalidCertificate(
+                        NotValidForName | NotValidForNameContext { .. },
+                    )) => Ok(ServerCertVerified::assertion()),
+                    verified => verified,
+                }
+            }
         }
     }
 
@@ -334,51 +355,6 @@ fn sha256(provider: &CryptoProvider, data: &[u8]) -> Option<[u8; 32]> {
         SupportedCipherSuite::Tls12(_) => None,
     })?;
     hash.hash(data).as_ref().try_into().ok()
-}
-
-/// A verifier that does not mind which name a certificate is for. The name is what is looked at last.
-#[derive(Debug)]
-struct AnyName(Arc<dyn ServerCertVerifier>);
-
-impl ServerCertVerifier for AnyName {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        use CertificateError::{NotValidForName, NotValidForNameContext};
-        match self.0.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
-            Err(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => {
-                Ok(ServerCertVerified::assertion())
-            }
-            verified => verified,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
 }
 
 impl TlsError {
