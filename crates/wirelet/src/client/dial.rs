@@ -110,10 +110,7 @@ impl Route {
         };
         match tokio::time::timeout_at(deadline, tunnel).await {
             Ok(tunnel) => Ok((tunnel?, address)),
-            Err(_) => {
-                let tried = vec![Attempt { address, error: None }];
-                Err(ConnectError::Timeout { which: Timeout::Connect, tried })
-            }
+            Err(_) => Err(ConnectError::timeout(Timeout::Connect, address)),
         }
     }
 
@@ -214,10 +211,7 @@ async fn one_place(
             Ok((transport, address))
         }
         Ok(Err(error)) => Err(ConnectError::Connect { tried: vec![Attempt { address, error: Some(error) }] }),
-        Err(_) => {
-            let tried = vec![Attempt { address, error: None }];
-            Err(ConnectError::Timeout { which: Timeout::Connect, tried })
-        }
+        Err(_) => Err(ConnectError::timeout(Timeout::Connect, address)),
     }
 }
 

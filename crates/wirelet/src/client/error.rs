@@ -149,6 +149,11 @@ pub enum RedirectError {
 }
 
 impl ConnectError {
+    /// A deadline passed while one place alone was tried.
+    pub(super) fn timeout(which: Timeout, address: Address) -> Self {
+        Self::Timeout { which, tried: vec![Attempt { address, error: None }] }
+    }
+
     /// How far the attempt came.
     pub const fn phase(&self) -> Phase {
         match self {

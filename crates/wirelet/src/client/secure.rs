@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::time::Instant;
 
 use super::address::Address;
-use super::error::{Attempt, ConnectError};
+use super::error::ConnectError;
 use super::target::Target;
 use crate::Timeout;
 use crate::tls::client::{Tls, TlsError};
@@ -53,10 +53,7 @@ impl Secure {
         match tokio::time::timeout_at(deadline, handshake).await {
             Ok(Ok(transport)) => Ok(transport),
             Ok(Err(error)) => Err(ConnectError::Tls { address: address.clone(), error }),
-            Err(_) => {
-                let tried = vec![Attempt { address: address.clone(), error: None }];
-                Err(ConnectError::Timeout { which: Timeout::Tls, tried })
-            }
+            Err(_) => Err(ConnectError::timeout(Timeout::Tls, address.clone())),
         }
     }
 }

@@ -13,7 +13,7 @@ use wirelet_proto::handshake::{
 };
 
 use super::address::Address;
-use super::error::{Attempt, ConnectError};
+use super::error::ConnectError;
 use super::response::Response;
 use super::secure::broken;
 use super::target::Target;
@@ -173,8 +173,7 @@ pub(super) async fn upgrade(
         read_head(stream, address, &mut handshake, &mut buffer, limits).await
     };
     let Ok(head) = tokio::time::timeout_at(deadline, exchange).await else {
-        let tried = vec![Attempt { address: address.clone(), error: None }];
-        return Err(ConnectError::Timeout { which: Timeout::Handshake, tried });
+        return Err(ConnectError::timeout(Timeout::Handshake, address.clone()));
     };
     head?;
     // The same answer again, now that nothing more is read into the buffer.
