@@ -58,19 +58,19 @@ impl Settings {
             match self.attempt(&prepared).await? {
                 Attempted::Open(websocket, response) => return Ok((websocket, response)),
                 Attempted::Refused(response) => {
-                    let next = match redirected(&prepared.target, &response, left, self.redirects) {
+                    let next = match redirected(&prepared.asked.target, &response, left, self.redirects) {
                         Some(Ok(next)) => next,
                         Some(Err(error)) => {
                             return Err(ConnectError::Redirect { error, response: Box::new(response) });
                         }
                         None => return Err(ConnectError::Refused(Box::new(response))),
                     };
-                    hop.lead_on(&prepared.target, next);
+                    hop.lead_on(&prepared.asked.target, next);
                     if hop.is_stranger && self.route.is_one_server() {
                         let error = RedirectError::OtherServer;
                         return Err(ConnectError::Redirect { error, response: Box::new(response) });
                     }
-                    self.secure.check(&hop.target)?;
+                    self.secure.check(&hop.asked.target)?;
                     left = left.saturating_sub(1);
                 }
             }
@@ -93,31 +93,29 @@ impl Settings {
     fn first_hop(&self, attempt: u32, last_status: Option<u16>) -> Result<Hop, ConnectError> {
         let target = self.check()?.clone();
         let request = self.request.clone();
-        Ok(Hop { attempt, last_status, target, request, is_redirect: false, is_stranger: false })
+        let asked = AttemptRequest { attempt, is_redirect: false, last_status, target, request };
+        Ok(Hop { asked, is_stranger: false })
     }
 
     /// Asks the program's hook what is to be asked of whom.
     async fn prepare(&self, hop: &Hop) -> Result<Hop, ConnectError> {
         let Some(hook) = &self.prepare else { return Ok(hop.clone()) };
-        let Hop { attempt, last_status, is_redirect, .. } = *hop;
-        let (target, request) = (hop.target.clone(), hop.request.clone());
-        let asked = hook.prepare(AttemptRequest { attempt, is_redirect, last_status, target, request });
-        let prepared = match tokio::time::timeout_at(deadline(self.connect_time), asked).await {
+        let preparing = hook.prepare(hop.asked.clone());
+        let asked = match tokio::time::timeout_at(deadline(self.connect_time), preparing).await {
             Ok(prepared) => prepared.map_err(ConnectError::Prepare)?,
             Err(_) => return Err(ConnectError::Prepare("it did not end in time".into())),
         };
-        let AttemptRequest { target, request, .. } = prepared;
-        self.secure.check(&target)?;
-        request.check(&target).map_err(ConnectError::Request)?;
-        Ok(Hop { target, request, ..hop.clone() })
+        self.secure.check(&asked.target)?;
+        asked.request.check(&asked.target).map_err(ConnectError::Request)?;
+        Ok(Hop { asked, is_stranger: hop.is_stranger })
     }
 
     async fn attempt(&self, hop: &Hop) -> Result<Attempted, ConnectError> {
         // The addresses that the program has given are those of its URL's host.
-        let is_own =
-            !hop.is_stranger && self.target.as_ref().is_ok_and(|target| target.is_same_host(&hop.target));
+        let asked = &hop.asked.target;
+        let is_own = !hop.is_stranger && self.target.as_ref().is_ok_and(|own| own.is_same_host(asked));
         let deadline = deadline(self.connect_time);
-        let (transport, address) = self.route.connect(&hop.target, is_own, &self.secure, deadline).await?;
+        let (transport, address) = self.route.connect(asked, is_own, &self.secure, deadline).await?;
         self.open(transport, address, hop).await
     }
 
@@ -128,7 +126,7 @@ impl Settings {
         address: Address,
         hop: &Hop,
     ) -> Result<Attempted, ConnectError> {
-        let Hop { target, request, is_stranger, .. } = hop;
+        let Hop { asked: AttemptRequest { target, request, .. }, is_stranger } = hop;
         let deadline = deadline(self.config.limits.handshake_time);
         if target.secure {
             let connecting = self.secure.connect(transport, &address, &target.host, *is_stranger, deadline);
@@ -167,11 +165,7 @@ impl Settings {
 /// One request of an attempt: the first one, or the one that a redirect asks for.
 #[derive(Clone)]
 struct Hop {
-    attempt: u32,
-    last_status: Option<u16>,
-    target: Target,
-    request: Request,
-    is_redirect: bool,
+    asked: AttemptRequest,
     /// Whether a redirect has named another server on the way.
     is_stranger: bool,
 }
@@ -180,11 +174,11 @@ impl Hop {
     /// A redirect leads from `here` to `next`.
     fn lead_on(&mut self, here: &Target, next: Target) {
         if !next.is_same_host(here) {
-            self.request.forget_headers();
+            self.asked.request.forget_headers();
             self.is_stranger = true;
         }
-        self.is_redirect = true;
-        self.target = next;
+        self.asked.is_redirect = true;
+        self.asked.target = next;
     }
 }
 
