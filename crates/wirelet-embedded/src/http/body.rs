@@ -1,6 +1,6 @@
 //! Bodies of requests: how long they are (RFC 9112 6.3), and what is in them (RFC 9112 7.1).
 
-use wirelet_proto::handshake::{HttpVersion, RequestHead};
+use wirelet_proto::handshake::{HttpVersion, RequestHead, decimal};
 
 /// Bytes around the chunks of a body (extensions, trailers, leading zeros) that are passed over at the beginning. Each byte of the body
 /// allows one more, up to this.
@@ -221,14 +221,6 @@ fn copy(left: u64, from: &[u8], to: &mut [u8]) -> usize {
 
 const fn is_control(byte: u8) -> bool {
     byte < b' ' && byte != b'\t' || byte == 0x7f
-}
-
-fn decimal(digits: &[u8]) -> Option<u64> {
-    let digit = |value: u64, byte: &u8| match byte {
-        b'0'..=b'9' => value.checked_mul(10)?.checked_add(u64::from(byte & 15)),
-        _ => None,
-    };
-    if digits.is_empty() { None } else { digits.iter().try_fold(0, digit) }
 }
 
 #[cfg(test)]

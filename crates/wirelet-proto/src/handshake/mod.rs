@@ -77,6 +77,7 @@ pub use head::{
 };
 pub use percent::PercentDecoded;
 pub use server::{AcceptOptions, Rejection, UpgradeRequest, is_upgrade, reason_phrase};
+pub use text::decimal;
 pub use token::{
     ExtensionOffer, ExtensionOffers, ExtensionParam, List, MAX_SUBPROTOCOLS, ParamValue, Params, Subprotocols,
 };

@@ -41,9 +41,10 @@ pub(super) fn token_str(bytes: &[u8]) -> Option<&str> {
     is_token(bytes).then(|| core::str::from_utf8(bytes).ok())?
 }
 
-/// The number in a run of digits; `None` if it is empty, has anything else in it or is beyond `u64`.
+/// The number in a run of digits, as Content-Length has it (RFC 9110 8.6); `None` if it is empty, has anything else in it or is beyond
+/// `u64`.
 #[inline(never)] // flash: it is called in many places
-pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
+pub fn decimal(digits: &[u8]) -> Option<u64> {
     let mut number = (!digits.is_empty()).then_some(0u64)?;
     for digit in digits {
         let digit = digit.is_ascii_digit().then_some(digit & 15)?;
